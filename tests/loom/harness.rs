@@ -1,0 +1,171 @@
+//! How a model is searched, and what it has to show for it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+/// What would end a search early, or begin it in the middle, and still call it a success.
+const CUTS: [&str; 4] = [
+    "LOOM_MAX_DURATION",
+    "LOOM_MAX_PERMUTATIONS",
+    "LOOM_MAX_PREEMPTIONS",
+    "LOOM_CHECKPOINT_FILE",
+];
+
+/// How often one execution may branch before it counts as a livelock.
+const BRANCHES: usize = 20_000;
+
+/// A model by name, whose search is not chosen yet: [`preemptions`](Model::preemptions) or
+/// [`unbounded`](Model::unbounded).
+pub struct Model(&'static str);
+
+impl Model {
+    /// A model. No two share a name: `.ci/models` counts the names.
+    pub fn new(name: &'static str) -> Model {
+        Model(name)
+    }
+
+    /// Looks at every execution in which at most `bound` threads are interrupted where they could have gone on.
+    pub fn preemptions(self, bound: usize) -> Search {
+        Search::new(self.0, Some(bound))
+    }
+
+    /// Looks at every execution there is.
+    pub fn unbounded(self) -> Search {
+        Search::new(self.0, None)
+    }
+}
+
+/// A model and how it is searched.
+pub struct Search {
+    name: &'static str,
+    bound: Option<usize>,
+    branches: usize,
+}
+
+impl Search {
+    fn new(name: &'static str, bound: Option<usize>) -> Search {
+        Search {
+            name,
+            bound,
+            branches: BRANCHES,
+        }
+    }
+
+    /// How often one execution may branch, instead of 20,000 times.
+    pub fn branches(self, branches: usize) -> Search {
+        Search { branches, ..self }
+    }
+
+    /// Searches all of it, running `body` once in every execution, and prints one line that says how many there were.
+    ///
+    /// `body` is the model's main thread: it has a stack of 32 KiB (see [`big_stack`]) and counts among the five
+    /// threads that an execution may ever start. It fails where loom fails, and where there was only one
+    /// execution: such a model shows nothing.
+    pub fn check(self, body: impl Fn() + Send + Sync + 'static) {
+        for cut in CUTS {
+            assert!(
+                std::env::var_os(cut).is_none(),
+                "{cut} is set: a model is searched as it says itself, and to its end",
+            );
+        }
+        let mut search = loom::model::Builder::new();
+        search.preemption_bound = self.bound;
+        search.max_branches = self.branches;
+
+        let executions = Arc::new(AtomicUsize::new(0));
+        let counted = executions.clone();
+        let start = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            search.check(move || {
+                counted.fetch_add(1, Relaxed);
+                body();
+            });
+        }));
+        let count = executions.load(Relaxed);
+        let bound = self.bound.map_or("none".into(), |bound| bound.to_string());
+        let how = if outcome.is_ok() {
+            "executions"
+        } else {
+            "executions, the last one failed"
+        };
+        println!(
+            "model {}: bound {bound}, {count} {how}, {:.1}s",
+            self.name,
+            start.elapsed().as_secs_f64()
+        );
+        if let Err(panic) = outcome {
+            resume_unwind(panic);
+        }
+        assert!(
+            count > 1,
+            "model {}: one execution only, so no two threads ever met in it",
+            self.name
+        );
+    }
+}
+
+/// What has to have been seen, each at least once, when all executions are over. It is std's own and no part of
+/// the model: counting adds no executions.
+///
+/// ```text
+/// let seen = Seen::new(&["reply", "timed out"]);
+/// let see = seen.clone();
+/// Model::new("…").unbounded().check(move || { …; see.saw("reply"); … });
+/// seen.all();
+/// ```
+#[derive(Clone)]
+pub struct Seen(Arc<[(&'static str, AtomicUsize)]>);
+
+impl Seen {
+    /// The outcomes that there must be.
+    pub fn new(outcomes: &[&'static str]) -> Seen {
+        Seen(
+            outcomes
+                .iter()
+                .map(|&outcome| (outcome, AtomicUsize::new(0)))
+                .collect(),
+        )
+    }
+
+    /// This execution ended so.
+    #[track_caller]
+    pub fn saw(&self, outcome: &str) {
+        let known = self.0.iter().find(|(name, _)| *name == outcome);
+        known
+            .unwrap_or_else(|| panic!("{outcome:?} is none of the outcomes there can be"))
+            .1
+            .fetch_add(1, Relaxed);
+    }
+
+    /// Fails unless each of them was seen.
+    #[track_caller]
+    pub fn all(&self) {
+        let counts: Vec<_> = self
+            .0
+            .iter()
+            .map(|(name, count)| (*name, count.load(Relaxed)))
+            .collect();
+        assert!(
+            counts.iter().all(|(_, count)| *count > 0),
+            "an outcome was never seen: {counts:?}"
+        );
+    }
+}
+
+/// The stack of [`big_stack`], 512 KiB: loom counts it in words.
+pub const BIG_STACK: usize = 65_536;
+
+/// Runs `body` to its end on a thread with a large stack: for what nests deeper than 32 KiB allow. It is one of
+/// the five threads.
+#[track_caller]
+pub fn big_stack<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
+    let thread = loom::thread::Builder::new()
+        .stack_size(BIG_STACK)
+        .spawn(body);
+    thread
+        .expect("loom always starts a thread")
+        .join()
+        .expect("loom ends the model at a panic")
+}
