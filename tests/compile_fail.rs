@@ -44,26 +44,17 @@ fn each_program_has_its_test() {
 fn judge(name: &str) {
     static ERRORS: OnceLock<BTreeMap<String, Vec<Value>>> = OnceLock::new();
     let errors = &ERRORS.get_or_init(check_all)[name];
-    let shown: String = errors
-        .iter()
-        .filter_map(|error| error["rendered"].as_str())
-        .collect();
+    let shown: String = errors.iter().filter_map(|error| error["rendered"].as_str()).collect();
     if name.starts_with("passes_") {
         assert!(errors.is_empty(), "{name} should compile:\n{shown}");
         return;
     }
     assert!(!errors.is_empty(), "{name} compiles");
     let source = fs::read_to_string(&programs()[name]).unwrap();
-    let wanted: Vec<_> = source
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("//~ "))
-        .collect();
+    let wanted: Vec<_> = source.lines().filter_map(|line| line.trim().strip_prefix("//~ ")).collect();
     assert!(!wanted.is_empty(), "{name} has no line `//~ text`");
     for text in wanted {
-        assert!(
-            errors.iter().any(|error| says(error, text)),
-            "no error says `{text}`:\n{shown}"
-        );
+        assert!(errors.iter().any(|error| says(error, text)), "no error says `{text}`:\n{shown}");
     }
 }
 
@@ -80,12 +71,8 @@ fn says(message: &Value, text: &str) -> bool {
 /// The programs by name.
 fn programs() -> BTreeMap<String, PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail");
-    let files = fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path());
-    files
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path))
-        .collect()
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path)).collect()
 }
 
 /// Lets cargo check all programs at once, and gives the errors of each.
@@ -107,26 +94,17 @@ fn check_all() -> BTreeMap<String, Vec<Value>> {
 
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args("check --bins --offline --keep-going --message-format=json".split(' '));
-    cargo
-        .arg("--target-dir")
-        .arg(package.join("target"))
-        .current_dir(&package);
+    cargo.arg("--target-dir").arg(package.join("target")).current_dir(&package);
     let output = cargo.output().unwrap();
 
     let mut errors = BTreeMap::<_, Vec<Value>>::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
-        let name = line["target"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let name = line["target"]["name"].as_str().unwrap_or_default().to_owned();
         if line["reason"] == "compiler-artifact" {
             errors.entry(name).or_default();
         } else if line["message"]["level"] == "error" {
-            errors
-                .entry(name)
-                .or_default()
-                .push(line["message"].clone());
+            errors.entry(name).or_default().push(line["message"].clone());
         }
     }
     // No program is silent: one that was never looked at would else seem to be fine.

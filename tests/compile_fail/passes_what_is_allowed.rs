@@ -24,21 +24,15 @@ fn main() -> Result<(), apartment::Error> {
     println!("{calls} {ends} {owned}");
 
     // At home, what cannot be sent is at hand.
-    let local: Option<usize> = text
-        .call(|_| ())
-        .ok()
-        .and(text.local().map(|local| local.len()));
+    let local: Option<usize> = text.call(|_| ()).ok().and(text.local().map(|local| local.len()));
     println!("{local:?}");
 
     // A call takes every option, a post those that mean something to it.
     let handle = CancelHandle::new();
-    let options = CallOptions::new()
-        .cancel(&handle)
-        .retry(RetryFor::new(Duration::from_secs(1)));
+    let options = CallOptions::new().cancel(&handle).retry(RetryFor::new(Duration::from_secs(1)));
     text.with(&options).call(|text| println!("{text}"))?;
     let options = PostOptions::new().wait_for_room();
-    text.with(&options)
-        .post(move |text| println!("{text}{suffix}"))?;
+    text.with(&options).post(move |text| println!("{text}{suffix}"))?;
     text.post(|text| println!("{text}"))?;
 
     // An STA's objects are anything, the MTA's are `Send + Sync`.

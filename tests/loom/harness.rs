@@ -6,12 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// What would end a search early, or begin it in the middle, and still call it a success.
-const CUTS: [&str; 4] = [
-    "LOOM_MAX_DURATION",
-    "LOOM_MAX_PERMUTATIONS",
-    "LOOM_MAX_PREEMPTIONS",
-    "LOOM_CHECKPOINT_FILE",
-];
+const CUTS: [&str; 4] = ["LOOM_MAX_DURATION", "LOOM_MAX_PERMUTATIONS", "LOOM_MAX_PREEMPTIONS", "LOOM_CHECKPOINT_FILE"];
 
 /// How often one execution may branch before it counts as a livelock.
 const BRANCHES: usize = 20_000;
@@ -46,11 +41,7 @@ pub struct Search {
 
 impl Search {
     fn new(name: &'static str, bound: Option<usize>) -> Search {
-        Search {
-            name,
-            bound,
-            branches: BRANCHES,
-        }
+        Search { name, bound, branches: BRANCHES }
     }
 
     /// How often one execution may branch, instead of 20,000 times.
@@ -85,24 +76,12 @@ impl Search {
         }));
         let count = executions.load(Relaxed);
         let bound = self.bound.map_or("none".into(), |bound| bound.to_string());
-        let how = if outcome.is_ok() {
-            "executions"
-        } else {
-            "executions, the last one failed"
-        };
-        println!(
-            "model {}: bound {bound}, {count} {how}, {:.1}s",
-            self.name,
-            start.elapsed().as_secs_f64()
-        );
+        let how = if outcome.is_ok() { "executions" } else { "executions, the last one failed" };
+        println!("model {}: bound {bound}, {count} {how}, {:.1}s", self.name, start.elapsed().as_secs_f64());
         if let Err(panic) = outcome {
             resume_unwind(panic);
         }
-        assert!(
-            count > 1,
-            "model {}: one execution only, so no two threads ever met in it",
-            self.name
-        );
+        assert!(count > 1, "model {}: one execution only, so no two threads ever met in it", self.name);
     }
 }
 
@@ -121,36 +100,21 @@ pub struct Seen(Arc<[(&'static str, AtomicUsize)]>);
 impl Seen {
     /// The outcomes that there must be.
     pub fn new(outcomes: &[&'static str]) -> Seen {
-        Seen(
-            outcomes
-                .iter()
-                .map(|&outcome| (outcome, AtomicUsize::new(0)))
-                .collect(),
-        )
+        Seen(outcomes.iter().map(|&outcome| (outcome, AtomicUsize::new(0))).collect())
     }
 
     /// This execution ended so.
     #[track_caller]
     pub fn saw(&self, outcome: &str) {
         let known = self.0.iter().find(|(name, _)| *name == outcome);
-        known
-            .unwrap_or_else(|| panic!("{outcome:?} is none of the outcomes there can be"))
-            .1
-            .fetch_add(1, Relaxed);
+        known.unwrap_or_else(|| panic!("{outcome:?} is none of the outcomes there can be")).1.fetch_add(1, Relaxed);
     }
 
     /// Fails unless each of them was seen.
     #[track_caller]
     pub fn all(&self) {
-        let counts: Vec<_> = self
-            .0
-            .iter()
-            .map(|(name, count)| (*name, count.load(Relaxed)))
-            .collect();
-        assert!(
-            counts.iter().all(|(_, count)| *count > 0),
-            "an outcome was never seen: {counts:?}"
-        );
+        let counts: Vec<_> = self.0.iter().map(|(name, count)| (*name, count.load(Relaxed))).collect();
+        assert!(counts.iter().all(|(_, count)| *count > 0), "an outcome was never seen: {counts:?}");
     }
 }
 
@@ -161,11 +125,6 @@ pub const BIG_STACK: usize = 65_536;
 /// the five threads.
 #[track_caller]
 pub fn big_stack<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
-    let thread = loom::thread::Builder::new()
-        .stack_size(BIG_STACK)
-        .spawn(body);
-    thread
-        .expect("loom always starts a thread")
-        .join()
-        .expect("loom ends the model at a panic")
+    let thread = loom::thread::Builder::new().stack_size(BIG_STACK).spawn(body);
+    thread.expect("loom always starts a thread").join().expect("loom ends the model at a panic")
 }

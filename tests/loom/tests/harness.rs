@@ -12,20 +12,18 @@ use std::sync::Arc;
 fn every_order_is_seen() {
     let seen = Seen::new(&["main first", "main second"]);
     let see = seen.clone();
-    Model::new("every order is seen")
-        .unbounded()
-        .check(move || {
-            let first = Arc::new(Mutex::new(None));
-            let other = thread::spawn({
-                let first = first.clone();
-                move || {
-                    first.lock().unwrap().get_or_insert("main second");
-                }
-            });
-            let order = *first.lock().unwrap().get_or_insert("main first");
-            other.join().unwrap();
-            see.saw(order);
+    Model::new("every order is seen").unbounded().check(move || {
+        let first = Arc::new(Mutex::new(None));
+        let other = thread::spawn({
+            let first = first.clone();
+            move || {
+                first.lock().unwrap().get_or_insert("main second");
+            }
         });
+        let order = *first.lock().unwrap().get_or_insert("main first");
+        other.join().unwrap();
+        see.saw(order);
+    });
     seen.all();
 }
 
@@ -35,18 +33,16 @@ fn every_order_is_seen() {
 fn an_outcome_that_never_comes_is_missed() {
     let seen = Seen::new(&["joined", "lost"]);
     let see = seen.clone();
-    Model::new("an outcome that never comes is missed")
-        .preemptions(2)
-        .check(move || {
-            let lock = Arc::new(Mutex::new(()));
-            let other = thread::spawn({
-                let lock = lock.clone();
-                move || drop(lock.lock().unwrap())
-            });
-            drop(lock.lock().unwrap());
-            other.join().unwrap();
-            see.saw("joined");
+    Model::new("an outcome that never comes is missed").preemptions(2).check(move || {
+        let lock = Arc::new(Mutex::new(()));
+        let other = thread::spawn({
+            let lock = lock.clone();
+            move || drop(lock.lock().unwrap())
         });
+        drop(lock.lock().unwrap());
+        other.join().unwrap();
+        see.saw("joined");
+    });
     seen.all();
 }
 
@@ -55,18 +51,11 @@ fn an_outcome_that_never_comes_is_missed() {
 fn a_search_that_would_be_cut_is_refused() {
     let plain = model_in_a_child(None);
     let printed = String::from_utf8_lossy(&plain.stdout);
-    let line = printed
-        .split_once("model ")
-        .and_then(|(_, rest)| rest.lines().next());
+    let line = printed.split_once("model ").and_then(|(_, rest)| rest.lines().next());
     println!("model {}", line.expect("a model prints its line"));
     assert!(plain.status.success());
 
-    for cut in [
-        "LOOM_MAX_DURATION",
-        "LOOM_MAX_PERMUTATIONS",
-        "LOOM_MAX_PREEMPTIONS",
-        "LOOM_CHECKPOINT_FILE",
-    ] {
+    for cut in ["LOOM_MAX_DURATION", "LOOM_MAX_PERMUTATIONS", "LOOM_MAX_PREEMPTIONS", "LOOM_CHECKPOINT_FILE"] {
         let refused = model_in_a_child(Some(cut));
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(said.contains(&format!("{cut} is set")), "{said}");
@@ -85,51 +74,44 @@ fn model_in_a_child(cut: Option<&str>) -> Output {
 #[test]
 #[should_panic(expected = "one execution only")]
 fn one_execution_is_a_failure() {
-    Model::new("one execution is a failure")
-        .unbounded()
-        .check(|| thread::spawn(|| ()).join().unwrap());
+    Model::new("one execution is a failure").unbounded().check(|| thread::spawn(|| ()).join().unwrap());
 }
 
 /// A wait that nothing ends is a failure, and the line of the model says so.
 #[test]
 #[should_panic(expected = "deadlock")]
 fn a_deadlock_is_a_failure() {
-    Model::new("a deadlock is a failure")
-        .preemptions(1)
-        .check(|| {
-            let locks = Arc::new((Mutex::new(()), Mutex::new(())));
-            let other = thread::spawn({
-                let locks = locks.clone();
-                move || {
-                    let _one = locks.1.lock().unwrap();
-                    let _two = locks.0.lock().unwrap();
-                }
-            });
-            {
-                let _one = locks.0.lock().unwrap();
-                let _two = locks.1.lock().unwrap();
+    Model::new("a deadlock is a failure").preemptions(1).check(|| {
+        let locks = Arc::new((Mutex::new(()), Mutex::new(())));
+        let other = thread::spawn({
+            let locks = locks.clone();
+            move || {
+                let _one = locks.1.lock().unwrap();
+                let _two = locks.0.lock().unwrap();
             }
-            other.join().unwrap();
         });
+        {
+            let _one = locks.0.lock().unwrap();
+            let _two = locks.1.lock().unwrap();
+        }
+        other.join().unwrap();
+    });
 }
 
 /// A loop that no other thread ends is a failure too, not a search without end.
 #[test]
 #[should_panic(expected = "Model exceeded maximum number of branches")]
 fn a_livelock_is_a_failure() {
-    Model::new("a livelock is a failure")
-        .unbounded()
-        .branches(100)
-        .check(|| {
-            let lock = Arc::new(Mutex::new(false));
-            let _other = thread::spawn({
-                let lock = lock.clone();
-                move || drop(lock.lock().unwrap())
-            });
-            while !*lock.lock().unwrap() {
-                thread::yield_now();
-            }
+    Model::new("a livelock is a failure").unbounded().branches(100).check(|| {
+        let lock = Arc::new(Mutex::new(false));
+        let _other = thread::spawn({
+            let lock = lock.clone();
+            move || drop(lock.lock().unwrap())
         });
+        while !*lock.lock().unwrap() {
+            thread::yield_now();
+        }
+    });
 }
 
 /// 300 KiB of frames are no trouble on the big stack.
@@ -137,11 +119,7 @@ fn a_livelock_is_a_failure() {
 fn the_big_stack_is_big() {
     fn deep(levels: usize) -> usize {
         let frame = std::hint::black_box([levels; 128]);
-        if levels == 0 {
-            0
-        } else {
-            deep(levels - 1) + frame[0] / levels
-        }
+        if levels == 0 { 0 } else { deep(levels - 1) + frame[0] / levels }
     }
     Model::new("the big stack is big").unbounded().check(|| {
         let sum = Arc::new(Mutex::new(0));
