@@ -20,15 +20,19 @@ macro_rules! programs {
 }
 
 programs! {
+    fn ap_2_rc_cannot_be_brought_into_an_apartment();
+    fn ap_3_entered_cannot_leave();
+    fn ap_3_entered_mta_cannot_leave();
     fn ck_1_rc_cannot_be_lent_to_a_call();
     fn ck_1_rc_cannot_come_back_from_a_call();
     fn ck_2_post_cannot_borrow_from_the_stack();
     fn ck_2_post_takes_no_cancel_handle();
     fn ck_2_post_takes_no_retry_policy();
+    fn ck_5_borrow_of_the_object_cannot_be_kept();
     fn ck_5_borrow_of_the_object_cannot_leave();
+    fn di_13_borrow_of_a_cell_cannot_leave();
     fn di_4_mta_object_must_be_send();
     fn di_4_mta_object_must_be_sync();
-    fn ma_1_entered_cannot_leave();
     fn ma_1_local_cannot_leave();
     fn passes_what_is_allowed();
 }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 fn main() -> Result<(), apartment::Error> {
     let pool = Mta::spawn()?;
     //~ `Cell<bool>` cannot be shared between threads safely
+    //~ required by this bound in `Mta::create`
     pool.create(|| Cell::new(true))?;
     Ok(())
 }

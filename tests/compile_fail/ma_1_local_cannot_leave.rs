@@ -6,7 +6,7 @@ fn main() -> Result<(), apartment::Error> {
     let text = home.create(|| String::from("text"))?;
     let local = text.local().unwrap();
     //~ cannot be sent between threads safely
-    //~ Local<String>
+    //~ Local<String>`
     std::thread::spawn(move || println!("{}", *local));
     Ok(())
 }

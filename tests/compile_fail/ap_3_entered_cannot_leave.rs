@@ -4,7 +4,7 @@ use apartment::Sta;
 fn main() -> Result<(), apartment::Error> {
     let entered = Sta::builder("here").enter()?;
     //~ cannot be sent between threads safely
-    //~ Entered
+    //~ Entered`
     std::thread::spawn(move || entered.run());
     Ok(())
 }

@@ -1,0 +1,32 @@
+//! Around a thread's life: a guard that is made on the thread before anything runs there and dropped after everything.
+
+use crate::describe::ApartmentName;
+use crate::error::CallError;
+use crate::sync::Arc;
+use crate::thread::panic_message;
+use std::any::Any;
+use std::error::Error as StdError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Makes the guard; what it fails with, the start of the thread fails with.
+pub(super) type Hook = Arc<dyn Fn() -> Result<Box<dyn Any>, Box<dyn StdError + Send + Sync>> + Send + Sync>;
+
+/// A hook of the user's, whatever its guard and error are.
+pub(super) fn hook<G: 'static, E: Into<Box<dyn StdError + Send + Sync>>>(
+    make: impl Fn() -> Result<G, E> + Send + Sync + 'static,
+) -> Hook {
+    Arc::new(move || match make() {
+        Ok(guard) => Ok(Box::new(guard)),
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Makes the guard on the calling thread; a panic in the hook fails the start like an error.
+pub(super) fn enter(hook: Option<&Hook>, name: &ApartmentName) -> Result<Option<Box<dyn Any>>, CallError> {
+    let Some(hook) = hook else { return Ok(None) };
+    let failed = |source| CallError::sys_call_failed(format!("{name}: the hook around its thread failed"), source);
+    match catch_unwind(AssertUnwindSafe(|| hook())) {
+        Ok(guard) => guard.map(Some).map_err(failed),
+        Err(payload) => Err(failed(format!("it panicked: {}", panic_message(payload)).into())),
+    }
+}

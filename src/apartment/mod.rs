@@ -1,0 +1,23 @@
+//! The apartments themselves: how they are made, what their threads do, and how calls go between them.
+
+mod context;
+mod entered;
+mod handle;
+mod hook;
+mod invoke;
+mod make;
+mod mta;
+mod options;
+mod serve;
+mod sta;
+mod wait;
+
+pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
+pub use entered::{Entered, EnteredMta};
+pub use handle::Apartment;
+pub(crate) use handle::give_back;
+pub(crate) use invoke::{Terms, invoke, send};
+pub use mta::{Mta, MtaBuilder, MtaUsage};
+pub use options::{CallOptions, PostOptions};
+pub use serve::register_filter;
+pub use sta::{Sta, StaBuilder};

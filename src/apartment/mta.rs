@@ -1,0 +1,461 @@
+//! The multithreaded apartment: a pool that serves one queue and grows while its threads are blocked.
+
+use super::entered::EnteredMta;
+use super::handle::Apartment;
+use super::hook::{self, Hook};
+use super::make::{keep_shared, make};
+use super::serve::run;
+use super::sta::{DEFAULT_CAPACITY, Start, join_thread, wait_until_gone};
+use crate::diagnose::{ApartmentHow, What};
+use crate::error::CallError;
+use crate::id::ObjectId;
+use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Owner, Pool, Scope, Shared};
+use crate::marshal::Proxy;
+use crate::process::Process;
+use crate::sync::{Arc, Bell, JoinHandle, Mutex, default_parallelism, spawn, thread_is_unwinding};
+use crate::thread::{Home, MtaHome, Thread, contain};
+use std::cell::Cell;
+use std::error::Error as StdError;
+use std::fmt;
+use std::rc::Rc;
+
+/// The multithreaded apartment of a process: the handle that owns it.
+///
+/// Its objects are `Send + Sync` and are called concurrently, on pool threads; a caller that is in the MTA, or in no
+/// apartment at all, calls them directly (rules DI-4, AP-5). The pool grows while its threads are blocked in outgoing
+/// calls, up to a maximum (rule DI-7). The MTA ends when its last handle, usage guard and entered thread are gone
+/// (rule DI-14): it serves what it accepted, drops its objects on a pool thread, and disconnects. The drop of the handle
+/// that was the last waits for that; on an STA this wait pumps.
+///
+/// ```
+/// use apartment::{Mta, Process, Sta};
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// let process = Process::new();
+/// let mta = process.mta().spawn()?;
+/// let counter = mta.create(|| AtomicU32::new(0))?;
+/// let sta = process.sta("caller").spawn()?;
+/// let caller = sta.create(|| ())?;
+/// caller.call(|()| counter.call(|c| c.fetch_add(1, Ordering::Relaxed)))??;
+/// assert_eq!(counter.call(|c| c.load(Ordering::Relaxed))?, 1);
+/// # Ok::<(), apartment::Error>(())
+/// ```
+#[doc(alias("MTA", "multithreaded apartment", "COINIT_MULTITHREADED"))]
+pub struct Mta {
+    apartment: Apartment,
+    starter: Arc<Starter>,
+}
+
+/// Makes an [`Mta`] to order.
+pub struct MtaBuilder {
+    name: String,
+    process: Option<Process>,
+    capacity: usize,
+    threads: usize,
+    max_threads: usize,
+    hook: Option<Hook>,
+    stack_size: Option<usize>,
+}
+
+impl Process {
+    /// This process' MTA, to be configured and spawned. There is at most one (rule AP-1).
+    pub fn mta(&self) -> MtaBuilder {
+        Mta::builder().process(self)
+    }
+}
+
+impl MtaBuilder {
+    /// The process it belongs to; the default one otherwise.
+    #[must_use]
+    pub fn process(self, process: &Process) -> Self {
+        Self { process: Some(process.clone()), ..self }
+    }
+
+    /// Its name, which its threads bear with a number; "mta" otherwise.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// How many entries have room in its queue, at least 1; 10,000 otherwise (rules MB-1, DI-14).
+    #[must_use]
+    pub fn capacity(self, entries: usize) -> Self {
+        Self { capacity: entries, ..self }
+    }
+
+    /// How many of its threads run at once, at least 1; as many as the machine can otherwise. Threads that are blocked in
+    /// outgoing calls do not count: others are started in their place.
+    #[must_use]
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// How many threads it has at most, blocked ones included; 64 otherwise, or as many as run at once.
+    #[must_use]
+    pub fn max_threads(self, threads: usize) -> Self {
+        Self { max_threads: threads, ..self }
+    }
+
+    /// A hook around the life of each of its threads, as for an [STA](crate::StaBuilder::around). If it fails for the
+    /// first thread, spawning fails; if later, the pool does not grow.
+    #[must_use]
+    pub fn around<G: 'static, E: Into<Box<dyn StdError + Send + Sync>>>(
+        self,
+        make_guard: impl Fn() -> Result<G, E> + Send + Sync + 'static,
+    ) -> Self {
+        Self { hook: Some(hook::hook(make_guard)), ..self }
+    }
+
+    /// The size of its threads' stacks in bytes; the system's choice otherwise.
+    #[must_use]
+    pub fn stack_size(self, bytes: usize) -> Self {
+        Self { stack_size: Some(bytes), ..self }
+    }
+
+    /// Starts the first thread of its pool. Waits for it only if there is a hook; an STA pumps in that wait.
+    ///
+    /// # Errors
+    /// `NotSupported` if the process has an MTA already; `SysCallFailed` if the thread cannot be started or the hook
+    /// fails (rule AP-10); `InvalidArgument` for a capacity or a number of threads of 0, or a maximum below it.
+    pub fn spawn(self) -> Result<Mta, CallError> {
+        self.check()?;
+        let process = Process::or_global(self.process);
+        let starter = Arc::new(Starter {
+            process: process.clone(),
+            hook: self.hook,
+            stack_size: self.stack_size,
+            threads: Mutex::new(Threads { started: 0, handles: Vec::new() }),
+        });
+        let grow = Arc::clone(&starter);
+        let owner = Owner::Pool(Box::new(move |mailbox| grow.start(mailbox, None)));
+        let mut pool = Pool::new(self.threads, self.max_threads.max(self.threads));
+        pool.usages = 1;
+        pool.threads = 1;
+        let name = process.new_name(self.name);
+        let recorder = process.recorder().clone();
+        let mailbox = Mailbox::new(name, self.capacity, process.clock().clone(), recorder, owner, Some(pool));
+        if process.mta_began(&mailbox).is_err() {
+            return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
+        }
+        let maker = Thread::current();
+        mailbox.tell(maker.who(), None, || What::ApartmentBegan {
+            name: Arc::clone(&mailbox.name.name),
+            sta: false,
+            how: ApartmentHow::Spawned,
+            main: false,
+            capacity: mailbox.capacity,
+        });
+        let waits = starter.hook.is_some();
+        let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
+        let started = starter.start(&mailbox, Some(Arc::clone(&start)));
+        let started = if waits && started.is_ok() { start.wait(&maker) } else { started };
+        if let Err(error) = started {
+            drop(mailbox.end(true, maker.who()));
+            process.mta_ended(&mailbox);
+            return Err(error);
+        }
+        Ok(Mta { apartment: Apartment(mailbox), starter })
+    }
+
+    fn check(&self) -> Result<(), CallError> {
+        let what = if self.capacity == 0 {
+            "a queue's capacity is at least 1"
+        } else if self.threads == 0 {
+            "a pool runs at least 1 thread"
+        } else if self.max_threads == 0 {
+            "a pool's maximum is at least 1 thread"
+        } else {
+            return Ok(());
+        };
+        Err(CallError::InvalidArgument { what })
+    }
+}
+
+/// Starts the pool's threads and keeps their handles for the join.
+struct Starter {
+    process: Process,
+    hook: Option<Hook>,
+    stack_size: Option<usize>,
+    threads: Mutex<Threads>,
+}
+
+struct Threads {
+    started: usize,
+    handles: Vec<JoinHandle>,
+}
+
+impl Starter {
+    /// Starts one; the mailbox has counted it already.
+    fn start(self: &Arc<Self>, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) -> Result<(), CallError> {
+        let number = {
+            let mut threads = self.threads.lock();
+            threads.started += 1;
+            threads.started
+        };
+        let name = format!("{} {number}", mailbox.name.name);
+        let body = {
+            let (starter, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
+            move || starter.live(&mailbox, start)
+        };
+        match spawn(&name, self.stack_size, body) {
+            Ok(handle) => {
+                self.threads.lock().handles.push(handle);
+                Ok(())
+            }
+            Err(error) => {
+                let what = format!("a thread of the pool of {} could not be started", mailbox.name);
+                Err(CallError::sys_call_failed(what, error))
+            }
+        }
+    }
+
+    /// A pool thread's life.
+    fn live(&self, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) {
+        let bell = Arc::new(Bell::new());
+        let thread = Thread::started(Arc::clone(&bell));
+        let guard = match hook::enter(self.hook.as_ref(), &mailbox.name) {
+            Ok(guard) => guard,
+            Err(error) => {
+                match start {
+                    Some(start) => start.report(Err(error)),
+                    None => mailbox.growth_failed(&error),
+                }
+                return;
+            }
+        };
+        let home = MtaHome { mailbox: Arc::clone(mailbox), pool_thread: true, implicit: false, enters: Cell::new(1) };
+        thread.set_home(Some(Home::Mta(Rc::new(home))));
+        let name = Arc::clone(&mailbox.name.name);
+        mailbox.tell(thread.who(), None, || What::ThreadEntered { name });
+        if let Some(start) = start {
+            start.report(Ok(()));
+        }
+        self.serve(&thread, mailbox, &bell);
+        mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        contain(mailbox, &thread, "the destructor of the guard around the thread", || drop(guard));
+        thread.set_home(None);
+        mailbox.thread_gone();
+    }
+
+    fn serve(&self, thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, bell: &Arc<Bell>) {
+        loop {
+            let looker = Looker {
+                who: thread.who(),
+                depth: 0,
+                now: mailbox.clock.nanos(),
+                wait: 0,
+                scope: Scope::Everything,
+                messages: Messages::Held,
+                filter: false,
+            };
+            match mailbox.next(&looker) {
+                Next::Release(object) => {
+                    if let Some(shared) = mailbox.unshelve(object) {
+                        self.drop_object(thread, mailbox, object, shared);
+                    }
+                }
+                Next::Late(shared) => contain(mailbox, thread, "a destructor", || drop(shared)),
+                Next::Run(started) => run(thread, mailbox, started),
+                Next::Nothing(Door::Ended) => return,
+                Next::Nothing(door) => {
+                    if door == Door::Closing
+                        && let Some(objects) = mailbox.begin_end(false)
+                    {
+                        for (id, object) in objects {
+                            self.drop_object(thread, mailbox, id, object);
+                        }
+                        let unrun = mailbox.end(false, thread.who());
+                        contain(mailbox, thread, "the destructor of what never ran", || drop(unrun));
+                        self.process.mta_ended(mailbox);
+                    } else if mailbox.goes_idle(bell) {
+                        bell.wait(None);
+                        mailbox.no_longer_idle(bell);
+                    }
+                }
+                Next::Ask(_) | Next::AskMessage { .. } => crate::broken("the MTA has no filter"),
+            }
+        }
+    }
+
+    fn drop_object(&self, thread: &Thread, mailbox: &Arc<Mailbox>, object: ObjectId, shared: Shared) {
+        mailbox.tell(thread.who(), None, || What::ObjectDropped { object });
+        contain(mailbox, thread, "a destructor", || drop(shared));
+    }
+}
+
+impl Mta {
+    /// The MTA of the default process, with default options.
+    ///
+    /// # Errors
+    /// As [`MtaBuilder::spawn`].
+    pub fn spawn() -> Result<Self, CallError> {
+        Self::builder().spawn()
+    }
+
+    /// An MTA to order.
+    pub fn builder() -> MtaBuilder {
+        MtaBuilder {
+            name: "mta".to_owned(),
+            process: None,
+            capacity: DEFAULT_CAPACITY,
+            threads: default_parallelism(),
+            max_threads: 64,
+            hook: None,
+            stack_size: None,
+        }
+    }
+
+    /// Makes an object in the MTA, on a pool thread, or directly if the caller is in the MTA or in no apartment. It is a
+    /// call: an STA that waits for it pumps, other threads block.
+    ///
+    /// # Errors
+    /// As a call; `ServerFault` if `make` panics.
+    #[track_caller]
+    pub fn create<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T + Send) -> Result<Proxy<T>, CallError> {
+        match self.try_create(|| Ok::<T, std::convert::Infallible>(make()))? {
+            Ok(proxy) => Ok(proxy),
+            Err(never) => match never {},
+        }
+    }
+
+    /// As [`create`](Mta::create), with a constructor that may fail: its own error comes back nested.
+    ///
+    /// # Errors
+    /// As [`create`](Mta::create); inside, what `make` failed with.
+    #[track_caller]
+    pub fn try_create<T: Send + Sync + 'static, E: Send>(
+        &self,
+        make_it: impl FnOnce() -> Result<T, E> + Send,
+    ) -> Result<Result<Proxy<T>, E>, CallError> {
+        Ok(make(&self.apartment.0, make_it, keep_shared::<T>)?.map(Proxy::from_stub))
+    }
+
+    /// The apartment as anybody may hold it.
+    pub fn apartment(&self) -> &Apartment {
+        &self.apartment
+    }
+
+    /// The current thread enters the MTA: it calls the MTA's objects directly, and keeps the MTA alive. Entering again
+    /// nests (rule AP-3). Does not wait.
+    ///
+    /// # Errors
+    /// `ChangedMode` if the thread is in an STA or in an MTA of another process; `Disconnected` if this one is ending.
+    #[doc(alias = "CoInitializeEx")]
+    pub fn enter(&self) -> Result<EnteredMta, CallError> {
+        let thread = Thread::current();
+        let mailbox = &self.apartment.0;
+        match thread.home() {
+            Some(Home::Mta(home)) if Arc::ptr_eq(&home.mailbox, mailbox) && !home.implicit => {
+                home.enters.set(home.enters.get() + 1);
+                return Ok(EnteredMta::new(thread, home));
+            }
+            Some(home) => {
+                let why = match &home {
+                    Home::Sta(_) => "that is an STA, and the MTA was asked for",
+                    Home::Mta(home) if home.implicit => "it is serving a direct call there",
+                    Home::Mta(_) => "it belongs to another process",
+                };
+                return Err(CallError::ChangedMode { current: home.mailbox().name.clone(), why });
+            }
+            None => {}
+        }
+        if !mailbox.use_begins() {
+            return Err(mailbox.disconnected(mailbox.door(), None));
+        }
+        let home = Rc::new(MtaHome {
+            mailbox: Arc::clone(mailbox),
+            pool_thread: false,
+            implicit: false,
+            enters: Cell::new(1),
+        });
+        thread.set_home(Some(Home::Mta(Rc::clone(&home))));
+        mailbox.tell(thread.who(), None, || What::ThreadEntered { name: Arc::clone(&mailbox.name.name) });
+        Ok(EnteredMta::new(thread, home))
+    }
+
+    /// A guard that keeps the MTA alive, and can be dropped on any thread (rule AP-6). Its drop never waits.
+    ///
+    /// # Errors
+    /// `Disconnected` if the MTA was asked to quit.
+    #[doc(alias("CoIncrementMTAUsage", "CoDecrementMTAUsage"))]
+    pub fn usage(&self) -> Result<MtaUsage, CallError> {
+        let mailbox = &self.apartment.0;
+        match mailbox.use_begins() {
+            true => Ok(MtaUsage(Arc::clone(mailbox))),
+            false => Err(mailbox.disconnected(mailbox.door(), None)),
+        }
+    }
+
+    /// Asks it to quit; see [`Apartment::quit`]. Never waits.
+    pub fn quit(&self) {
+        self.apartment.quit();
+    }
+
+    /// Gives this handle's usage back and waits until the MTA has ended and its threads are gone, which it does when the
+    /// last usage is given back or it is asked to quit. An STA pumps in this wait, other threads block.
+    ///
+    /// # Errors
+    /// `Deadlock` on a thread of the MTA, which would wait for itself; the handle is gone then, as if it were dropped.
+    pub fn join(self) -> Result<(), CallError> {
+        if self.is_here() {
+            let cycle = format!("{} waits for its own threads to end", self.apartment.0.name);
+            return Err(CallError::Deadlock { cycle: cycle.into() });
+        }
+        let mailbox = Arc::clone(&self.apartment.0);
+        let starter = Arc::clone(&self.starter);
+        drop(self);
+        wait_for_end(&mailbox, &starter);
+        Ok(())
+    }
+
+    fn is_here(&self) -> bool {
+        Thread::current().home().is_some_and(|home| home.is_at(&self.apartment.0))
+    }
+}
+
+fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
+    wait_until_gone(mailbox);
+    let handles = std::mem::take(&mut starter.threads.lock().handles);
+    handles.into_iter().for_each(join_thread);
+}
+
+impl Drop for Mta {
+    fn drop(&mut self) {
+        let last = self.apartment.0.use_ends(Thread::current().who());
+        if last && !self.is_here() && !thread_is_unwinding() {
+            wait_for_end(&self.apartment.0, &self.starter);
+        }
+    }
+}
+
+impl fmt::Debug for Mta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mta").field(&self.apartment).finish()
+    }
+}
+
+impl fmt::Debug for MtaBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MtaBuilder")
+            .field("name", &self.name)
+            .field("threads", &self.threads)
+            .field("max_threads", &self.max_threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps the MTA alive; made by [`Mta::usage`] (rule AP-6).
+#[must_use = "the usage is given back when the guard is dropped"]
+pub struct MtaUsage(Arc<Mailbox>);
+
+impl Drop for MtaUsage {
+    fn drop(&mut self) {
+        self.0.use_ends(Thread::current().who());
+    }
+}
+
+impl fmt::Debug for MtaUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MtaUsage").field(&self.0.name).finish()
+    }
+}

@@ -1,0 +1,289 @@
+//! Serving: what a thread of an apartment does with one thing that it found to do.
+
+use crate::call::record::{Attempt, Why};
+use crate::call::{Ticket, Verdict};
+use crate::diagnose::{CallRef, What};
+use crate::error::{CallError, Reentrant};
+use crate::filter::{
+    MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType, ServerCall, lets_run,
+};
+use crate::id::{CallId, ChainId, ObjectId};
+use crate::mailbox::{Asked, Closure, Door, Header, Looker, Mailbox, Messages, Next, Scope, Started, StartedBody};
+use crate::sync::Arc;
+use crate::thread::{Borrow, Frame, Home, Outgoing, Reentrancy, StaHome, Target, Thread, contain, panic_message};
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// In which situation a thread looks for something to serve.
+#[derive(Clone, Copy)]
+pub(crate) enum Situation {
+    /// The top loop, or a pump that somebody asked for.
+    Loop,
+    /// A wait for a call that is out, its place on the stack of them.
+    Call(usize),
+    /// Another wait.
+    Plain,
+}
+
+/// What came of looking for something to serve.
+pub(crate) enum Served {
+    One,
+    /// There was nothing that may come in now; how the door stood.
+    Nothing(Door),
+}
+
+/// Serves one thing on an STA's thread, if there is one that may come in now.
+pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situation, wait: u32) -> Served {
+    if thread.in_filter() {
+        return Served::Nothing(Door::Open);
+    }
+    let looker = looker(thread, home, situation, wait);
+    match home.mailbox.next(&looker) {
+        Next::Nothing(door) => return Served::Nothing(door),
+        Next::Release(object) => home.let_go(thread, object),
+        Next::Late(_) => crate::broken("an STA's objects are not shared"),
+        Next::Run(started) => run(thread, &home.mailbox, started),
+        Next::Ask(asked) => {
+            let answer = ask_filter(thread, home, &asked);
+            if let Some(started) = home.mailbox.answered(&asked, answer, &looker) {
+                run(thread, &home.mailbox, started);
+            }
+        }
+        Next::AskMessage { id, class } => {
+            let Situation::Call(at) = situation else { crate::broken("only a call's wait asks about messages") };
+            let Some(outgoing) = thread.outgoing(at) else { crate::broken("a call that waits is out") };
+            let answer = ask_about_message(thread, home, &outgoing, id, class);
+            let again = answer.ask_again.map(|delay| home.mailbox.clock.after(delay));
+            home.mailbox.ask_again(id, again);
+            if answer.action == PendingAction::CancelCall {
+                target_of(&outgoing).cancel(Why::Filter, thread.who());
+            } else if lets_run(answer.action, class)
+                && let Some(started) = home.mailbox.take_message(id, &looker)
+            {
+                run(thread, &home.mailbox, started);
+            }
+        }
+    }
+    Served::One
+}
+
+pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
+    Target {
+        ticket: outgoing.ticket.clone(),
+        callee: Arc::clone(&outgoing.callee),
+        call: CallRef { id: outgoing.id, chain: outgoing.chain, attempt: outgoing.attempt },
+    }
+}
+
+fn looker(thread: &Thread, home: &StaHome, situation: Situation, wait: u32) -> Looker {
+    let depth = thread.depth();
+    let scope = scope(home, thread, situation);
+    let messages = match (situation, scope) {
+        (_, Scope::Nothing) => Messages::Held,
+        (Situation::Loop, _) => Messages::InOrder,
+        (Situation::Call(_), _) => Messages::Pending,
+        (Situation::Plain, _) => Messages::Held,
+    };
+    let filter = home.filter.borrow().is_some();
+    Looker { who: thread.who(), depth, now: home.mailbox.clock.nanos(), wait, scope, messages, filter }
+}
+
+/// Which calls come in (rule DI-12).
+pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation) -> Scope {
+    let served = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
+    let top = matches!(situation, Situation::Loop) && thread.depth() == 0;
+    let deep = thread.waits_open() > home.nested_waits;
+    match home.reentrancy {
+        _ if top => Scope::Everything,
+        Reentrancy::Classic if !deep => Scope::Everything,
+        Reentrancy::Classic | Reentrancy::SameCausality => Scope::Chains(served),
+        Reentrancy::None => Scope::Nothing,
+    }
+}
+
+fn ask_filter(thread: &Thread, home: &StaHome, asked: &Asked) -> ServerCall {
+    let filter = home.filter.borrow().clone();
+    let Some(filter) = filter else { return ServerCall::Handled };
+    let answer = ask(thread, home, "handle_incoming", || filter.handle_incoming(&asked.call));
+    answer.unwrap_or(ServerCall::Rejected)
+}
+
+fn ask_about_message(
+    thread: &Thread,
+    home: &StaHome,
+    outgoing: &Outgoing,
+    id: CallId,
+    class: MessageClass,
+) -> PendingAnswer {
+    let filter = home.filter.borrow().clone();
+    let Some(filter) = filter else { return PendingAnswer::wait_def_process() };
+    let nested = thread.with_frames(|frames| frames.iter().any(|frame| frame.chain.is_some()));
+    let pending_type = if nested { PendingType::Nested } else { PendingType::TopLevel };
+    let elapsed = Duration::from_nanos(outgoing.callee.clock.nanos().saturating_sub(outgoing.made));
+    let pending = PendingMessage { class, callee: outgoing.callee.name.clone(), elapsed, pending_type };
+    let answer = ask(thread, home, "message_pending", || filter.message_pending(&pending))
+        .unwrap_or_else(PendingAnswer::wait_no_process);
+    home.mailbox.tell(thread.who(), Some(message_ref(id)), || What::PendingAsked {
+        class,
+        elapsed,
+        nested: pending_type,
+        answer: answer.action,
+    });
+    answer
+}
+
+fn message_ref(id: CallId) -> CallRef {
+    CallRef { id, chain: ChainId(id), attempt: 1 }
+}
+
+/// Runs a filter's method; a panic in it is contained, and gives no answer (rule MF-9).
+fn ask<R>(thread: &Thread, home: &StaHome, method: &'static str, question: impl FnOnce() -> R) -> Option<R> {
+    match thread.filtering(|| catch_unwind(AssertUnwindSafe(question))) {
+        Ok(answer) => Some(answer),
+        Err(payload) => {
+            let message = panic_message(payload);
+            home.mailbox.tell(thread.who(), None, || What::Contained { place: method, message });
+            None
+        }
+    }
+}
+
+/// Runs what was taken out of the queue, and answers it.
+pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started) {
+    let opened = thread.opened();
+    let Started { header, body, object } = started;
+    let call = header.call_ref();
+    let id = header.target.object;
+    let holder = match (&object, id) {
+        (Some(_), _) | (None, None) => None,
+        (None, Some(id)) => thread.sta().and_then(|home| home.object(id)),
+    };
+    let target: Option<&dyn Any> = match (&object, &holder, id) {
+        (Some(shared), ..) => Some(&**shared),
+        (None, Some(own), _) => Some(&**own),
+        (None, None, None) => Some(&()),
+        (None, None, Some(_)) => None,
+    };
+    match body {
+        StartedBody::Call(mut running) => {
+            let Some(target) = target else {
+                running.reject(Verdict::Failed(mailbox.object_gone(id)));
+                return;
+            };
+            thread.push_frame(frame(&header, mailbox, Some(header.chain), running.ticket().cloned()));
+            let attempt = running.run(target);
+            thread.pop_frame();
+            drop(opened);
+            match attempt {
+                Attempt::Ran(panicked) => {
+                    mailbox.tell(thread.who(), Some(call), || What::Ended { panicked });
+                    running.done();
+                }
+                Attempt::Busy => {
+                    let busy = busy(thread, id, &header);
+                    mailbox.tell(thread.who(), Some(call), || What::Busy { holder: busy.1 });
+                    running.reject(Verdict::Busy(Arc::new(busy.0)));
+                }
+            }
+        }
+        StartedBody::Post(closure) => match target {
+            Some(target) => {
+                let panicked = run_closure(thread, mailbox, &header, Some(header.chain), closure, target);
+                drop(opened);
+                mailbox.tell(thread.who(), Some(call), || What::Ended { panicked });
+            }
+            None => {
+                let error = mailbox.object_gone(id);
+                mailbox.tell(thread.who(), Some(call), || What::PostDropped { error: (&error).into() });
+                contain(mailbox, thread, "the destructor of a post's closure", || drop(closure));
+            }
+        },
+        StartedBody::Message { run, .. } => {
+            let panicked = run_closure(thread, mailbox, &header, None, run, &());
+            drop(opened);
+            mailbox.tell(thread.who(), Some(call), || What::MessageEnded { panicked });
+        }
+    }
+    if let Some(own) = holder {
+        thread.drop_object(own);
+    }
+    if let Some(shared) = object {
+        contain(mailbox, thread, "a destructor", || drop(shared));
+    }
+}
+
+fn run_closure(
+    thread: &Rc<Thread>,
+    mailbox: &Arc<Mailbox>,
+    header: &Header,
+    chain: Option<ChainId>,
+    closure: Box<dyn Closure>,
+    target: &dyn Any,
+) -> Option<Arc<str>> {
+    thread.push_frame(frame(header, mailbox, chain, None));
+    let result = catch_unwind(AssertUnwindSafe(|| closure.run(target)));
+    thread.pop_frame();
+    result.err().map(panic_message)
+}
+
+fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket: Option<Ticket>) -> Frame {
+    Frame {
+        id: header.id,
+        chain,
+        from_chain: header.from_chain,
+        depth: header.depth,
+        kind: header.kind,
+        caller: header.caller.clone(),
+        target: header.target,
+        deadline: header.deadline.map(|at| (mailbox.clock.clone(), at)),
+        ticket,
+        cancel: None,
+        borrow: Cell::new(Borrow::Nothing),
+    }
+}
+
+/// Why a borrowed object's call cannot run now (rule DI-13).
+fn busy(thread: &Thread, object: Option<ObjectId>, header: &Header) -> (Reentrant, Option<CallId>) {
+    let Some(id) = object else { crate::broken("only an object can be borrowed") };
+    let holder = thread.holder(object, header.chain);
+    let who = holder.call.map(|(id, _)| id);
+    (Reentrant { object: id, holder: holder.call.map(|(_, target)| target), retryable: holder.can_end }, who)
+}
+
+/// What an object of this thread's apartment says to a direct call whose object is borrowed: trying again cannot help.
+pub(crate) fn busy_directly(thread: &Thread, object: Option<ObjectId>, chain: ChainId) -> CallError {
+    let Some(id) = object else { crate::broken("only an object can be borrowed") };
+    let holder = thread.holder(object, chain);
+    let holder = holder.call.map(|(_, target)| target);
+    CallError::Reentrant(Arc::new(Reentrant { object: id, holder, retryable: false }))
+}
+
+/// Sets this thread's STA's message filter; `None` removes it. Gives the one before (rule MF-1). Does not wait.
+///
+/// # Errors
+/// `NotSupported` on a thread that is in the MTA or in no apartment; nothing changes.
+///
+/// ```
+/// use apartment::{RetryFor, Sta, register_filter};
+/// use std::{rc::Rc, time::Duration};
+///
+/// let ui = Sta::builder("ui").enter()?;
+/// assert!(register_filter(Some(Rc::new(RetryFor::new(Duration::from_secs(1)))))?.is_none());
+/// assert!(register_filter(None)?.is_some());
+/// # drop(ui);
+/// # Ok::<(), apartment::Error>(())
+/// ```
+#[doc(alias = "CoRegisterMessageFilter")]
+pub fn register_filter(filter: Option<Rc<dyn MessageFilter>>) -> Result<Option<Rc<dyn MessageFilter>>, CallError> {
+    let thread = Thread::current();
+    let Some(Home::Sta(home)) = thread.home() else {
+        return Err(CallError::NotSupported { what: "a message filter belongs to an STA, and this thread is in none" });
+    };
+    let set = filter.is_some();
+    let before = home.filter.replace(filter);
+    home.mailbox.tell(thread.who(), None, || What::FilterSet { set });
+    Ok(before)
+}

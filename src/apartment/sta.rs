@@ -1,0 +1,472 @@
+//! Single-threaded apartments: how they are made, and the loop of a spawned one.
+
+use super::entered::Entered;
+use super::handle::Apartment;
+use super::hook::{self, Hook};
+use super::make::{keep_at_home, make};
+use super::serve::{Served, Situation, serve_one};
+use super::wait::wait;
+use crate::diagnose::{ApartmentHow, What};
+use crate::error::CallError;
+use crate::filter::MessageFilter;
+use crate::mailbox::{Door, Mailbox, Owner};
+use crate::marshal::Proxy;
+use crate::process::Process;
+use crate::sync::{Arc, Bell, JoinHandle, Mutex, spawn, thread_is_unwinding};
+use crate::thread::{Home, Reentrancy, StaHome, Thread, panic_message};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+/// Windows' own limit for a thread's posted messages.
+pub(super) const DEFAULT_CAPACITY: usize = 10_000;
+
+/// A single-threaded apartment with a thread of its own: the handle that owns it.
+///
+/// Objects are made on its thread, called there and dropped there (rule AP-2); they need not be `Send`. Dropping the
+/// handle asks the apartment to quit and waits until what it accepted is served, its objects are dropped and its thread
+/// has ended; on an STA that wait pumps. Dropped inside its own apartment, or while its thread unwinds, it asks to quit
+/// and does not wait (rule LT-2).
+///
+/// ```
+/// use apartment::Sta;
+/// use std::rc::Rc;
+///
+/// let home = Sta::spawn("db")?;
+/// let db = home.create(|| Rc::new(String::from("hello")))?;
+/// let prefix = String::from("hel");
+/// assert_eq!(db.call(|s| s.strip_prefix(&*prefix).map(str::len))?, Some(2));
+/// # Ok::<(), apartment::Error>(())
+/// ```
+#[doc(alias("STA", "single-threaded apartment", "COINIT_APARTMENTTHREADED"))]
+pub struct Sta {
+    apartment: Apartment,
+    thread: Mutex<Option<JoinHandle>>,
+}
+
+/// Makes an [`Sta`] to order, or makes the current thread one.
+pub struct StaBuilder {
+    name: String,
+    process: Option<Process>,
+    capacity: usize,
+    reentrancy: Reentrancy,
+    nested_waits: usize,
+    filter: Option<FilterMaker>,
+    hook: Option<Hook>,
+    stack_size: Option<usize>,
+}
+
+type FilterMaker = Box<dyn FnOnce() -> Rc<dyn MessageFilter> + Send>;
+
+impl Process {
+    /// An STA of this process, to be configured and then spawned or entered.
+    pub fn sta(&self, name: impl Into<String>) -> StaBuilder {
+        Sta::builder(name).process(self)
+    }
+
+    /// The main STA: the first that was made, as long as it lives (rule AP-4).
+    pub fn main_sta(&self) -> Option<Apartment> {
+        self.main_mailbox().map(Apartment)
+    }
+}
+
+impl StaBuilder {
+    /// The process it belongs to; the default one otherwise.
+    #[must_use]
+    pub fn process(self, process: &Process) -> Self {
+        Self { process: Some(process.clone()), ..self }
+    }
+
+    /// How many entries have room in its mailbox, at least 1; 10,000 otherwise (rule MB-1).
+    #[must_use]
+    pub fn capacity(self, entries: usize) -> Self {
+        Self { capacity: entries, ..self }
+    }
+
+    /// What comes in while it waits (rule DI-12).
+    #[must_use]
+    pub fn reentrancy(self, policy: Reentrancy) -> Self {
+        Self { reentrancy: policy, ..self }
+    }
+
+    /// How deep its waits may nest before a *classic* one lets in its own chain only; 64 otherwise (rule DI-12).
+    #[must_use]
+    pub fn nested_waits(self, depth: usize) -> Self {
+        Self { nested_waits: depth, ..self }
+    }
+
+    /// Its message filter, made on its thread (rule MF-1).
+    #[must_use]
+    pub fn filter<F: MessageFilter + 'static>(self, make: impl FnOnce() -> F + Send + 'static) -> Self {
+        Self { filter: Some(Box::new(move || Rc::new(make()))), ..self }
+    }
+
+    /// A hook around its thread's life: the guard is made on the thread before anything runs there, and dropped there
+    /// after the apartment has ended. If the hook fails, spawning (or entering) fails with `SysCallFailed` and its error
+    /// as the source.
+    #[must_use]
+    pub fn around<G: 'static, E: Into<Box<dyn StdError + Send + Sync>>>(
+        self,
+        make_guard: impl Fn() -> Result<G, E> + Send + Sync + 'static,
+    ) -> Self {
+        Self { hook: Some(hook::hook(make_guard)), ..self }
+    }
+
+    /// The size of its thread's stack in bytes; the system's choice otherwise. Nested waits are nested on the stack.
+    #[must_use]
+    pub fn stack_size(self, bytes: usize) -> Self {
+        Self { stack_size: Some(bytes), ..self }
+    }
+
+    /// Starts its thread, which bears its name. Waits for the thread only if there is a filter or a hook to be made on
+    /// it; an STA pumps in that wait.
+    ///
+    /// # Errors
+    /// `SysCallFailed` if the thread cannot be started, or its hook or filter cannot be made (rule AP-10);
+    /// `InvalidArgument` for a capacity of 0.
+    pub fn spawn(mut self) -> Result<Sta, CallError> {
+        self.check()?;
+        let process = Process::or_global(self.process.take());
+        let bell = Arc::new(Bell::new());
+        let mailbox = self.mailbox(&process, &bell);
+        let main = self.begin(&process, &mailbox, ApartmentHow::Spawned);
+        let stack_size = self.stack_size;
+        let name = mailbox.name.clone();
+        let waits = self.filter.is_some() || self.hook.is_some();
+        let maker = Thread::current();
+        let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
+        let body = {
+            let (mailbox, process, start) = (Arc::clone(&mailbox), process.clone(), Arc::clone(&start));
+            move || {
+                let thread = Thread::started(bell);
+                match self.settle(&thread, &mailbox, &process, main) {
+                    Ok(home) => {
+                        start.report(Ok(()));
+                        run_loop(&thread, &home);
+                    }
+                    Err(error) => {
+                        fail(&mailbox, &process, &thread);
+                        start.report(Err(error));
+                        mailbox.thread_gone();
+                    }
+                }
+            }
+        };
+        let thread = match spawn(&name.name, stack_size, body) {
+            Ok(thread) => thread,
+            Err(error) => {
+                fail(&mailbox, &process, &maker);
+                mailbox.thread_gone();
+                return Err(CallError::sys_call_failed(format!("the thread of {name} could not be started"), error));
+            }
+        };
+        let sta = Sta { apartment: Apartment(mailbox), thread: Mutex::new(Some(thread)) };
+        if waits {
+            start.wait(&maker)?;
+        }
+        Ok(sta)
+    }
+
+    /// Makes the current thread the apartment, until the guard is dropped. Does not wait.
+    ///
+    /// A thread that is an STA of the same process already enters once more: the guard then stands for one more entry
+    /// into the same apartment, which keeps the name and the options it has (rule AP-3).
+    ///
+    /// ```
+    /// use apartment::Sta;
+    ///
+    /// let ui = Sta::builder("ui").enter()?;
+    /// let worker = Sta::spawn("worker")?;
+    /// let bar = ui.create(|| std::cell::Cell::new(0))?;
+    /// let job = worker.create(|| ())?;
+    /// // While this thread waits for the worker, the worker calls back into it.
+    /// let percent = bar.clone();
+    /// job.call(move |()| percent.call(|bar| bar.set(100)))??;
+    /// assert_eq!(bar.call(|bar| bar.get())?, 100);
+    /// # drop(ui);
+    /// # Ok::<(), apartment::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `SysCallFailed` if the hook or
+    /// the filter cannot be made; `InvalidArgument` for a capacity of 0.
+    #[doc(alias = "CoInitializeEx")]
+    pub fn enter(mut self) -> Result<Entered, CallError> {
+        self.check()?;
+        let process = Process::or_global(self.process.take());
+        let thread = Thread::current();
+        match thread.home() {
+            None => {}
+            Some(home) => return Entered::again(&thread, home, &process),
+        }
+        let mailbox = self.mailbox(&process, thread.bell());
+        let main = self.begin(&process, &mailbox, ApartmentHow::Entered);
+        match self.settle(&thread, &mailbox, &process, main) {
+            Ok(home) => Ok(Entered::first(&thread, &home)),
+            Err(error) => {
+                fail(&mailbox, &process, &thread);
+                Err(error)
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), CallError> {
+        match self.capacity {
+            0 => Err(CallError::InvalidArgument { what: "a mailbox' capacity is at least 1" }),
+            _ => Ok(()),
+        }
+    }
+
+    fn mailbox(&self, process: &Process, bell: &Arc<Bell>) -> Arc<Mailbox> {
+        let name = process.new_name(self.name.clone());
+        let owner = Owner::Sta(Arc::clone(bell));
+        Mailbox::new(name, self.capacity, process.clock().clone(), process.recorder().clone(), owner, None)
+    }
+
+    fn begin(&self, process: &Process, mailbox: &Arc<Mailbox>, how: ApartmentHow) -> bool {
+        let main = process.sta_began(mailbox);
+        mailbox.tell(Thread::current().who(), None, || What::ApartmentBegan {
+            name: Arc::clone(&mailbox.name.name),
+            sta: true,
+            how,
+            main,
+            capacity: mailbox.capacity,
+        });
+        main
+    }
+
+    /// Makes the thread the apartment's: hook first, then the home, then the filter, which may ask where it is.
+    fn settle(
+        self,
+        thread: &Rc<Thread>,
+        mailbox: &Arc<Mailbox>,
+        process: &Process,
+        main: bool,
+    ) -> Result<Rc<StaHome>, CallError> {
+        let guard = hook::enter(self.hook.as_ref(), &mailbox.name)?;
+        let home = Rc::new(StaHome {
+            mailbox: Arc::clone(mailbox),
+            process: process.clone(),
+            reentrancy: self.reentrancy,
+            nested_waits: u32::try_from(self.nested_waits).unwrap_or(u32::MAX),
+            main,
+            objects: RefCell::new(BTreeMap::new()),
+            filter: RefCell::new(None),
+            enters: Cell::new(1),
+            leaves_later: Cell::new(false),
+            guard: RefCell::new(guard),
+        });
+        thread.set_home(Some(Home::Sta(Rc::clone(&home))));
+        let name = Arc::clone(&mailbox.name.name);
+        mailbox.tell(thread.who(), None, || What::ThreadEntered { name });
+        if let Some(make) = self.filter {
+            match catch_unwind(AssertUnwindSafe(make)) {
+                Ok(filter) => drop(home.filter.replace(Some(filter))),
+                Err(payload) => {
+                    let what = format!("the filter of {} could not be made", mailbox.name);
+                    thread.set_home(None);
+                    return Err(CallError::sys_call_failed(what, format!("it panicked: {}", panic_message(payload))));
+                }
+            }
+        }
+        Ok(home)
+    }
+}
+
+/// Nothing half-made stays behind (rule AP-10).
+fn fail(mailbox: &Arc<Mailbox>, process: &Process, thread: &Thread) {
+    drop(mailbox.end(true, thread.who()));
+    process.sta_ended(mailbox);
+}
+
+/// How the maker of a thread learns whether it started.
+pub(super) struct Start {
+    pub(super) outcome: Mutex<Option<Result<(), CallError>>>,
+    pub(super) maker: Arc<Bell>,
+}
+
+impl Start {
+    pub(super) fn report(&self, outcome: Result<(), CallError>) {
+        *self.outcome.lock() = Some(outcome);
+        self.maker.ring();
+    }
+
+    /// Pumps on an STA, blocks elsewhere.
+    pub(super) fn wait(&self, maker: &Rc<Thread>) -> Result<(), CallError> {
+        wait(maker, Situation::Plain, None, || self.outcome.lock().is_some());
+        self.outcome.lock().take().unwrap_or(Ok(()))
+    }
+}
+
+/// A spawned STA's life: serve until it is asked to quit and everything accepted has been served; then end.
+fn run_loop(thread: &Rc<Thread>, home: &Rc<StaHome>) {
+    serve_until(thread, home, || home.mailbox.begin_end(false).is_some());
+    home.end(thread, false);
+}
+
+/// Serves until the door is closing, nothing is left, and `over` agrees.
+pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: impl FnMut() -> bool) {
+    let serial = thread.new_wait();
+    loop {
+        match serve_one(thread, home, Situation::Loop, serial) {
+            Served::One => {}
+            Served::Nothing(Door::Open) => drop(thread.bell().wait(None)),
+            Served::Nothing(_) if over() => return,
+            Served::Nothing(_) => {}
+        }
+    }
+}
+
+impl Sta {
+    /// An STA with default options in the default process.
+    ///
+    /// # Errors
+    /// `SysCallFailed` if its thread cannot be started.
+    pub fn spawn(name: impl Into<String>) -> Result<Self, CallError> {
+        Self::builder(name).spawn()
+    }
+
+    /// An STA to order.
+    pub fn builder(name: impl Into<String>) -> StaBuilder {
+        StaBuilder {
+            name: name.into(),
+            process: None,
+            capacity: DEFAULT_CAPACITY,
+            reentrancy: Reentrancy::Classic,
+            nested_waits: 64,
+            filter: None,
+            hook: None,
+            stack_size: None,
+        }
+    }
+
+    /// Makes an object in the apartment. `make` runs on its thread and may borrow from the caller's stack; the object
+    /// stays there and need not be `Send`. It is a call: an STA that waits for it pumps, other threads block; on the
+    /// apartment's own thread it is direct.
+    ///
+    /// # Errors
+    /// As a call: `MailboxFull`, `Disconnected`, the filter's answers; `ServerFault` if `make` panics.
+    #[doc(alias("CoCreateInstance", "marshal"))]
+    #[track_caller]
+    pub fn create<T: 'static>(&self, make: impl FnOnce() -> T + Send) -> Result<Proxy<T>, CallError> {
+        match self.try_create(|| Ok::<T, std::convert::Infallible>(make()))? {
+            Ok(proxy) => Ok(proxy),
+            Err(never) => match never {},
+        }
+    }
+
+    /// As [`create`](Sta::create), with a constructor that may fail: its own error comes back nested.
+    ///
+    /// ```
+    /// use apartment::Sta;
+    ///
+    /// fn open(port: &str) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let device = Sta::spawn("device")?;
+    ///     let port = device.try_create(|| port.parse::<u16>())??;
+    ///     assert_eq!(port.call(|port| *port)?, 8080);
+    ///     Ok(())
+    /// }
+    /// open("8080").unwrap();
+    /// assert!(open("eighty").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// As [`create`](Sta::create); inside, what `make` failed with.
+    #[track_caller]
+    pub fn try_create<T: 'static, E: Send>(
+        &self,
+        make_it: impl FnOnce() -> Result<T, E> + Send,
+    ) -> Result<Result<Proxy<T>, E>, CallError> {
+        Ok(make(&self.apartment.0, make_it, keep_at_home::<T>)?.map(Proxy::from_stub))
+    }
+
+    /// The apartment as anybody may hold it.
+    pub fn apartment(&self) -> &Apartment {
+        &self.apartment
+    }
+
+    /// Asks it to quit; see [`Apartment::quit`]. Never waits.
+    pub fn quit(&self) {
+        self.apartment.quit();
+    }
+
+    /// Waits until it has ended, which somebody else has to ask for or has asked for: what it accepted is served, its
+    /// objects are dropped, its thread has ended. Waits for ever if nobody does. An STA pumps in this wait, other
+    /// threads block.
+    ///
+    /// # Errors
+    /// `Deadlock` on its own thread, which would wait for itself; the handle is gone then, and so the apartment quits.
+    pub fn join(self) -> Result<(), CallError> {
+        if self.is_here() {
+            let cycle = format!("{} waits for its own thread to end", self.apartment.0.name);
+            return Err(CallError::Deadlock { cycle: cycle.into() });
+        }
+        self.wait_for_end();
+        Ok(())
+    }
+
+    fn is_here(&self) -> bool {
+        Thread::current().home().is_some_and(|home| home.is_at(&self.apartment.0))
+    }
+
+    fn wait_for_end(&self) {
+        wait_until_gone(&self.apartment.0);
+        // It has left the library; what remains are its locals' destructors.
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            join_thread(thread);
+        }
+    }
+}
+
+/// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
+pub(super) fn wait_until_gone(mailbox: &Mailbox) {
+    let thread = Thread::current();
+    let home = thread.home();
+    let pool = home.as_ref().filter(|home| home.is_pool_thread());
+    if let Some(home) = pool {
+        home.mailbox().wait_began(true);
+    }
+    wait(&thread, Situation::Plain, None, || mailbox.is_gone(thread.bell()));
+    if let Some(home) = pool {
+        home.mailbox().wait_ended(true);
+    }
+}
+
+pub(super) fn join_thread(thread: JoinHandle) {
+    if thread.join().is_err() {
+        crate::broken("an apartment's thread contains every panic of the user's");
+    }
+}
+
+impl Drop for Sta {
+    fn drop(&mut self) {
+        if self.thread.lock().is_none() {
+            return;
+        }
+        self.quit();
+        if !self.is_here() && !thread_is_unwinding() {
+            self.wait_for_end();
+        }
+    }
+}
+
+impl fmt::Debug for Sta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sta").field(&self.apartment).finish()
+    }
+}
+
+impl fmt::Debug for StaBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaBuilder")
+            .field("name", &self.name)
+            .field("capacity", &self.capacity)
+            .field("reentrancy", &self.reentrancy)
+            .field("filter", &self.filter.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,91 @@
+//! The modal wait: the one place where a thread of this library sleeps, and what it serves meanwhile.
+//!
+//! It reads like the specification. A wait looks, in this order: is what it waits for there? has a call of this stack
+//! been cancelled, or reached its deadline? is there something to serve that may come in now? If nothing of that, it
+//! sleeps on the thread's bell, and looks again when that is rung. Everything that could change an answer rings the bell
+//! *after* it has changed it, so nothing is missed between the look and the sleep (see the [bell](crate::sync::Bell)).
+//!
+//! Waits nest as the calls that they serve do, on the Rust stack: an outer one goes on when the inner one has ended
+//! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
+
+use super::serve::{Served, Situation, serve_one, target_of};
+use crate::call::record::Why;
+use crate::sync::Clock;
+use crate::thread::{StaHome, Thread};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Waits until `done` says so, or until then. On an STA it pumps, as the apartment's policy and filter allow; on every
+/// other thread it blocks.
+pub(crate) fn wait(
+    thread: &Rc<Thread>,
+    situation: Situation,
+    until: Option<(&Clock, u64)>,
+    mut done: impl FnMut() -> bool,
+) {
+    let home = thread.sta();
+    let serial = thread.new_wait();
+    let _wait = thread.waits();
+    let _open = thread.opened();
+    let _until = until.map(|(clock, _)| clock.watch(thread.bell()));
+    // A filter may name a time on the apartment's own clock.
+    let asks = home.as_ref().filter(|home| home.filter.borrow().is_some());
+    let _asks = asks.map(|home| home.mailbox.clock.watch(thread.bell()));
+    // What was cancelled before the call went out rang nobody.
+    let mut cancelled = true;
+    while !done() {
+        if attend(thread, std::mem::take(&mut cancelled)) {
+            continue;
+        }
+        if until.is_some_and(|(clock, at)| at <= clock.nanos()) {
+            return;
+        }
+        if let Some(home) = &home
+            && matches!(serve_one(thread, home, situation, serial), Served::One)
+        {
+            continue;
+        }
+        let sleep = earliest(thread, home.as_deref(), until);
+        cancelled = thread.bell().wait(sleep).cancelled;
+    }
+}
+
+/// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call
+/// was cancelled. Buried ones too: they leave their queues at once, though they return only when their turn comes.
+fn attend(thread: &Thread, cancelled: bool) -> bool {
+    let mut any = false;
+    while let Some((at, why)) = thread.with_outgoing(|calls| {
+        calls.iter().enumerate().find_map(|(at, call)| {
+            let past = call.deadline.is_some_and(|deadline| deadline <= call.callee.clock.nanos());
+            let parent = if cancelled { call.parent.as_ref().and_then(|parent| parent.why()) } else { None };
+            let why = parent.or(past.then_some(Why::Deadline))?;
+            call.ticket.is_open().then_some((at, why))
+        })
+    }) {
+        let Some(call) = thread.outgoing(at) else { break };
+        target_of(&call).cancel(why, thread.who());
+        any = true;
+    }
+    any
+}
+
+/// When the sleep has to end by itself, on a real clock; whoever advances a driven one rings.
+fn earliest(thread: &Thread, home: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
+    let own = until.and_then(|(clock, at)| clock.instant(at));
+    let ask = home
+        .filter(|home| home.filter.borrow().is_some())
+        .and_then(|home| home.mailbox.next_ask().and_then(|at| home.mailbox.clock.instant(at)));
+    let calls = thread.with_outgoing(|calls| {
+        let open = calls.iter().filter(|call| call.deadline.is_some() && call.ticket.is_open());
+        open.filter_map(|call| call.callee.clock.instant(call.deadline?)).min()
+    });
+    [own, ask, calls].into_iter().flatten().min()
+}
+
+/// Serves what is there now, at most `limit` entries; gives how many.
+pub(crate) fn serve_some(thread: &Rc<Thread>, situation: Situation, limit: usize) -> usize {
+    let Some(home) = thread.sta() else { return 0 };
+    let serial = thread.new_wait();
+    let served = |_: &usize| matches!(serve_one(thread, &home, situation, serial), Served::One);
+    (0..limit).take_while(served).count()
+}

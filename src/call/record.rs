@@ -1,0 +1,372 @@
+//! The call record: how a call borrows from its caller's stack and how its reply comes back.
+//!
+//! A synchronous call lends the callee a closure that lives in the caller's frame. Nothing else in the crate is unsafe;
+//! everything that makes it sound is in this file.
+//!
+//! # Protocol
+//!
+//! A [`Record`] belongs to one thread, outlives both sides (it is shared by `Arc`) and is reused for one call after
+//! another. Its one word holds the *generation* — which call — the *state*, and *why* the call was cancelled, if it was:
+//!
+//! | state | meaning | who leaves it, and where to |
+//! |---|---|---|
+//! | `IDLE` | no call, or one between two attempts | the caller, by lending: `QUEUED` |
+//! | `QUEUED` | the callee's mailbox has the [`Errand`] | the callee: `RUNNING`, or `REJECTED`; whoever revokes: `REVOKED`; all of them under the callee's lock |
+//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee alone: `DONE`, or `REJECTED` (object busy) |
+//! | `DONE` | the callee has let go; the result is in the caller's frame | the caller, by its next call |
+//! | `REVOKED` | it will never run | the caller, by its next call |
+//! | `REJECTED` | it has not run; the verdict is in the record | the caller: `QUEUED` (next attempt) or its next call |
+//!
+//! * Only `RUNNING` may touch the loan, and only the one [`Running`] that the step `QUEUED → RUNNING` made exists.
+//! * Every step is a compare-and-swap that names the generation; who comes too late — a cancel, a revoke — changes nothing.
+//! * `why` is set once per call, by whoever cancels first, and not after `DONE`: a reply that was recorded before the
+//!   cancel wins (rule CA-2).
+//! * The step out of `RUNNING` releases, the caller's look acquires: what the callee wrote into the caller's frame
+//!   happened before the caller reads it. After that step the callee touches the record alone, to ring.
+//! * [`Record::lend`] does not return, nor unwind, while a state is `QUEUED` or `RUNNING`: it stops the program rather.
+
+use crate::sync::{Arc, AtomicU64, Bell, Mutex, Ordering};
+use std::any::Any;
+use std::mem;
+use std::ptr::NonNull;
+
+const IDLE: u64 = 0;
+const QUEUED: u64 = 1;
+const RUNNING: u64 = 2;
+const DONE: u64 = 3;
+const REVOKED: u64 = 4;
+const REJECTED: u64 = 5;
+
+const STATE: u64 = 0b111;
+const WHY_SHIFT: u32 = 3;
+const WHY: u64 = 0b11 << WHY_SHIFT;
+const GENERATION: u64 = !(STATE | WHY);
+const ONE_GENERATION: u64 = 1 << 5;
+
+/// Why a call was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    Handle = 1,
+    Deadline = 2,
+    Filter = 3,
+}
+
+/// What the callee says of one attempt.
+pub(crate) enum Attempt {
+    /// The closure ran; the panic's message if it panicked.
+    Ran(Option<Arc<str>>),
+    /// The object was borrowed: the closure is still in the caller's frame.
+    Busy,
+}
+
+/// The closure that a call lends: gets the object, may be tried again after `Busy`.
+pub(crate) type Job<'a> = dyn FnMut(&dyn Any) -> Attempt + Send + 'a;
+
+/// What a caller sees when it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Not settled.
+    Pending {
+        running: bool,
+    },
+    Done,
+    Revoked,
+    Rejected,
+}
+
+/// One call of one thread: a record and the generation that names the call.
+pub(crate) struct Ticket<V> {
+    record: Arc<Record<V>>,
+    generation: u64,
+}
+
+impl<V> Clone for Ticket<V> {
+    fn clone(&self) -> Self {
+        Self { record: Arc::clone(&self.record), generation: self.generation }
+    }
+}
+
+/// See the module's documentation. `V` is the verdict that a rejection leaves.
+pub(crate) struct Record<V> {
+    word: AtomicU64,
+    bell: Arc<Bell>,
+    verdict: Mutex<Option<V>>,
+}
+
+impl<V> Record<V> {
+    /// A record for the thread whose bell this is.
+    pub(crate) fn new(bell: Arc<Bell>) -> Arc<Self> {
+        Arc::new(Self { word: AtomicU64::new(IDLE), bell, verdict: Mutex::new(None) })
+    }
+
+    /// Begins a call: the next generation, `IDLE`.
+    pub(crate) fn begin(self: &Arc<Self>) -> Ticket<V> {
+        let before = self.word.load(Ordering::Relaxed);
+        assert_settled(before);
+        let generation = (before & GENERATION).wrapping_add(ONE_GENERATION);
+        self.word.store(generation | IDLE, Ordering::Release);
+        Ticket { record: Arc::clone(self), generation }
+    }
+}
+
+impl<V> Ticket<V> {
+    /// Whether both name the same call.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.record, &other.record) && self.generation == other.generation
+    }
+
+    /// Lends `job` to whoever gets the [`Errand`], for one attempt, while `attend` runs: it hands the errand over and
+    /// waits. `attend` must not return before the attempt is settled.
+    pub(crate) fn lend<R>(&self, job: &mut Job<'_>, attend: impl FnOnce(Errand<V>) -> R) -> R {
+        if self.step(|state| matches!(state, IDLE | REJECTED), QUEUED).is_none() {
+            crate::broken("a call was lent twice at once");
+        }
+        let _settled = Settled(self);
+        // SAFETY: only the lifetime changes. The pointer is used by `Running` alone, which exists only while the state
+        // is RUNNING; `_settled` keeps this frame, and so `job`, from ending while the state is QUEUED or RUNNING, on
+        // return and on unwinding, and no step leads back into these states but another `lend`. `job` is not touched
+        // here meanwhile: it is borrowed mutably until this function ends.
+        let job: NonNull<Job<'static>> = unsafe { mem::transmute(NonNull::from(job)) };
+        attend(Errand { ticket: Some(self.clone()), loan: Some(Loan(job)) })
+    }
+
+    /// For an entry that lends nothing but whose sender waits for it to be taken: `QUEUED` without a loan.
+    pub(crate) fn queue_without_loan(&self) -> Errand<V> {
+        if self.step(|state| state == IDLE, QUEUED).is_none() {
+            crate::broken("a sender queued twice at once");
+        }
+        Errand { ticket: Some(self.clone()), loan: None }
+    }
+
+    /// What has become of the call.
+    pub(crate) fn look(&self) -> Look {
+        let word = self.record.word.load(Ordering::Acquire);
+        if word & GENERATION != self.generation {
+            return Look::Done;
+        }
+        match word & STATE {
+            DONE => Look::Done,
+            REVOKED => Look::Revoked,
+            REJECTED => Look::Rejected,
+            state => Look::Pending { running: state == RUNNING },
+        }
+    }
+
+    /// Why the call was cancelled, if it was.
+    pub(crate) fn why(&self) -> Option<Why> {
+        let word = self.record.word.load(Ordering::Acquire);
+        (word & GENERATION == self.generation).then(|| why_of(word)).flatten()
+    }
+
+    /// Whether it can still be cancelled: it is not over, and nobody has.
+    pub(crate) fn is_open(&self) -> bool {
+        let word = self.record.word.load(Ordering::Acquire);
+        word & GENERATION == self.generation && !matches!(word & STATE, DONE | REVOKED) && why_of(word).is_none()
+    }
+
+    /// Asks for the call to be cancelled; the first to ask says why. False if it is over, or was asked before.
+    pub(crate) fn ask_cancel(&self, why: Why) -> bool {
+        self.swap(|word| {
+            let over = matches!(word & STATE, DONE | REVOKED) || why_of(word).is_some();
+            (!over).then_some(word | ((why as u64) << WHY_SHIFT))
+        })
+        .is_some()
+    }
+
+    /// Takes the call back if it has not started: it will never run. Under the callee's lock.
+    pub(crate) fn revoke(&self) -> bool {
+        self.step(|state| state == QUEUED, REVOKED).is_some()
+    }
+
+    /// Takes what a rejection left.
+    pub(crate) fn take_verdict(&self) -> Option<V> {
+        self.record.verdict.lock().take()
+    }
+
+    /// The caller looks again.
+    pub(crate) fn ring(&self) {
+        self.record.bell.ring();
+    }
+
+    fn step(&self, from: impl Fn(u64) -> bool, to: u64) -> Option<u64> {
+        self.swap(|word| from(word & STATE).then_some((word & !STATE) | to))
+    }
+
+    /// Replaces the word as long as it names this call; gives the word before.
+    fn swap(&self, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+        let mut word = self.record.word.load(Ordering::Acquire);
+        loop {
+            if word & GENERATION != self.generation {
+                return None;
+            }
+            let new = next(word)?;
+            match self.record.word.compare_exchange(word, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(word),
+                Err(now) => word = now,
+            }
+        }
+    }
+}
+
+fn why_of(word: u64) -> Option<Why> {
+    match (word & WHY) >> WHY_SHIFT {
+        1 => Some(Why::Handle),
+        2 => Some(Why::Deadline),
+        3 => Some(Why::Filter),
+        _ => None,
+    }
+}
+
+#[track_caller]
+fn assert_settled(word: u64) {
+    if matches!(word & STATE, QUEUED | RUNNING) {
+        crate::broken("a call's frame was about to end while its callee still held what it lent");
+    }
+}
+
+/// Keeps the frame of [`Ticket::lend`] from ending too early.
+struct Settled<'a, V>(&'a Ticket<V>);
+
+impl<V> Drop for Settled<'_, V> {
+    fn drop(&mut self) {
+        assert_settled(self.0.record.word.load(Ordering::Acquire));
+    }
+}
+
+/// A pointer to the caller's closure.
+struct Loan(NonNull<Job<'static>>);
+
+// SAFETY: the closure behind it is `Send` (see `Job`), and only the one `Running` uses it.
+unsafe impl Send for Loan {}
+
+/// The callee's end of a call that has not started. Dropped, it tells the caller that nobody took it.
+pub(crate) struct Errand<V> {
+    /// `None` once it has been answered: from then on the caller may lend again under the same generation.
+    ticket: Option<Ticket<V>>,
+    loan: Option<Loan>,
+}
+
+impl<V> Errand<V> {
+    pub(crate) fn ticket(&self) -> Option<&Ticket<V>> {
+        self.ticket.as_ref()
+    }
+
+    /// Whether it belongs to that call.
+    pub(crate) fn is_of(&self, ticket: &Ticket<V>) -> bool {
+        self.ticket.as_ref().is_some_and(|own| own.is(ticket))
+    }
+
+    /// Its deadline has passed: it will not start.
+    pub(crate) fn expire(&self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.ask_cancel(Why::Deadline);
+        }
+    }
+
+    /// `QUEUED → RUNNING`, under the callee's lock. A call that was cancelled meanwhile is revoked instead.
+    pub(crate) fn start(mut self) -> Result<Running<V>, Revoked<V>> {
+        let Some(ticket) = self.ticket.take() else { crate::broken("an answered errand cannot start") };
+        let before = ticket.swap(|word| {
+            let to = if why_of(word).is_some() { REVOKED } else { RUNNING };
+            (word & STATE == QUEUED).then_some((word & !STATE) | to)
+        });
+        match before {
+            Some(word) if why_of(word).is_none() => Ok(Running { ticket: Some(ticket), loan: self.loan.take() }),
+            _ => Err(Revoked(ticket)),
+        }
+    }
+
+    /// It does not run: leaves the verdict, under the callee's lock. The ticket is to be rung afterwards, unlocked.
+    pub(crate) fn reject(mut self, verdict: V) -> Option<Ticket<V>> {
+        let ticket = self.ticket.take()?;
+        ticket.leave(verdict, QUEUED).then_some(ticket)
+    }
+
+    /// It never came into a queue.
+    pub(crate) fn withdraw(mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.step(|state| state == QUEUED, REJECTED);
+        }
+    }
+
+    /// A sender that only waited to be taken has been: `QUEUED → DONE`. The ticket is to be rung afterwards, unlocked.
+    pub(crate) fn taken(mut self) -> Option<Ticket<V>> {
+        let ticket = self.ticket.take()?;
+        ticket.step(|state| state == QUEUED, DONE).map(|_| ticket)
+    }
+}
+
+/// A call that was cancelled before it could start: its caller is to be rung.
+pub(crate) struct Revoked<V>(pub(crate) Ticket<V>);
+
+impl<V> Drop for Errand<V> {
+    fn drop(&mut self) {
+        // An errand that nobody started or rejected: the caller must not wait for ever. It finds no verdict.
+        if let Some(ticket) = self.ticket.take()
+            && ticket.step(|state| state == QUEUED, REJECTED).is_some()
+        {
+            ticket.ring();
+        }
+    }
+}
+
+/// The callee's end of a call that runs. Dropped without having been answered (the engine's own frames unwind), it
+/// answers as a server that died: done, and nothing in the caller's frame.
+pub(crate) struct Running<V> {
+    /// `None` once it has been answered.
+    ticket: Option<Ticket<V>>,
+    loan: Option<Loan>,
+}
+
+impl<V> Running<V> {
+    pub(crate) fn ticket(&self) -> Option<&Ticket<V>> {
+        self.ticket.as_ref()
+    }
+
+    /// Runs the caller's closure on the object.
+    pub(crate) fn run(&mut self, object: &dyn Any) -> Attempt {
+        let Some(Loan(job)) = &mut self.loan else { crate::broken("an errand without a loan cannot run") };
+        // SAFETY: the state is RUNNING, and this is the one `Running` that the step to it made: the frame that `job`
+        // points into cannot end (see `lend`), nobody else has the pointer, and the step acquired what the caller wrote
+        // before it lent. The borrow ends with this call, before any step out of RUNNING.
+        let job = unsafe { job.as_mut() };
+        job(object)
+    }
+
+    /// The callee has let go. Rings.
+    pub(crate) fn done(mut self) {
+        self.answer();
+    }
+
+    /// The closure was not taken: it can be lent again. Rings.
+    pub(crate) fn reject(mut self, verdict: V) {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.leave(verdict, RUNNING);
+            ticket.ring();
+        }
+    }
+
+    fn answer(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.step(|state| state == RUNNING, DONE);
+            ticket.ring();
+        }
+    }
+}
+
+impl<V> Drop for Running<V> {
+    fn drop(&mut self) {
+        self.answer();
+    }
+}
+
+impl<V> Ticket<V> {
+    /// The verdict first, then the state that publishes it.
+    fn leave(&self, verdict: V, from: u64) -> bool {
+        if self.record.word.load(Ordering::Acquire) & (GENERATION | STATE) != self.generation | from {
+            return false;
+        }
+        *self.record.verdict.lock() = Some(verdict);
+        self.step(|state| state == from, REJECTED).is_some()
+    }
+}

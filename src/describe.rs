@@ -1,0 +1,105 @@
+//! What is known of a call before it runs: its kind, whom it asks for what, and who makes it.
+
+use crate::id::{ApartmentId, ObjectId, ThreadId};
+use crate::sync::Arc;
+use std::fmt;
+use std::panic::Location;
+
+/// How a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallKind {
+    /// The caller waits for the result (rule CK-1).
+    Synchronous,
+    /// A post: the caller goes on (rule CK-2).
+    #[doc(alias = "asynchronous")]
+    OneWay,
+    /// Makes an object in the apartment; the caller waits.
+    Create,
+}
+
+impl CallKind {
+    /// Whether the caller goes on without waiting.
+    pub fn is_one_way(self) -> bool {
+        self == Self::OneWay
+    }
+}
+
+/// What a call asks for: the object, its type, and the method; a call by closure has no method's name and is known by
+/// where it was made.
+#[doc(alias = "INTERFACEINFO")]
+#[derive(Clone, Copy, Debug)]
+pub struct CallTarget {
+    /// The object; none where the apartment itself is asked (an object is to be made).
+    pub object: Option<ObjectId>,
+    /// The object's type.
+    pub type_name: &'static str,
+    /// The method, where the call has one.
+    pub method: Option<&'static str>,
+    /// Where in the source the call was made.
+    pub location: &'static Location<'static>,
+}
+
+impl fmt::Display for CallTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.method {
+            Some(method) => write!(f, "`{}::{method}` called at {}", short(self.type_name), self.location),
+            None => write!(f, "`{}` called at {}", short(self.type_name), self.location),
+        }
+    }
+}
+
+/// A type's name without the paths of its parts: `RefCell<Table>` for `core::cell::RefCell<app::Table>`.
+fn short(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut start = 0;
+    for (at, c) in name.char_indices() {
+        if !(c.is_alphanumeric() || c == '_' || c == ':') {
+            out.push_str(last_segment(&name[start..at]));
+            out.push(c);
+            start = at + c.len_utf8();
+        }
+    }
+    out.push_str(last_segment(&name[start..]));
+    out
+}
+
+fn last_segment(path: &str) -> &str {
+    path.rsplit("::").next().unwrap_or(path)
+}
+
+/// Who makes a call: a thread, and the apartment it is in, if it is in one.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The thread's apartment.
+    pub apartment: Option<ApartmentName>,
+}
+
+/// An apartment's id and name, as filters, contexts and errors show it.
+#[derive(Clone, Debug)]
+pub struct ApartmentName {
+    /// Unique within its process.
+    pub id: ApartmentId,
+    /// The name it was given; need not be unique.
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for ApartmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "apartment {:?}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn a_types_name_loses_the_paths_of_its_parts() {
+        assert_eq!(short("core::cell::RefCell<app::Table>"), "RefCell<Table>");
+        assert_eq!(short("(alloc::string::String, u8)"), "(String, u8)");
+        assert_eq!(short("u8"), "u8");
+    }
+}

@@ -1,0 +1,369 @@
+//! One observable step: who did it, whose state changed, and what it was. Plain owned data.
+
+use crate::describe::{CallKind, CallTarget};
+use crate::error::{CallError, Outcome};
+use crate::filter::{CallType, MessageClass, PendingAction, PendingType, Retry, ServerCall};
+use crate::id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
+use crate::sync::Arc;
+use std::time::Duration;
+
+/// One step of a process, as a [`Recording`](crate::Recording) keeps it.
+///
+/// Events are numbered per process. A step of an apartment is numbered under that apartment's lock: the order of one
+/// apartment's events is the order in which they happened, and a cause has a smaller number than its effect.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Event {
+    /// The number, from 1.
+    pub seq: u64,
+    /// When, on the process' clock.
+    pub at: Duration,
+    /// Whose state changed.
+    pub apartment: Option<ApartmentId>,
+    /// Who did it.
+    pub thread: ThreadId,
+    /// How many waits, served calls and served messages were open on that thread before this step.
+    pub frame: u16,
+    /// Which call it concerns.
+    pub call: Option<CallRef>,
+    /// What happened.
+    pub what: What,
+}
+
+/// A call as an event names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallRef {
+    /// The call.
+    pub id: CallId,
+    /// Its chain.
+    pub chain: ChainId,
+    /// Which attempt, from 1: a retry is the same call.
+    pub attempt: u32,
+}
+
+/// What a step was.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum What {
+    /// An apartment was made.
+    ApartmentBegan {
+        /// Its name.
+        name: Arc<str>,
+        /// Whether it is an STA; the MTA otherwise.
+        sta: bool,
+        /// How it came about.
+        how: ApartmentHow,
+        /// Whether it is its process' main STA.
+        main: bool,
+        /// How many entries have room.
+        capacity: usize,
+    },
+    /// A thread entered the apartment.
+    ThreadEntered {
+        /// The apartment's name, which an STA's thread bears.
+        name: Arc<str>,
+    },
+    /// A thread left the apartment.
+    ThreadLeft,
+    /// The apartment was asked to quit.
+    QuitAsked,
+    /// It takes no new chains from here on.
+    DoorClosed,
+    /// It ended.
+    ApartmentEnded {
+        /// Whether its thread ended without leaving it in order.
+        abnormal: bool,
+        /// How many application messages were dropped unrun.
+        messages_dropped: usize,
+    },
+    /// An object was made.
+    ObjectMade {
+        /// The object.
+        object: ObjectId,
+        /// Its type.
+        type_name: &'static str,
+    },
+    /// The apartment gave up its reference to an object; it was dropped, unless somebody at home still holds it.
+    ObjectDropped {
+        /// The object.
+        object: ObjectId,
+    },
+    /// A call was made. On the caller.
+    CallMade(Box<CallMade>),
+    /// An entry was accepted into the mailbox.
+    Queued {
+        /// How many entries hold room, this one included if it takes room.
+        queued: usize,
+        /// How many can.
+        capacity: usize,
+    },
+    /// The apartment's filter was asked about an incoming call.
+    Filtered {
+        /// As what it came.
+        call_type: CallType,
+        /// What the filter said.
+        answer: ServerCall,
+    },
+    /// A call's object was borrowed: the caller is told to retry later (rule DI-13).
+    Busy {
+        /// The call that holds the object; none if the borrow was taken by hand.
+        holder: Option<CallId>,
+    },
+    /// A wait passes over an entry. Told once per entry and wait.
+    Held {
+        /// By what.
+        by: HeldBy,
+    },
+    /// A call begins to run. On the callee.
+    Began {
+        /// As what it came; none if it is direct, or in the MTA.
+        call_type: Option<CallType>,
+        /// How many entries hold room after it gave its own back.
+        queued: usize,
+    },
+    /// A call has run. On the callee.
+    Ended {
+        /// The message, if it panicked.
+        panicked: Option<Arc<str>>,
+    },
+    /// A call came back. On the caller.
+    Returned {
+        /// What went wrong, if anything did.
+        error: Option<ErrorSeen>,
+    },
+    /// A thread begins to wait.
+    WaitBegan {
+        /// For what.
+        on: WaitFor,
+        /// What it serves meanwhile.
+        serves: Serves,
+        /// When it ends by itself, on the process' clock.
+        until: Option<Duration>,
+    },
+    /// The same wait, for another reason.
+    WaitTurned {
+        /// For what now.
+        on: WaitFor,
+        /// When that ends by itself.
+        until: Option<Duration>,
+    },
+    /// A wait ended.
+    WaitEnded {
+        /// By what.
+        by: WaitEnd,
+    },
+    /// The caller was asked about a rejected call.
+    RetryAsked {
+        /// What the callee said.
+        rejected: ServerCall,
+        /// Time since the first attempt.
+        elapsed: Duration,
+        /// What was answered.
+        answer: Retry,
+        /// Whether the call's own policy was asked rather than the apartment's filter.
+        own_policy: bool,
+    },
+    /// Somebody asked for the call to be cancelled.
+    CancelAsked {
+        /// Who or what.
+        why: CancelReason,
+    },
+    /// A call was taken out of the queue before it started.
+    Revoked {
+        /// Why.
+        why: CancelReason,
+        /// How many entries hold room after it gave its own back.
+        queued: usize,
+    },
+    /// A one-way call could not run and was dropped (rule MB-8).
+    PostDropped {
+        /// Why.
+        error: ErrorSeen,
+    },
+    /// An application message was accepted.
+    MessageQueued {
+        /// Its class.
+        class: MessageClass,
+        /// How many entries hold room.
+        queued: usize,
+        /// How many can.
+        capacity: usize,
+    },
+    /// The filter was asked about an application message.
+    PendingAsked {
+        /// Its class.
+        class: MessageClass,
+        /// Time since the call was made.
+        elapsed: Duration,
+        /// Whether the apartment is serving a call itself.
+        nested: PendingType,
+        /// What was answered.
+        answer: PendingAction,
+    },
+    /// An application message begins to run.
+    MessageBegan {
+        /// Its class.
+        class: MessageClass,
+        /// How many entries hold room after it gave its own back.
+        queued: usize,
+    },
+    /// An application message has run.
+    MessageEnded {
+        /// The message, if it panicked.
+        panicked: Option<Arc<str>>,
+    },
+    /// An application message was dropped unrun: its apartment ended.
+    MessageDropped {
+        /// Its class.
+        class: MessageClass,
+    },
+    /// A call, post or message was refused before it reached a queue.
+    Refused {
+        /// Why.
+        error: ErrorSeen,
+    },
+    /// A filter was set or removed.
+    FilterSet {
+        /// Whether there is one now.
+        set: bool,
+    },
+    /// A panic was contained.
+    Contained {
+        /// Where.
+        place: &'static str,
+        /// Its message.
+        message: Arc<str>,
+    },
+    /// A remark of the user's.
+    Note {
+        /// The remark.
+        text: Arc<str>,
+    },
+    /// The recording had reached its bound: this many events were lost here, at its end.
+    Lost {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// How an apartment came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ApartmentHow {
+    /// On a thread, or a pool, of its own.
+    Spawned,
+    /// On a thread that entered it.
+    Entered,
+}
+
+/// What is known of a call when it is made.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallMade {
+    /// How it is made.
+    pub kind: CallKind,
+    /// How it goes.
+    pub route: Route,
+    /// The caller's apartment.
+    pub from: Option<ApartmentId>,
+    /// The callee.
+    pub to: ApartmentId,
+    /// The call that the caller is serving.
+    pub parent: Option<CallId>,
+    /// For a one-way call: the chain it came from.
+    pub from_chain: Option<ChainId>,
+    /// What it asks for.
+    pub target: CallTarget,
+    /// When it ends by itself, on the process' clock.
+    pub deadline: Option<Duration>,
+}
+
+/// How a call goes from one apartment to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Route {
+    /// Through the callee's mailbox.
+    Mailbox,
+    /// Directly: caller and object are at home in the same apartment (rule DI-2).
+    Direct,
+}
+
+/// Why a wait passes over an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HeldBy {
+    /// The re-entrancy policy (rule DI-12).
+    Policy,
+    /// The apartment is dropping its objects and takes only callbacks (rule LT-2).
+    Ending,
+}
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitFor {
+    /// The call's reply.
+    Reply,
+    /// Room in the callee's mailbox.
+    Room,
+    /// The time of the next attempt.
+    RetryTime,
+    /// The end of an apartment, or of its thread's start.
+    Thread,
+}
+
+/// What a wait serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Serves {
+    /// Every call.
+    Everything,
+    /// Only calls of the chains that are out.
+    Chain,
+    /// Nothing: the wait blocks.
+    Nothing,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitEnd {
+    /// What it waited for came.
+    Done,
+    /// The call was cancelled.
+    Cancelled,
+    /// The deadline passed.
+    TimedOut,
+    /// The callee rejected the call.
+    Rejected,
+}
+
+/// Who or what cancels a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// A cancel handle, or the cancelling of the call that this one was made in.
+    Handle,
+    /// The deadline.
+    Deadline,
+    /// The caller's filter (rule MF-8).
+    Filter,
+}
+
+/// An error as an event shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorSeen {
+    /// As it displays.
+    pub message: Arc<str>,
+    /// Its HRESULT.
+    pub hresult: u32,
+    /// Whether the call may have run.
+    pub outcome: Outcome,
+}
+
+impl From<&CallError> for ErrorSeen {
+    fn from(error: &CallError) -> Self {
+        Self { message: Arc::from(error.to_string()), hresult: error.hresult(), outcome: error.outcome() }
+    }
+}

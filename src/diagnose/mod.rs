@@ -1,0 +1,10 @@
+//! Seeing what happens: every observable step as an event (rule DG-2).
+
+mod event;
+mod recorder;
+
+pub use event::{
+    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, Route, Serves, WaitEnd, WaitFor, What,
+};
+pub(crate) use recorder::Recorder;
+pub use recorder::Recording;

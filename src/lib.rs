@@ -1,0 +1,57 @@
+#![doc = include_str!("../docs/tutorial.md")]
+
+// In story order; each module uses only those above it.
+mod sync;
+
+mod id;
+
+mod describe;
+
+mod error;
+
+mod filter;
+
+mod diagnose;
+
+mod call;
+
+mod mailbox;
+
+mod process;
+
+mod thread;
+
+mod stub;
+
+mod apartment;
+
+mod marshal;
+
+pub use apartment::{
+    Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
+    Sta, StaBuilder, current, current_call, is_cancelled, register_filter,
+};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller};
+pub use diagnose::{
+    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, Recording, Route, Serves, WaitEnd,
+    WaitFor, What,
+};
+pub use error::{
+    CallError, CantCallOut, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
+};
+pub use filter::{
+    CallType, IncomingCall, MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType,
+    RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
+};
+pub use id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
+pub use marshal::{Local, Proxy, WeakProxy, With};
+pub use process::{Process, ProcessBuilder};
+pub use sync::Clock;
+pub use thread::{CancelHandle, Reentrancy};
+
+/// An invariant of the engine does not hold: the program stops rather than muddle through (rule AP-12).
+#[cold]
+fn broken(invariant: &str) -> ! {
+    eprintln!("apartment: a broken invariant, the program stops: {invariant}");
+    std::process::abort()
+}

@@ -1,0 +1,131 @@
+//! What a mailbox holds: calls, posts and application messages, each with what a filter or an error may want to know.
+
+use crate::call::{Errand, Ticket};
+use crate::describe::{CallKind, CallTarget, Caller};
+use crate::diagnose::CallRef;
+use crate::error::CallError;
+use crate::filter::MessageClass;
+use crate::id::{CallId, ChainId};
+use std::any::Any;
+
+/// What is known of an entry without running it. Copied for whoever looks at it with the lock released.
+#[derive(Clone)]
+pub(crate) struct Header {
+    /// The call, or the message counted like one.
+    pub(crate) id: CallId,
+    /// The chain that it is part of or begins; messages have none that counts.
+    pub(crate) chain: ChainId,
+    pub(crate) attempt: u32,
+    pub(crate) kind: CallKind,
+    pub(crate) caller: Caller,
+    pub(crate) target: CallTarget,
+    /// For a one-way call: the chain it came from.
+    pub(crate) from_chain: Option<ChainId>,
+    /// How many calls its chain is deep, this one included.
+    pub(crate) depth: u32,
+    /// When it ends by itself, on the callee's clock.
+    pub(crate) deadline: Option<u64>,
+    /// Whether it comes from the apartment itself: no filter is asked then.
+    pub(crate) internal: bool,
+}
+
+impl Header {
+    pub(crate) fn call_ref(&self) -> CallRef {
+        CallRef { id: self.id, chain: self.chain, attempt: self.attempt }
+    }
+}
+
+/// The closure of a post, which gets the object, or of an application message, which gets nothing. It can be had back as
+/// what it was: a refused sender gets its own closure.
+pub(crate) trait Closure: Send {
+    fn run(self: Box<Self>, object: &dyn Any);
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+pub(crate) enum Body {
+    Call(Errand),
+    Post(Box<dyn Closure>),
+    Message { class: MessageClass, run: Box<dyn Closure>, ask: Ask },
+}
+
+/// Whether a message is to be shown to `message_pending` (rule MF-8).
+#[derive(Clone, Copy)]
+pub(crate) enum Ask {
+    NotYet,
+    /// Asked; again at that time, if one was named.
+    Asked {
+        again: Option<u64>,
+    },
+}
+
+pub(crate) struct Entry {
+    pub(crate) header: Header,
+    pub(crate) body: Body,
+    /// Whether it holds room (rule MB-4 says what does not).
+    pub(crate) room: bool,
+    /// For the sender of a post that waits for room: to be told when it is taken.
+    pub(crate) taken: Option<Errand>,
+    /// For which wait of the owner it has been told last that it is held.
+    pub(crate) held_told: u32,
+}
+
+impl Entry {
+    pub(crate) fn new(header: Header, body: Body) -> Self {
+        Self { header, body, room: false, taken: None, held_told: 0 }
+    }
+
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self.body, Body::Message { .. })
+    }
+
+    /// Whether it is that call's, or that of the sender who waits for it to be taken.
+    pub(crate) fn is_of(&self, ticket: &Ticket) -> bool {
+        let errand = match &self.body {
+            Body::Call(errand) => Some(errand),
+            _ => self.taken.as_ref(),
+        };
+        errand.is_some_and(|errand| errand.is_of(ticket))
+    }
+
+    /// When `message_pending` is to be asked about it once more.
+    pub(crate) fn asks_again(&self) -> Option<u64> {
+        match self.body {
+            Body::Message { ask: Ask::Asked { again }, .. } => again,
+            _ => None,
+        }
+    }
+}
+
+/// An entry that did not come in, and why.
+pub(crate) struct NotAccepted {
+    pub(crate) error: CallError,
+    pub(crate) entry: Entry,
+}
+
+impl NotAccepted {
+    /// A call's: its errand goes back as it came.
+    pub(crate) fn withdraw(self) -> CallError {
+        if let Body::Call(errand) = self.entry.body {
+            errand.withdraw();
+        }
+        self.error
+    }
+
+    /// A one-way entry's: its sender gets the closure back.
+    pub(crate) fn into_parts(self) -> (CallError, Box<dyn Closure>) {
+        (self.error, self.entry.into_closure())
+    }
+}
+
+impl Entry {
+    /// A one-way entry's closure, not run. Its sender does not wait any more.
+    pub(crate) fn into_closure(self) -> Box<dyn Closure> {
+        if let Some(taken) = self.taken {
+            taken.withdraw();
+        }
+        match self.body {
+            Body::Post(closure) | Body::Message { run: closure, .. } => closure,
+            Body::Call(_) => crate::broken("a call has no closure of its own"),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The state behind an apartment's one lock, and the pure questions asked of it.
+
+use super::entry::{Ask, Body, Closure, Entry, Header};
+use super::pool::{Pool, Shared};
+use super::{Wake, Who};
+use crate::call::Running;
+use crate::describe::{CallKind, CallTarget};
+use crate::diagnose::HeldBy;
+use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
+use crate::id::{CallId, ChainId, ObjectId, ThreadId};
+use crate::sync::{Arc, Bell};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How far an apartment's end has come. It only ever moves on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Open,
+    /// Asked to quit: what was accepted is served; only callbacks come in.
+    Closing,
+    /// Its objects are being dropped; only callbacks of what their destructors call come in.
+    Ending,
+    Ended,
+}
+
+/// A call of this apartment that is out.
+pub(crate) struct Out {
+    pub(crate) id: CallId,
+    pub(crate) chain: ChainId,
+    /// When it was made.
+    pub(crate) made: u64,
+    /// The bell of the thread that waits for it.
+    pub(crate) bell: Arc<Bell>,
+}
+
+/// What a thread of the apartment runs.
+pub(crate) struct Executing {
+    pub(crate) thread: ThreadId,
+    /// How many calls and messages are open on that thread below it.
+    pub(crate) depth: u32,
+    pub(crate) target: CallTarget,
+    pub(crate) since: u64,
+}
+
+pub(crate) struct Monitor {
+    pub(crate) door: Door,
+    /// Accepted, in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
+    /// filter is asked about it.
+    pub(crate) entries: VecDeque<Entry>,
+    /// Waiting for room, in order.
+    pub(crate) waiting: VecDeque<Entry>,
+    /// Posts that waited for room when the door closed, until their senders fetch them.
+    pub(crate) turned_away: VecDeque<Entry>,
+    /// Objects whose last reference went, to be dropped at home.
+    pub(crate) releases: VecDeque<ObjectId>,
+    /// How many entries hold room.
+    pub(crate) queued: usize,
+    /// Calls of this apartment that are out, innermost last.
+    pub(crate) out: Vec<Out>,
+    pub(crate) executing: Vec<Executing>,
+    pub(crate) last_dispatch: u64,
+    pub(crate) objects_made: u64,
+    /// Ended, and every thread of it has left the library.
+    pub(crate) gone: bool,
+    /// Who is rung when that happens.
+    pub(crate) joining: Vec<Arc<Bell>>,
+    /// The MTA's side; an STA has none.
+    pub(crate) pool: Option<Pool>,
+}
+
+/// Who looks for something to do, and what it may find.
+pub(crate) struct Looker {
+    pub(crate) who: Who,
+    /// How many calls and messages are open on the thread.
+    pub(crate) depth: u32,
+    /// The time of the look.
+    pub(crate) now: u64,
+    /// Which wait of the owner this is, for telling once per wait what it holds.
+    pub(crate) wait: u32,
+    pub(crate) scope: Scope,
+    pub(crate) messages: Messages,
+    /// Whether there is a filter to ask.
+    pub(crate) filter: bool,
+}
+
+/// Which calls a wait lets in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Everything,
+    /// Those of the chains that are out, and of this one.
+    Chains(Option<ChainId>),
+    Nothing,
+}
+
+/// What becomes of application messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Messages {
+    /// They run in their order with the calls: the top loop.
+    InOrder,
+    /// `message_pending` is asked: an outgoing call's wait.
+    Pending,
+    /// They stay.
+    Held,
+}
+
+/// What a look found to do.
+pub(crate) enum Next {
+    Release(ObjectId),
+    /// A direct reference to an object of the MTA is to be dropped.
+    Late(Shared),
+    /// The filter is to be asked; the entry is still queued.
+    Ask(Asked),
+    /// `message_pending` is to be asked; the message is still queued.
+    AskMessage {
+        id: CallId,
+        class: MessageClass,
+    },
+    Run(Started),
+    Nothing(Door),
+}
+
+/// An incoming call as it was when it was offered.
+pub(crate) struct Asked {
+    pub(crate) incoming_id: CallId,
+    pub(crate) call: IncomingCall,
+}
+
+/// An entry that was taken to run.
+pub(crate) struct Started {
+    pub(crate) header: Header,
+    pub(crate) body: StartedBody,
+    /// An object of the MTA; an STA's thread has its objects itself.
+    pub(crate) object: Option<Shared>,
+}
+
+pub(crate) enum StartedBody {
+    Call(Running),
+    Post(Box<dyn Closure>),
+    Message { class: MessageClass, run: Box<dyn Closure> },
+}
+
+pub(super) enum Offer {
+    Pass,
+    Held(HeldBy),
+    Ask(Asked),
+    Take,
+}
+
+impl Monitor {
+    pub(crate) fn new(now: u64, pool: Option<Pool>) -> Self {
+        Self {
+            door: Door::Open,
+            entries: VecDeque::new(),
+            waiting: VecDeque::new(),
+            turned_away: VecDeque::new(),
+            releases: VecDeque::new(),
+            queued: 0,
+            out: Vec::new(),
+            executing: Vec::new(),
+            last_dispatch: now,
+            objects_made: 0,
+            gone: false,
+            joining: Vec::new(),
+            pool,
+        }
+    }
+
+    pub(crate) fn wake(&mut self) -> Wake {
+        self.pool.as_mut().map_or(Wake::Owner, Pool::wake)
+    }
+
+    pub(crate) fn chain_is_out(&self, chain: ChainId) -> bool {
+        self.out.iter().any(|out| out.chain == chain)
+    }
+
+    /// Whether the door lets in: an open one everybody, a closing one callbacks (rule LT-2).
+    pub(crate) fn lets_in(&self, callback: bool) -> bool {
+        match self.door {
+            Door::Open => true,
+            Door::Closing | Door::Ending => callback,
+            Door::Ended => false,
+        }
+    }
+
+    pub(crate) fn unblocks(&mut self, pool_thread: bool) {
+        if let (true, Some(pool)) = (pool_thread, &mut self.pool) {
+            pool.blocked -= 1;
+        }
+    }
+
+    /// The thread's calls and messages above that depth have ended.
+    pub(crate) fn frames_left(&mut self, thread: ThreadId, depth: u32) {
+        self.executing.retain(|executing| executing.thread != thread || executing.depth < depth);
+    }
+
+    pub(crate) fn dispatched(&mut self, looker: &Looker, target: CallTarget, now: u64) {
+        self.last_dispatch = now;
+        self.executing.push(Executing { thread: looker.who.0, depth: looker.depth, target, since: now });
+    }
+
+    pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {
+        self.pool.as_ref().and_then(|pool| pool.objects.get(&object)).cloned()
+    }
+
+    /// The call type of rule MF-3; the MTA has none.
+    pub(crate) fn call_type(&self, header: &Header, sta: bool) -> Option<CallType> {
+        sta.then(|| call_type(header.kind.is_one_way(), !self.out.is_empty(), self.chain_is_out(header.chain)))
+    }
+
+    /// What is to become of an entry now.
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker) -> Offer {
+        let entry = &self.entries[at];
+        if entry.is_message() {
+            let runs = looker.messages == Messages::InOrder && self.door != Door::Ending;
+            return if runs { Offer::Take } else { Offer::Pass };
+        }
+        let of_ours = !entry.header.kind.is_one_way() && self.chain_is_out(entry.header.chain);
+        let held = match (self.door, looker.scope) {
+            (Door::Ending, _) if !of_ours => Some(HeldBy::Ending),
+            (_, Scope::Everything) => None,
+            (_, Scope::Chains(chain)) if of_ours || chain == Some(entry.header.chain) => None,
+            (_, Scope::Chains(_) | Scope::Nothing) => Some(HeldBy::Policy),
+        };
+        if let Some(by) = held {
+            let told = std::mem::replace(&mut self.entries[at].held_told, looker.wait);
+            return if told == looker.wait { Offer::Pass } else { Offer::Held(by) };
+        }
+        // What is past its deadline is taken without asking, and revoked.
+        let asks = looker.filter && !entry.header.internal;
+        if asks && entry.header.deadline.is_none_or(|deadline| deadline > looker.now) {
+            return Offer::Ask(self.asked(&self.entries[at].header, looker));
+        }
+        Offer::Take
+    }
+
+    fn asked(&self, header: &Header, looker: &Looker) -> Asked {
+        let kind: CallKind = header.kind;
+        let any = !self.out.is_empty();
+        let call = IncomingCall {
+            call_type: call_type(kind.is_one_way(), any, self.chain_is_out(header.chain)),
+            kind,
+            caller: header.caller.clone(),
+            elapsed: self.out.last().map(|out| Duration::from_nanos(looker.now.saturating_sub(out.made))),
+            target: header.target,
+        };
+        Asked { incoming_id: header.id, call }
+    }
+
+    pub(super) fn message_to_ask_about(&self, now: u64) -> Option<Next> {
+        self.entries.iter().find_map(|entry| match &entry.body {
+            Body::Message { class, ask: Ask::NotYet, .. } => {
+                Some(Next::AskMessage { id: entry.header.id, class: *class })
+            }
+            Body::Message { class, ask: Ask::Asked { again: Some(again) }, .. } if *again <= now => {
+                Some(Next::AskMessage { id: entry.header.id, class: *class })
+            }
+            _ => None,
+        })
+    }
+}

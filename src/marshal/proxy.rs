@@ -1,0 +1,210 @@
+//! The typed handle that crosses threads.
+
+use super::local::Local;
+use super::verbs::{With, call, call_mut, call_ref, post};
+use crate::apartment::{Apartment, CallOptions, Terms};
+use crate::error::{CallError, PostError};
+use crate::id::ObjectId;
+use crate::stub::Stub;
+use crate::sync::{Arc, Weak};
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// A reference to an object of an apartment, to be called from anywhere.
+///
+/// It is `Send + Sync` whatever `T` is, for it does not contain the object: the object stays in its apartment. Clones
+/// refer to the same object, which lives as long as one of them does, or a [`Local`]. Dropping one never waits
+/// (rule LT-1). Two are equal exactly if they mean the same object (rule LT-7).
+///
+/// Inside the object's apartment its calls are direct; what they ask of their types does not depend on that.
+///
+/// ```
+/// use apartment::Sta;
+/// use std::cell::RefCell;
+///
+/// let sta = Sta::spawn("list")?;
+/// let list = sta.create(|| RefCell::new(Vec::new()))?;
+/// let words = ["to", "be"];
+/// list.call_mut(|list| list.extend(words.iter().map(|word| word.len())))?;   // borrows `words`
+/// list.post(|list| list.borrow_mut().push(0))?;                              // does not wait
+/// assert_eq!(list.call_ref(|list| list.clone())?, [2, 2, 0]);
+/// # Ok::<(), apartment::Error>(())
+/// ```
+#[doc(alias("agile reference", "interface proxy", "IAgileReference"))]
+pub struct Proxy<T: ?Sized> {
+    stub: Arc<Stub>,
+    object: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Proxy<T> {
+    pub(crate) fn from_stub(stub: Arc<Stub>) -> Self {
+        Self { stub, object: PhantomData }
+    }
+
+    pub(super) fn stub(&self) -> &Arc<Stub> {
+        &self.stub
+    }
+
+    /// Calls the object: runs `method` on it, in its apartment, and gives the result. The closure may borrow from the
+    /// caller's stack: the call does not return before the callee has let go, on every path (rule CK-5).
+    ///
+    /// Waits for the reply: an STA pumps meanwhile (rule DI-5), any other thread blocks (rules DI-7, AP-5). At home the
+    /// call is direct (rule DI-2). It waits for ever if the callee does; [`within`](Proxy::within) gives it an end.
+    ///
+    /// A closure's own `Result` comes back nested: `db.call(|db| db.execute(sql))??`.
+    ///
+    /// # Errors
+    /// `MailboxFull` at once if there is no room; `Disconnected` if the apartment, or the object, is gone; `ServerFault`
+    /// if the method panicked; `CallRejected` or `RetryLater` if the callee's filter refused and the caller's gave up;
+    /// `CallCanceled`, `TimedOut`; `CantCallOut` from inside a filter's method.
+    #[track_caller]
+    pub fn call<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
+        call(&self.stub, Terms::default(), method)
+    }
+
+    /// Posts a closure to the object: a one-way call (rule CK-2). Does not wait, not even for room: without it the post
+    /// is refused and the closure handed back. Filters are told and cannot reject it. At home it is queued like from
+    /// elsewhere, and runs in its turn.
+    ///
+    /// # Errors
+    /// `MailboxFull` or `Disconnected`, with the closure.
+    #[track_caller]
+    pub fn post<F: FnOnce(&T) + Send + 'static>(&self, run: F) -> Result<(), PostError<F>> {
+        post(&self.stub, Terms::default(), run)
+    }
+
+    /// The same verbs with options, which are borrowed: [`CallOptions`] give `call`, `call_mut` and `call_ref`,
+    /// [`PostOptions`](crate::PostOptions) give `post`.
+    pub fn with<'a, O>(&'a self, options: &'a O) -> With<'a, T, &'a O> {
+        With::new(self, options)
+    }
+
+    /// The calling verbs with a deadline (rule CA-3).
+    ///
+    /// ```
+    /// use apartment::Sta;
+    /// use std::time::Duration;
+    ///
+    /// let sta = Sta::spawn("db")?;
+    /// let db = sta.create(|| 7)?;
+    /// assert_eq!(db.within(Duration::from_secs(5)).call(|n| *n)?, 7);
+    /// # Ok::<(), apartment::Error>(())
+    /// ```
+    pub fn within(&self, time: Duration) -> With<'_, T, CallOptions<'static>> {
+        With::new(self, CallOptions::new().within(time))
+    }
+
+    /// The object itself, if the calling thread is at home in its apartment (rule LT-7); `None` elsewhere, and when the
+    /// object is gone. Does not wait.
+    pub fn local(&self) -> Option<Local<T>> {
+        Local::of(self)
+    }
+
+    /// A reference that does not keep the object.
+    pub fn downgrade(&self) -> WeakProxy<T> {
+        WeakProxy { stub: Arc::downgrade(&self.stub), object: PhantomData }
+    }
+
+    /// The object's apartment.
+    pub fn apartment(&self) -> Apartment {
+        Apartment(Arc::clone(&self.stub.mailbox))
+    }
+
+    /// The object's id, as filters and events name it; unique within its apartment.
+    pub fn object_id(&self) -> ObjectId {
+        self.stub.object
+    }
+}
+
+impl<T: 'static> Proxy<RefCell<T>> {
+    /// Calls the object with `&mut T`: takes the cell's borrow for the call and gives it back, after a panic too
+    /// (rule DI-13). Otherwise as [`call`](Proxy::call).
+    ///
+    /// An object that is borrowed is busy, which is an answer like a filter's `RetryLater`: the caller's filter, or the
+    /// call's own policy, is asked. Nothing hangs, nothing panics.
+    ///
+    /// # Errors
+    /// As [`call`](Proxy::call); `Reentrant` if the object is borrowed and there is nobody to ask, or where trying again
+    /// cannot help: the call is direct, or whoever holds the borrow waits for this call's own chain.
+    #[track_caller]
+    pub fn call_mut<R: Send>(&self, method: impl FnOnce(&mut T) -> R + Send) -> Result<R, CallError> {
+        call_mut(&self.stub, Terms::default(), method)
+    }
+
+    /// Calls the object with `&T`: as [`call_mut`](Proxy::call_mut), sharing the borrow with others that only read.
+    ///
+    /// # Errors
+    /// As [`call_mut`](Proxy::call_mut).
+    #[track_caller]
+    pub fn call_ref<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
+        call_ref(&self.stub, Terms::default(), method)
+    }
+}
+
+impl<T: ?Sized> Clone for Proxy<T> {
+    fn clone(&self) -> Self {
+        Self { stub: Arc::clone(&self.stub), object: PhantomData }
+    }
+}
+
+impl<T: ?Sized> PartialEq for Proxy<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.stub.mailbox, &other.stub.mailbox) && self.stub.object == other.stub.object
+    }
+}
+
+impl<T: ?Sized> Eq for Proxy<T> {}
+
+impl<T: ?Sized> Hash for Proxy<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.stub.mailbox).hash(state);
+        self.stub.object.hash(state);
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Proxy<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stub = &self.stub;
+        write!(f, "Proxy<{}>({} of {})", std::any::type_name::<T>(), stub.object, stub.mailbox.name)
+    }
+}
+
+/// A reference that does not keep the object.
+///
+/// ```
+/// use apartment::Sta;
+///
+/// let sta = Sta::spawn("db")?;
+/// let db = sta.create(|| 7)?;
+/// let weak = db.downgrade();
+/// assert_eq!(weak.upgrade().as_ref(), Some(&db));
+/// drop(db);
+/// assert!(weak.upgrade().is_none());
+/// # Ok::<(), apartment::Error>(())
+/// ```
+pub struct WeakProxy<T: ?Sized> {
+    stub: Weak<Stub>,
+    object: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> WeakProxy<T> {
+    /// A proxy, if the object still has references. Does not wait, and does not say whether its apartment lives.
+    pub fn upgrade(&self) -> Option<Proxy<T>> {
+        self.stub.upgrade().map(Proxy::from_stub)
+    }
+}
+
+impl<T: ?Sized> Clone for WeakProxy<T> {
+    fn clone(&self) -> Self {
+        Self { stub: Weak::clone(&self.stub), object: PhantomData }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for WeakProxy<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WeakProxy<{}>", std::any::type_name::<T>())
+    }
+}

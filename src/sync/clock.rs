@@ -1,0 +1,135 @@
+//! A process' clock: the system's, or one that a test or a model drives.
+
+use super::{Arc, AtomicU64, Bell, Mutex, Ordering};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Where a process takes its time from. Deadlines, retry delays and the times of a recording are all read off it.
+///
+/// A *real* clock is the system's monotonic one. A *driven* clock stands still until [`advance`](Clock::advance) moves it:
+/// tests and models use it, so that none of them sleeps. Clones are the same clock.
+///
+/// ```
+/// use apartment::Clock;
+/// use std::time::Duration;
+///
+/// let clock = Clock::driven();
+/// clock.advance(Duration::from_secs(3));
+/// assert_eq!(clock.now(), Duration::from_secs(3));
+/// ```
+#[derive(Clone)]
+pub struct Clock(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    #[cfg_attr(all(loom, feature = "loom"), allow(dead_code))]
+    Real(Instant),
+    Driven(Arc<Driven>),
+}
+
+struct Driven {
+    now: AtomicU64,
+    /// Who sleeps until some time. A waiter puts its bell here *before* it reads the time, and [`Clock::advance`] moves
+    /// the time before it reads the list: either the waiter sees the new time or its bell is rung.
+    waiting: Mutex<Vec<Arc<Bell>>>,
+}
+
+impl Clock {
+    /// The system's monotonic clock, with its epoch now. Under loom, where real time means nothing, a driven clock.
+    pub fn real() -> Self {
+        #[cfg(not(all(loom, feature = "loom")))]
+        return Self(Kind::Real(Instant::now()));
+        #[cfg(all(loom, feature = "loom"))]
+        return Self::driven();
+    }
+
+    /// A clock that stands at its epoch until it is advanced.
+    pub fn driven() -> Self {
+        Self(Kind::Driven(Arc::new(Driven { now: AtomicU64::new(0), waiting: Mutex::new(Vec::new()) })))
+    }
+
+    /// The time since the clock's epoch.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanos())
+    }
+
+    /// Moves a driven clock on, and wakes whoever waits for a time. Does not wait for what they then do.
+    ///
+    /// # Panics
+    /// On a real clock, which nobody can move.
+    pub fn advance(&self, by: Duration) {
+        let Kind::Driven(driven) = &self.0 else {
+            panic!("a real clock cannot be advanced; make it with Clock::driven()")
+        };
+        driven.now.fetch_add(saturating_nanos(by), Ordering::AcqRel);
+        let waiting = driven.waiting.lock().clone();
+        for bell in waiting {
+            bell.ring();
+        }
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Real(own), Kind::Real(other)) => own == other,
+            (Kind::Driven(own), Kind::Driven(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn nanos(&self) -> u64 {
+        match &self.0 {
+            Kind::Real(epoch) => saturating_nanos(epoch.elapsed()),
+            Kind::Driven(driven) => driven.now.load(Ordering::Acquire),
+        }
+    }
+
+    /// The time that far from now; one beyond the clock's reach is never.
+    pub(crate) fn after(&self, delay: Duration) -> u64 {
+        self.nanos().saturating_add(saturating_nanos(delay))
+    }
+
+    /// What the bell's wait needs to end at `at`: for a driven clock nothing, whoever advances it rings.
+    pub(crate) fn instant(&self, at: u64) -> Option<Instant> {
+        match &self.0 {
+            Kind::Real(epoch) => epoch.checked_add(Duration::from_nanos(at)),
+            Kind::Driven(_) => None,
+        }
+    }
+
+    /// Registers a bell for as long as the guard lives: it is rung when the clock is advanced. Must come before the time
+    /// is read.
+    pub(crate) fn watch<'a>(&'a self, bell: &'a Arc<Bell>) -> Watch<'a> {
+        if let Kind::Driven(driven) = &self.0 {
+            driven.waiting.lock().push(Arc::clone(bell));
+        }
+        Watch { clock: self, bell }
+    }
+}
+
+/// A bell is on the clock's list.
+pub(crate) struct Watch<'a> {
+    clock: &'a Clock,
+    bell: &'a Arc<Bell>,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Kind::Driven(driven) = &self.clock.0 {
+            let mut waiting = driven.waiting.lock();
+            if let Some(at) = waiting.iter().rposition(|bell| Arc::ptr_eq(bell, self.bell)) {
+                waiting.swap_remove(at);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if matches!(self.0, Kind::Real(_)) { "real" } else { "driven" };
+        write!(f, "Clock({kind}, {:?})", self.now())
+    }
+}
+
+fn saturating_nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,78 @@
+//! The shipped primitives: parking_lot's monitor, std's threads and atomics.
+
+use std::io;
+use std::sync::atomic::AtomicU32;
+use std::thread;
+use std::time::Instant;
+
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A condition variable whose wait may have an end.
+pub(crate) struct Condvar(parking_lot::Condvar);
+
+impl Condvar {
+    pub(crate) const fn new() -> Self {
+        Self(parking_lot::Condvar::new())
+    }
+
+    /// Sleeps until notified or, if an end is given, until then. It may return early: whoever waits, waits in a loop.
+    pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>, until: Option<Instant>) -> MutexGuard<'a, T> {
+        match until {
+            Some(until) => {
+                self.0.wait_until(&mut guard, until);
+            }
+            None => self.0.wait(&mut guard),
+        }
+        guard
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+/// A thread that was started with [`spawn`].
+pub(crate) type JoinHandle = thread::JoinHandle<()>;
+
+/// Starts a thread that bears a name. The error is the system's.
+pub(crate) fn spawn(
+    name: &str,
+    stack_size: Option<usize>,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle> {
+    // A NUL cannot be in a system's thread name; the apartment keeps its own name as it was given.
+    let mut builder = thread::Builder::new().name(name.replace('\0', " "));
+    if let Some(bytes) = stack_size {
+        builder = builder.stack_size(bytes);
+    }
+    builder.spawn(body)
+}
+
+/// Whether the calling thread unwinds just now.
+pub(crate) fn thread_is_unwinding() -> bool {
+    thread::panicking()
+}
+
+/// How many threads can usefully run at once.
+pub(crate) fn default_parallelism() -> usize {
+    thread::available_parallelism().map_or(2, usize::from)
+}
+
+pub(crate) fn yield_now() {
+    thread::yield_now();
+}
+
+/// The next thread's number: over the whole program, from 1. The only state above a process.
+pub(crate) fn next_thread_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Declares a thread-local that `try_with` reads; after its destruction that is an error.
+macro_rules! local {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        thread_local! { $(#[$meta])* static $name: $type = $init; }
+    };
+}
+pub(crate) use local;

@@ -1,0 +1,121 @@
+//! Cancelling a call from outside (rule CA-2).
+
+use crate::call::Ticket;
+use crate::call::record::Why;
+use crate::diagnose::{CallRef, What};
+use crate::mailbox::{Mailbox, Who, reason};
+use crate::sync::{Arc, Mutex};
+use std::fmt;
+
+/// Cancels calls, from any thread.
+///
+/// Clones are the same handle. It is given to calls with [`CallOptions::cancel`](crate::CallOptions::cancel) and stays
+/// cancelled: calls made with it afterwards fail at once with `CallCanceled`, `NotStarted`.
+///
+/// ```
+/// use apartment::{CallOptions, CancelHandle, Sta};
+///
+/// let sta = Sta::spawn("worker")?;
+/// let number = sta.create(|| 1)?;
+/// let cancel = CancelHandle::new();
+/// let options = CallOptions::new().cancel(&cancel);
+/// assert_eq!(number.with(&options).call(|n| *n)?, 1);
+/// cancel.cancel();
+/// assert_eq!(number.with(&options).call(|n| *n).unwrap_err().hresult(), 0x8001_0002);
+/// # Ok::<(), apartment::Error>(())
+/// ```
+#[doc(alias("ICancelMethodCalls", "CoCancelCall"))]
+#[derive(Clone)]
+pub struct CancelHandle(Arc<Mutex<State>>);
+
+struct State {
+    cancelled: bool,
+    calls: Vec<Target>,
+}
+
+/// A call that somebody may cancel.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) ticket: Ticket,
+    pub(crate) callee: Arc<Mailbox>,
+    pub(crate) call: CallRef,
+}
+
+impl Target {
+    /// Cancels the call: one that has not started leaves the queue at once; one that runs is asked, and what it has out
+    /// is cancelled in turn. Whoever comes late changes nothing.
+    pub(crate) fn cancel(&self, why: Why, who: Who) {
+        if !self.ticket.ask_cancel(why) {
+            return;
+        }
+        self.callee.tell(who, Some(self.call), || What::CancelAsked { why: reason(Some(why)) });
+        if !self.callee.revoke(&self.ticket, who) {
+            self.callee.ring_out(self.call.chain);
+        }
+        self.ticket.ring();
+    }
+}
+
+impl CancelHandle {
+    /// A handle that nobody has used.
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(State { cancelled: false, calls: Vec::new() })))
+    }
+
+    /// Cancels every call made with this handle, now and later. Never waits: a call that runs is asked
+    /// ([`is_cancelled`](crate::is_cancelled)) and its caller is answered when it lets go.
+    pub fn cancel(&self) {
+        let who = super::Thread::current().who();
+        let mut state = self.0.lock();
+        state.cancelled = true;
+        let calls = state.calls.clone();
+        drop(state);
+        for call in calls {
+            call.cancel(Why::Handle, who);
+        }
+    }
+
+    /// Whether it has been cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.lock().cancelled
+    }
+
+    /// Adds a call for as long as the guard lives. `None`: cancelled already.
+    pub(crate) fn watch(&self, target: Target) -> Option<Watched<'_>> {
+        let mut state = self.0.lock();
+        if state.cancelled {
+            return None;
+        }
+        let ticket = target.ticket.clone();
+        state.calls.push(target);
+        Some(Watched { handle: self, ticket })
+    }
+}
+
+/// See [`CancelHandle::watch`].
+pub(crate) struct Watched<'a> {
+    handle: &'a CancelHandle,
+    ticket: Ticket,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        let mut state = self.handle.0.lock();
+        let at = state.calls.iter().position(|call| call.ticket.is(&self.ticket));
+        let gone = at.map(|at| state.calls.swap_remove(at));
+        drop(state);
+        drop(gone);
+    }
+}
+
+impl Default for CancelHandle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelHandle").field("cancelled", &self.is_cancelled()).finish()
+    }
+}

@@ -1,0 +1,92 @@
+//! What is open on a thread: the calls and messages it serves, and the calls it has out.
+
+use super::cancel::CancelHandle;
+use crate::call::Ticket;
+use crate::call::record::Why;
+use crate::describe::{CallKind, CallTarget, Caller};
+use crate::id::{CallId, ChainId, ObjectId};
+use crate::mailbox::Mailbox;
+use crate::sync::{Arc, Clock};
+use std::cell::Cell;
+
+/// A call, or an application message, that the thread is serving.
+pub(crate) struct Frame {
+    pub(crate) id: CallId,
+    /// None for a message: it belongs to no chain.
+    pub(crate) chain: Option<ChainId>,
+    pub(crate) from_chain: Option<ChainId>,
+    pub(crate) depth: u32,
+    pub(crate) kind: CallKind,
+    pub(crate) caller: Caller,
+    pub(crate) target: CallTarget,
+    /// On which clock it ends by itself, and when.
+    pub(crate) deadline: Option<(Clock, u64)>,
+    /// Where its cancelling shows; a direct call shows that of the call it was made in.
+    pub(crate) ticket: Option<Ticket>,
+    /// A direct call's own.
+    pub(crate) cancel: Option<CancelHandle>,
+    /// What it has borrowed of its object (rule DI-13).
+    pub(crate) borrow: Cell<Borrow>,
+}
+
+/// How a call holds the object it was made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Borrow {
+    /// By reference alone.
+    Nothing,
+    /// Through `call_ref` or `call_mut`.
+    Cell,
+}
+
+impl Frame {
+    /// Why the call is cancelled, if it is.
+    pub(crate) fn cancelled(&self) -> Option<Why> {
+        if let Some(why) = self.ticket.as_ref().and_then(Ticket::why) {
+            return Some(why);
+        }
+        if self.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
+            return Some(Why::Handle);
+        }
+        let past = self.deadline.as_ref().is_some_and(|(clock, at)| *at <= clock.nanos());
+        past.then_some(Why::Deadline)
+    }
+}
+
+/// A call that the thread has out.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) id: CallId,
+    pub(crate) chain: ChainId,
+    pub(crate) attempt: u32,
+    pub(crate) ticket: Ticket,
+    pub(crate) callee: Arc<Mailbox>,
+    /// When it was made, on the callee's clock.
+    pub(crate) made: u64,
+    /// When it ends by itself, on the callee's clock.
+    pub(crate) deadline: Option<u64>,
+    /// The call it was made in: cancelled with it.
+    pub(crate) parent: Option<Ticket>,
+}
+
+/// Who holds a borrowed object.
+pub(crate) struct Holder {
+    /// The innermost running call that does; none if the borrow was taken by hand.
+    pub(crate) call: Option<(CallId, CallTarget)>,
+    /// Whether it can end while a call of the asking chain waits.
+    pub(crate) can_end: bool,
+}
+
+/// The holder ends once everything above it on the stack has ended. If one of these, or the holder itself, belongs to the
+/// asking chain, it waits for the call that asks: trying again cannot help.
+pub(super) fn holder(frames: &[Frame], object: Option<ObjectId>, chain: ChainId) -> Holder {
+    let at = frames.iter().rposition(|frame| {
+        frame.target.object.is_some() && frame.target.object == object && frame.borrow.get() == Borrow::Cell
+    });
+    match at {
+        Some(at) => Holder {
+            call: Some((frames[at].id, frames[at].target)),
+            can_end: frames[at..].iter().all(|frame| frame.chain != Some(chain)),
+        },
+        None => Holder { call: None, can_end: true },
+    }
+}

@@ -1,0 +1,139 @@
+//! The apartment a thread is in, as the thread itself sees it.
+
+use super::{Thread, contain};
+use crate::diagnose::What;
+use crate::filter::MessageFilter;
+use crate::id::ObjectId;
+use crate::mailbox::Mailbox;
+use crate::process::Process;
+use crate::sync::Arc;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A thread is in at most one apartment (rules AP-3, AP-11).
+#[derive(Clone)]
+pub(crate) enum Home {
+    Sta(Rc<StaHome>),
+    Mta(Rc<MtaHome>),
+}
+
+/// What belongs to an STA's thread alone: above all its objects, which need not be `Send`.
+pub(crate) struct StaHome {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) process: Process,
+    pub(crate) reentrancy: Reentrancy,
+    /// How deep waits nest before they serve their own chain only.
+    pub(crate) nested_waits: u32,
+    pub(crate) main: bool,
+    pub(crate) objects: RefCell<BTreeMap<ObjectId, Rc<dyn Any>>>,
+    pub(crate) filter: RefCell<Option<Rc<dyn MessageFilter>>>,
+    /// Guards that have entered it and not left.
+    pub(crate) enters: Cell<u32>,
+    /// The last guard left while a call was being served: the apartment ends when the outermost one returns.
+    pub(crate) leaves_later: Cell<bool>,
+    /// Whose life ends with the apartment's: the guard that the hook around the thread's life made.
+    pub(crate) guard: RefCell<Option<Box<dyn Any>>>,
+}
+
+pub(crate) struct MtaHome {
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// One of the pool's, which serves the queue, or one that entered.
+    pub(crate) pool_thread: bool,
+    /// A thread that is in no apartment and calls an object of the MTA directly (rule AP-5).
+    pub(crate) implicit: bool,
+    pub(crate) enters: Cell<u32>,
+}
+
+/// What a waiting STA lets in (rule DI-12). Releases come in under every policy.
+#[doc(alias("STA", "ASTA"))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reentrancy {
+    /// Calls from anyone: the callee and third parties. COM's own, and the default. A wait nested deeper than
+    /// [`StaBuilder::nested_waits`](crate::StaBuilder::nested_waits) serves as `SameCausality` does.
+    #[default]
+    Classic,
+    /// Only calls of the chains that are out; the others stay queued, in order. What Windows calls an application STA.
+    SameCausality,
+    /// Nothing: the wait blocks.
+    None,
+}
+
+impl Home {
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        match self {
+            Self::Sta(home) => &home.mailbox,
+            Self::Mta(home) => &home.mailbox,
+        }
+    }
+
+    pub(crate) fn is_at(&self, mailbox: &Arc<Mailbox>) -> bool {
+        Arc::ptr_eq(self.mailbox(), mailbox)
+    }
+
+    pub(crate) fn is_pool_thread(&self) -> bool {
+        matches!(self, Self::Mta(home) if home.pool_thread)
+    }
+
+    /// The thread's locals are being destroyed while it is still in an apartment: the guard was leaked (rule LT-3).
+    pub(crate) fn abandon(self, thread: &Rc<Thread>) {
+        match self {
+            Self::Sta(home) => home.end(thread, true),
+            Self::Mta(home) => {
+                if !home.pool_thread {
+                    home.mailbox.use_ends(thread.who());
+                }
+            }
+        }
+    }
+}
+
+impl StaHome {
+    pub(crate) fn object(&self, id: ObjectId) -> Option<Rc<dyn Any>> {
+        self.objects.borrow().get(&id).cloned()
+    }
+
+    /// Puts an object on the thread's table.
+    pub(crate) fn keep(&self, thread: &Thread, object: Rc<dyn Any>, type_name: &'static str) -> ObjectId {
+        let id = self.mailbox.new_object();
+        self.objects.borrow_mut().insert(id, object);
+        self.mailbox.tell(thread.who(), None, || What::ObjectMade { object: id, type_name });
+        id
+    }
+
+    /// The apartment's own reference to an object goes; the object too, unless a direct reference or a running call
+    /// still holds it.
+    pub(crate) fn let_go(&self, thread: &Thread, id: ObjectId) {
+        let object = self.objects.borrow_mut().remove(&id);
+        if let Some(object) = object {
+            self.mailbox.tell(thread.who(), None, || What::ObjectDropped { object: id });
+            thread.drop_object(object);
+        }
+    }
+
+    /// Closes the door if it is open, drops the objects here, disconnects their proxies (rule LT-2). In order, what was
+    /// accepted has been served before.
+    pub(crate) fn end(&self, thread: &Rc<Thread>, abnormal: bool) {
+        self.mailbox.begin_end(true);
+        loop {
+            // The youngest first: it may use the older ones.
+            let youngest = self.objects.borrow().keys().next_back().copied();
+            let Some(id) = youngest else { break };
+            self.let_go(thread, id);
+        }
+        let filter = self.filter.borrow_mut().take();
+        contain(&self.mailbox, thread, "a filter's destructor", || drop(filter));
+        let unrun = self.mailbox.end(abnormal, thread.who());
+        contain(&self.mailbox, thread, "the destructor of what never ran", || drop(unrun));
+        // What destructors brought in between.
+        let late: Vec<_> = std::mem::take(&mut *self.objects.borrow_mut()).into_values().collect();
+        late.into_iter().for_each(|object| thread.drop_object(object));
+        self.process.sta_ended(&self.mailbox);
+        self.mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        let guard = self.guard.borrow_mut().take();
+        contain(&self.mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
+        thread.set_home(None);
+        self.mailbox.thread_gone();
+    }
+}

@@ -1,0 +1,263 @@
+//! What a thread knows of itself: its number and bell, the apartment it is in, what it is serving, what it waits for.
+//!
+//! All of it is the thread's own; nobody else reads or writes it. No `RefCell` of it is borrowed while user code runs.
+
+mod cancel;
+mod drops;
+mod frame;
+mod home;
+
+pub use cancel::CancelHandle;
+pub(crate) use cancel::Target;
+pub(crate) use drops::{contain, panic_message};
+pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
+pub use home::Reentrancy;
+pub(crate) use home::{Home, MtaHome, StaHome};
+
+use crate::call::{Record, Ticket};
+use crate::describe::Caller;
+use crate::id::{CallId, ChainId, ObjectId, ThreadId};
+use crate::mailbox::Who;
+use crate::sync::{Arc, Bell, local, next_thread_number};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+pub(crate) struct Thread {
+    id: ThreadId,
+    bell: Arc<Bell>,
+    /// How many calls it has made: the counts of their ids.
+    calls: Cell<u64>,
+    /// How many waits it has begun, for telling once per wait what is held.
+    waits: Cell<u32>,
+    /// How many waits it is in.
+    waiting: Cell<u32>,
+    /// Waits, served calls and messages that are open.
+    open: Cell<u16>,
+    /// How many filter methods are on its stack: while there is one nothing is dispatched (rule CK-4).
+    filters: Cell<u32>,
+    home: RefCell<Option<Home>>,
+    frames: RefCell<Vec<Frame>>,
+    outgoing: RefCell<Vec<Outgoing>>,
+    /// Call records that are free: as many as its calls were ever nested.
+    records: RefCell<Vec<Arc<Record>>>,
+    /// Objects to be dropped, in a loop rather than in each other (rule LT-1).
+    dropping: RefCell<VecDeque<Rc<dyn Any>>>,
+    is_dropping: Cell<bool>,
+}
+
+/// What the thread-local holds. It is dropped with the thread's locals: a thread that is still in an apartment then has
+/// leaked its guard, and the apartment ends abnormally (rule LT-3).
+struct Slot(Rc<Thread>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let home = self.0.home.borrow_mut().take();
+        if let Some(home) = home {
+            home.abandon(&self.0);
+        }
+    }
+}
+
+local! {
+    static CURRENT: RefCell<Option<Slot>> = RefCell::new(None);
+}
+
+impl Thread {
+    fn new(bell: Arc<Bell>) -> Rc<Self> {
+        Rc::new(Self {
+            id: ThreadId(next_thread_number()),
+            bell,
+            calls: Cell::new(0),
+            waits: Cell::new(0),
+            waiting: Cell::new(0),
+            open: Cell::new(0),
+            filters: Cell::new(0),
+            home: RefCell::new(None),
+            frames: RefCell::new(Vec::new()),
+            outgoing: RefCell::new(Vec::new()),
+            records: RefCell::new(Vec::new()),
+            dropping: RefCell::new(VecDeque::new()),
+            is_dropping: Cell::new(false),
+        })
+    }
+
+    /// The calling thread. One whose locals are being destroyed counts as foreign: it is in no apartment.
+    pub(crate) fn current() -> Rc<Self> {
+        let known = CURRENT.try_with(|slot| {
+            let mut slot = slot.borrow_mut();
+            Rc::clone(&slot.get_or_insert_with(|| Slot(Self::new(Arc::new(Bell::new())))).0)
+        });
+        known.unwrap_or_else(|_| Self::new(Arc::new(Bell::new())))
+    }
+
+    /// The calling thread, which was just started and whose bell its maker knows already.
+    pub(crate) fn started(bell: Arc<Bell>) -> Rc<Self> {
+        let thread = Self::new(bell);
+        let slot = Slot(Rc::clone(&thread));
+        if CURRENT.try_with(|current| *current.borrow_mut() = Some(slot)).is_err() {
+            crate::broken("a thread that was just started has no locals");
+        }
+        thread
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// Who does what it does now, for the events.
+    pub(crate) fn who(&self) -> Who {
+        (self.id, self.open.get())
+    }
+
+    pub(crate) fn new_call(&self) -> CallId {
+        self.calls.set(self.calls.get() + 1);
+        CallId { thread: self.id, count: self.calls.get() }
+    }
+
+    pub(crate) fn new_wait(&self) -> u32 {
+        self.waits.set(self.waits.get().wrapping_add(1).max(1));
+        self.waits.get()
+    }
+
+    /// One more wait, served call or message is open while the guard lives.
+    pub(crate) fn opened(&self) -> Opened<'_> {
+        self.open.set(self.open.get().saturating_add(1));
+        Opened(self)
+    }
+
+    /// Counts a wait for as long as the guard lives.
+    pub(crate) fn waits(&self) -> Waiting<'_> {
+        self.waiting.set(self.waiting.get() + 1);
+        Waiting(self)
+    }
+
+    pub(crate) fn waits_open(&self) -> u32 {
+        self.waiting.get()
+    }
+
+    // ---- where it is
+
+    pub(crate) fn home(&self) -> Option<Home> {
+        self.home.borrow().clone()
+    }
+
+    pub(crate) fn sta(&self) -> Option<Rc<StaHome>> {
+        match &*self.home.borrow() {
+            Some(Home::Sta(home)) => Some(Rc::clone(home)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_home(&self, home: Option<Home>) {
+        let before = self.home.replace(home);
+        drop(before);
+    }
+
+    /// It as the caller of something.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller { thread: self.id, apartment: self.home.borrow().as_ref().map(|home| home.mailbox().name.clone()) }
+    }
+
+    // ---- filters
+
+    pub(crate) fn in_filter(&self) -> bool {
+        self.filters.get() > 0
+    }
+
+    /// Runs a filter's method.
+    pub(crate) fn filtering<R>(&self, method: impl FnOnce() -> R) -> R {
+        struct Left<'a>(&'a Cell<u32>);
+        impl Drop for Left<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() - 1);
+            }
+        }
+        self.filters.set(self.filters.get() + 1);
+        let _left = Left(&self.filters);
+        method()
+    }
+
+    // ---- what it serves
+
+    pub(crate) fn push_frame(&self, frame: Frame) {
+        self.frames.borrow_mut().push(frame);
+    }
+
+    pub(crate) fn pop_frame(&self) {
+        let left = self.frames.borrow_mut().pop();
+        drop(left);
+    }
+
+    pub(crate) fn depth(&self) -> u32 {
+        u32::try_from(self.frames.borrow().len()).unwrap_or(u32::MAX)
+    }
+
+    /// What it is serving, innermost; looked at, not kept.
+    pub(crate) fn with_frame<R>(&self, look: impl FnOnce(Option<&Frame>) -> R) -> R {
+        look(self.frames.borrow().last())
+    }
+
+    pub(crate) fn with_frames<R>(&self, look: impl FnOnce(&[Frame]) -> R) -> R {
+        look(&self.frames.borrow())
+    }
+
+    /// The innermost call has borrowed its object.
+    pub(crate) fn holds(&self, borrow: Borrow) {
+        if let Some(frame) = self.frames.borrow().last() {
+            frame.borrow.set(borrow);
+        }
+    }
+
+    /// Who holds an object, and whether waiting for it could help a call of that chain.
+    pub(crate) fn holder(&self, object: Option<ObjectId>, chain: ChainId) -> Holder {
+        frame::holder(&self.frames.borrow(), object, chain)
+    }
+
+    // ---- what it waits for
+
+    pub(crate) fn push_outgoing(&self, outgoing: Outgoing) {
+        self.outgoing.borrow_mut().push(outgoing);
+    }
+
+    pub(crate) fn pop_outgoing(&self) {
+        let ended = self.outgoing.borrow_mut().pop();
+        drop(ended);
+    }
+
+    pub(crate) fn outgoing(&self, at: usize) -> Option<Outgoing> {
+        self.outgoing.borrow().get(at).cloned()
+    }
+
+    pub(crate) fn with_outgoing<R>(&self, look: impl FnOnce(&[Outgoing]) -> R) -> R {
+        look(&self.outgoing.borrow())
+    }
+
+    /// A call record for as long as `call` runs: one that is free, or a new one. A warm call allocates none.
+    pub(crate) fn with_ticket<R>(&self, call: impl FnOnce(&Ticket) -> R) -> R {
+        let free = self.records.borrow_mut().pop();
+        let record = free.unwrap_or_else(|| Record::new(Arc::clone(&self.bell)));
+        let result = call(&record.begin());
+        self.records.borrow_mut().push(record);
+        result
+    }
+}
+
+/// See [`Thread::opened`].
+pub(crate) struct Opened<'a>(&'a Thread);
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+    }
+}
+
+/// See [`Thread::waits`].
+pub(crate) struct Waiting<'a>(&'a Thread);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+    }
+}
