@@ -1,4 +1,4 @@
-//! What is known of a call before it runs: its kind, whom it asks for what, and who makes it.
+//! How calls and apartments are spoken of: a call's kind, whom it asks for what, and who makes it.
 
 use crate::id::{ApartmentId, ObjectId, ThreadId};
 use crate::sync::Arc;
@@ -90,6 +90,20 @@ impl fmt::Display for ApartmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "apartment {:?}", self.name)
     }
+}
+
+/// What a waiting STA lets in (rule DI-12). Releases come in under every policy.
+#[doc(alias("STA", "ASTA"))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reentrancy {
+    /// Calls from anyone: the callee and third parties. COM's own, and the default. A wait nested deeper than
+    /// [`StaBuilder::nested_waits`](crate::StaBuilder::nested_waits) serves as `SameCausality` does.
+    #[default]
+    Classic,
+    /// Only calls of the chains that are out; the others stay queued, in order. What Windows calls an application STA.
+    SameCausality,
+    /// Nothing: the wait blocks.
+    None,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::id::ObjectId;
 use crate::sync::{Arc, Exclusive};
 use std::error::Error as StdError;
 use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
 /// A call, a post, a creation or an entry into an apartment failed.
@@ -39,7 +40,7 @@ pub enum CallError {
         /// What was refused.
         what: Arc<str>,
         /// The system's error, or that of a hook around the thread's life.
-        source: Arc<dyn StdError + Send + Sync>,
+        source: Cause,
     },
     /// The apartment has ended, takes no new chains any more, or has disconnected the object (rules LT-2, LT-3).
     #[doc(alias = "RPC_E_DISCONNECTED")]
@@ -113,7 +114,7 @@ pub enum CallError {
         why: &'static str,
     },
     /// Not possible for this kind of apartment or thread; says what and why.
-    #[doc(alias = "E_NOTIMPL")]
+    #[doc(alias = "CO_E_NOT_SUPPORTED")]
     #[error("not supported: {what}")]
     NotSupported {
         /// What was asked for, and why it cannot be.
@@ -130,9 +131,9 @@ pub enum CallError {
     #[doc(alias = "RPC_E_CALL_COMPLETE")]
     #[error("no call is being served on this thread")]
     CallComplete,
-    /// A call would have closed a cycle in which nobody can be served (rule DL-1). Not yet reported by any call.
+    /// A cycle in which nobody can be served (rule DL-1): so far, an apartment that would wait for its own end.
     #[doc(alias = "CONTEXT_E_WOULD_DEADLOCK")]
-    #[error("the call would deadlock: {cycle}")]
+    #[error("deadlock: {cycle}")]
     Deadlock {
         /// The cycle, a line for each waiter.
         cycle: Arc<str>,
@@ -182,6 +183,18 @@ pub enum CallError {
 
 /// The crate's only error.
 pub type Error = CallError;
+
+/// Another error, shared by the clones of the one that it caused; it is what `source()` gives, to be downcast.
+#[derive(Clone, Debug)]
+pub struct Cause(Arc<dyn StdError + Send + Sync>);
+
+impl Deref for Cause {
+    type Target = dyn StdError + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
 
 /// Whether a call that failed may have run (rule CA-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -366,7 +379,7 @@ impl CallError {
         what: impl Into<Arc<str>>,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self::SysCallFailed { what: what.into(), source: Arc::from(source.into()) }
+        Self::SysCallFailed { what: what.into(), source: Cause(Arc::from(source.into())) }
     }
 }
 

@@ -31,13 +31,13 @@ pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
     Sta, StaBuilder, current, current_call, is_cancelled, register_filter,
 };
-pub use describe::{ApartmentName, CallKind, CallTarget, Caller};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Reentrancy};
 pub use diagnose::{
     ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, Recording, Route, Serves, WaitEnd,
     WaitFor, What,
 };
 pub use error::{
-    CallError, CantCallOut, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
+    CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
 };
 pub use filter::{
     CallType, IncomingCall, MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType,
@@ -47,7 +47,7 @@ pub use id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
 pub use marshal::{Local, Proxy, WeakProxy, With};
 pub use process::{Process, ProcessBuilder};
 pub use sync::Clock;
-pub use thread::{CancelHandle, Reentrancy};
+pub use thread::CancelHandle;
 
 /// An invariant of the engine does not hold: the program stops rather than muddle through (rule AP-12).
 #[cold]

@@ -6,6 +6,7 @@ use super::serve::{Served, Situation, serve_one};
 use super::sta::serve_until;
 use super::wait::serve_some;
 use crate::describe::CallTarget;
+use crate::diagnose::What;
 use crate::error::CallError;
 use crate::marshal::Proxy;
 use crate::process::Process;
@@ -124,7 +125,7 @@ impl Drop for Entered {
             return;
         }
         if self.thread.depth() > 0 || self.thread.waits_open() > 0 || self.thread.in_filter() {
-            self.home.mailbox.close(self.thread.who());
+            self.home.mailbox.close(self.thread.who(), true);
             self.home.leaves_later.set(true);
         } else {
             leave(&self.thread, &self.home);
@@ -139,7 +140,7 @@ fn leave(thread: &Rc<Thread>, home: &Rc<StaHome>) {
         home.end(thread, true);
         return;
     }
-    home.mailbox.close(thread.who());
+    home.mailbox.close(thread.who(), true);
     let serial = thread.new_wait();
     loop {
         match serve_one(thread, home, Situation::Loop, serial) {
@@ -197,6 +198,7 @@ impl Drop for EnteredMta {
         let left = self.home.enters.get() - 1;
         self.home.enters.set(left);
         if left == 0 && !self.home.pool_thread {
+            self.home.mailbox.tell(self.thread.who(), None, || What::ThreadLeft);
             self.thread.set_home(None);
             self.home.mailbox.use_ends(self.thread.who());
         }

@@ -48,7 +48,7 @@ impl Apartment {
     /// twice is as asking once. Inside a method being served, that call completes with its own result (rule LT-6).
     #[doc(alias("PostQuitMessage", "WM_QUIT"))]
     pub fn quit(&self) {
-        self.0.close(Thread::current().who());
+        self.0.close(Thread::current().who(), true);
     }
 
     /// Sends an application message: a closure for the apartment rather than for one of its objects (rule MB-9). It runs

@@ -4,17 +4,17 @@
 use super::entered::leave_if_due;
 use super::options::Room;
 use super::serve::{Situation, busy_directly, target_of};
-use super::wait::{serve_some, wait};
+use super::wait::{serve_some, serves, wait};
 use crate::call::record::{Attempt, Job, Look, Why};
 use crate::call::{Ticket, Verdict};
 use crate::describe::{CallKind, CallTarget};
-use crate::diagnose::{CallMade, CallRef, ErrorSeen, Route, Serves, WaitEnd, WaitFor, What};
+use crate::diagnose::{CallMade, CallRef, ErrorSeen, Route, WaitEnd, WaitFor, What};
 use crate::error::{CallError, CantCallOut, Outcome};
 use crate::filter::{RejectedCall, Retry, RetryPolicy, ServerCall};
 use crate::id::ChainId;
-use crate::mailbox::{Body, Closure, Entry, Header, Mailbox, NoRoom, Out, Scope, cancelled};
+use crate::mailbox::{Body, Closure, Entry, Header, Mailbox, NoRoom, Out, cancelled};
 use crate::sync::{Arc, Clock, yield_now};
-use crate::thread::{Borrow, CancelHandle, Frame, Home, MtaHome, Outgoing, Thread, panic_message};
+use crate::thread::{Borrow, CancelHandle, Frame, Home, Outgoing, Thread, panic_message};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -128,6 +128,7 @@ fn made(thread: &Thread, home: &Option<Home>, making: &Making<'_>, route: Route)
             from_chain: header.from_chain,
             target: header.target,
             deadline: header.deadline.map(Duration::from_nanos),
+            borrows: !header.kind.is_one_way(),
         }))
     });
 }
@@ -145,14 +146,16 @@ impl Visit {
         if !callee.use_begins() {
             return Err(callee.disconnected(callee.door(), None));
         }
-        let home = MtaHome { mailbox: Arc::clone(callee), pool_thread: false, implicit: true, enters: Cell::new(1) };
-        thread.set_home(Some(Home::Mta(Rc::new(home))));
+        thread.set_home(Some(Home::Mta(thread.visitor(callee))));
+        let entered = || What::ThreadEntered { name: Arc::clone(&callee.name.name), implicit: true };
+        callee.tell(thread.who(), None, entered);
         Ok(Some(Self { thread: Rc::clone(thread), callee: Arc::clone(callee) }))
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        self.callee.tell(self.thread.who(), None, || What::ThreadLeft);
         self.thread.set_home(None);
         self.callee.use_ends(self.thread.who());
     }
@@ -324,7 +327,7 @@ impl<'a> OutCall<'a> {
         let on = callee.recorder.is_on() || home.as_ref().is_some_and(|home| home.mailbox().recorder.is_on());
         let event = || What::WaitBegan {
             on: WaitFor::Reply,
-            serves: serves(thread, home, place),
+            serves: serves(thread, home.as_ref(), Situation::Call(place)),
             until: header.deadline.map(Duration::from_nanos),
         };
         let call = header.call_ref();
@@ -352,23 +355,11 @@ impl<'a> OutCall<'a> {
         let event = What::WaitEnded { by };
         match self.home {
             Some(home) => {
-                let event = Some((self.thread.who(), header.call_ref(), event));
-                home.mailbox().out_ended(header.id, home.is_pool_thread(), event);
+                let event = (self.thread.who(), header.call_ref(), event);
+                home.mailbox().out_ended(header.id, home.is_pool_thread(), self.thread.depth(), event);
             }
             None => tell(self.thread, &None, callee, header.call_ref(), || event),
         }
-    }
-}
-
-/// What the wait for a call serves, as an event tells it.
-fn serves(thread: &Thread, home: &Option<Home>, place: usize) -> Serves {
-    match home {
-        Some(Home::Sta(home)) => match super::serve::scope(home, thread, Situation::Call(place)) {
-            Scope::Everything => Serves::Everything,
-            Scope::Chains(_) => Serves::Chain,
-            Scope::Nothing => Serves::Nothing,
-        },
-        _ => Serves::Nothing,
     }
 }
 
@@ -403,8 +394,7 @@ fn attempt(
     if let Err(error) = accepted {
         return Attempted::Ended(refused(thread, home, making, error));
     }
-    let why = ticket.why();
-    match (ticket.look(), why) {
+    match ticket.look() {
         (Look::Done, None) => Attempted::Ended(Ok(())),
         (Look::Done, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun))),
         (Look::Revoked | Look::Rejected, Some(why)) => {
@@ -422,7 +412,7 @@ fn attempt(
             Some(Verdict::Failed(error)) => Attempted::Ended(Err(error)),
             None => Attempted::Ended(Err(CallError::ServerDiedDne { callee: callee.name.clone() })),
         },
-        (Look::Pending { .. }, _) => crate::broken("a wait ended before its call was settled"),
+        (Look::Pending, _) => crate::broken("a wait ended before its call was settled"),
     }
 }
 
@@ -454,7 +444,7 @@ impl Line<'_> {
         if !self.told {
             self.tell();
         }
-        if !matches!(self.ticket.look(), Look::Pending { .. }) {
+        if self.ticket.is_settled() {
             return true;
         }
         if self.until.is_some_and(|until| until <= self.callee.clock.nanos()) {
@@ -595,9 +585,8 @@ fn wait_for_room(
 ) -> Result<(), (CallError, Box<dyn Closure>)> {
     let deadline = terms.within.map(|within| callee.clock.after(within));
     let until = room_until(callee, terms.room).into_iter().chain(deadline).min();
-    let settled = || !matches!(ticket.look(), Look::Pending { .. });
-    wait(thread, Situation::Plain, until.map(|at| (&callee.clock, at)), settled);
-    if ticket.look() == Look::Done {
+    wait(thread, Situation::Plain(WaitFor::Room), until.map(|at| (&callee.clock, at)), || ticket.is_settled());
+    if ticket.look().0 == Look::Done {
         return Ok(());
     }
     let Some(entry) = callee.leave_line(ticket) else {

@@ -19,6 +19,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::rc::Rc;
 
+/// How many threads a pool has at most (rule DI-14).
+const DEFAULT_MAXIMUM: usize = 64;
+
 /// The multithreaded apartment of a process: the handle that owns it.
 ///
 /// Its objects are `Send + Sync` and are called concurrently, on pool threads; a caller that is in the MTA, or in no
@@ -52,7 +55,7 @@ pub struct MtaBuilder {
     process: Option<Process>,
     capacity: usize,
     threads: usize,
-    max_threads: usize,
+    max_threads: Option<usize>,
     hook: Option<Hook>,
     stack_size: Option<usize>,
 }
@@ -93,7 +96,7 @@ impl MtaBuilder {
     /// How many threads it has at most, blocked ones included; 64 otherwise, or as many as run at once.
     #[must_use]
     pub fn max_threads(self, threads: usize) -> Self {
-        Self { max_threads: threads, ..self }
+        Self { max_threads: Some(threads), ..self }
     }
 
     /// A hook around the life of each of its threads, as for an [STA](crate::StaBuilder::around). If it fails for the
@@ -128,7 +131,7 @@ impl MtaBuilder {
         });
         let grow = Arc::clone(&starter);
         let owner = Owner::Pool(Box::new(move |mailbox| grow.start(mailbox, None)));
-        let mut pool = Pool::new(self.threads, self.max_threads.max(self.threads));
+        let mut pool = Pool::new(self.threads, self.max_threads.unwrap_or(DEFAULT_MAXIMUM.max(self.threads)));
         pool.usages = 1;
         pool.threads = 1;
         let name = process.new_name(self.name);
@@ -144,13 +147,15 @@ impl MtaBuilder {
             how: ApartmentHow::Spawned,
             main: false,
             capacity: mailbox.capacity,
+            reentrancy: None,
+            process: process.shared_name(),
         });
         let waits = starter.hook.is_some();
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let started = starter.start(&mailbox, Some(Arc::clone(&start)));
         let started = if waits && started.is_ok() { start.wait(&maker) } else { started };
         if let Err(error) = started {
-            drop(mailbox.end(true, maker.who()));
+            drop(mailbox.end(true, 0, maker.who()));
             process.mta_ended(&mailbox);
             return Err(error);
         }
@@ -162,8 +167,10 @@ impl MtaBuilder {
             "a queue's capacity is at least 1"
         } else if self.threads == 0 {
             "a pool runs at least 1 thread"
-        } else if self.max_threads == 0 {
+        } else if self.max_threads == Some(0) {
             "a pool's maximum is at least 1 thread"
+        } else if self.max_threads.is_some_and(|maximum| maximum < self.threads) {
+            "a pool's maximum is below the number of threads that run at once"
         } else {
             return Ok(());
         };
@@ -226,7 +233,7 @@ impl Starter {
         let home = MtaHome { mailbox: Arc::clone(mailbox), pool_thread: true, implicit: false, enters: Cell::new(1) };
         thread.set_home(Some(Home::Mta(Rc::new(home))));
         let name = Arc::clone(&mailbox.name.name);
-        mailbox.tell(thread.who(), None, || What::ThreadEntered { name });
+        mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
         if let Some(start) = start {
             start.report(Ok(()));
         }
@@ -261,10 +268,11 @@ impl Starter {
                     if door == Door::Closing
                         && let Some(objects) = mailbox.begin_end(false)
                     {
+                        let dropped = objects.len();
                         for (id, object) in objects {
                             self.drop_object(thread, mailbox, id, object);
                         }
-                        let unrun = mailbox.end(false, thread.who());
+                        let unrun = mailbox.end(false, dropped, thread.who());
                         contain(mailbox, thread, "the destructor of what never ran", || drop(unrun));
                         self.process.mta_ended(mailbox);
                     } else if mailbox.goes_idle(bell) {
@@ -299,7 +307,7 @@ impl Mta {
             process: None,
             capacity: DEFAULT_CAPACITY,
             threads: default_parallelism(),
-            max_threads: 64,
+            max_threads: None,
             hook: None,
             stack_size: None,
         }
@@ -369,7 +377,8 @@ impl Mta {
             enters: Cell::new(1),
         });
         thread.set_home(Some(Home::Mta(Rc::clone(&home))));
-        mailbox.tell(thread.who(), None, || What::ThreadEntered { name: Arc::clone(&mailbox.name.name) });
+        mailbox
+            .tell(thread.who(), None, || What::ThreadEntered { name: Arc::clone(&mailbox.name.name), implicit: false });
         Ok(EnteredMta::new(thread, home))
     }
 

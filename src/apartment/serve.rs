@@ -2,7 +2,8 @@
 
 use crate::call::record::{Attempt, Why};
 use crate::call::{Ticket, Verdict};
-use crate::diagnose::{CallRef, What};
+use crate::describe::Reentrancy;
+use crate::diagnose::{CallRef, WaitFor, What};
 use crate::error::{CallError, Reentrant};
 use crate::filter::{
     MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType, ServerCall, lets_run,
@@ -10,7 +11,7 @@ use crate::filter::{
 use crate::id::{CallId, ChainId, ObjectId};
 use crate::mailbox::{Asked, Closure, Door, Header, Looker, Mailbox, Messages, Next, Scope, Started, StartedBody};
 use crate::sync::Arc;
-use crate::thread::{Borrow, Frame, Home, Outgoing, Reentrancy, StaHome, Target, Thread, contain, panic_message};
+use crate::thread::{Borrow, Frame, Home, Outgoing, StaHome, Target, Thread, contain, panic_message};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,8 +25,8 @@ pub(crate) enum Situation {
     Loop,
     /// A wait for a call that is out, its place on the stack of them.
     Call(usize),
-    /// Another wait.
-    Plain,
+    /// Another wait, for what it says.
+    Plain(WaitFor),
 }
 
 /// What came of looking for something to serve.
@@ -85,7 +86,7 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation, wait: u32) -> L
         (_, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
-        (Situation::Plain, _) => Messages::Held,
+        (Situation::Plain(_), _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
     Looker { who: thread.who(), depth, now: home.mailbox.clock.nanos(), wait, scope, messages, filter }

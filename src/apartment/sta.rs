@@ -6,14 +6,15 @@ use super::hook::{self, Hook};
 use super::make::{keep_at_home, make};
 use super::serve::{Served, Situation, serve_one};
 use super::wait::wait;
-use crate::diagnose::{ApartmentHow, What};
+use crate::describe::Reentrancy;
+use crate::diagnose::{ApartmentHow, WaitFor, What};
 use crate::error::CallError;
 use crate::filter::MessageFilter;
 use crate::mailbox::{Door, Mailbox, Owner};
 use crate::marshal::Proxy;
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, spawn, thread_is_unwinding};
-use crate::thread::{Home, Reentrancy, StaHome, Thread, panic_message};
+use crate::thread::{Home, StaHome, Thread, contain, panic_message};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -234,6 +235,8 @@ impl StaBuilder {
             how,
             main,
             capacity: mailbox.capacity,
+            reentrancy: Some(self.reentrancy),
+            process: process.shared_name(),
         });
         main
     }
@@ -261,13 +264,15 @@ impl StaBuilder {
         });
         thread.set_home(Some(Home::Sta(Rc::clone(&home))));
         let name = Arc::clone(&mailbox.name.name);
-        mailbox.tell(thread.who(), None, || What::ThreadEntered { name });
+        mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
         if let Some(make) = self.filter {
             match catch_unwind(AssertUnwindSafe(make)) {
                 Ok(filter) => drop(home.filter.replace(Some(filter))),
                 Err(payload) => {
                     let what = format!("the filter of {} could not be made", mailbox.name);
                     thread.set_home(None);
+                    let guard = home.guard.borrow_mut().take();
+                    contain(mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
                     return Err(CallError::sys_call_failed(what, format!("it panicked: {}", panic_message(payload))));
                 }
             }
@@ -278,7 +283,7 @@ impl StaBuilder {
 
 /// Nothing half-made stays behind (rule AP-10).
 fn fail(mailbox: &Arc<Mailbox>, process: &Process, thread: &Thread) {
-    drop(mailbox.end(true, thread.who()));
+    drop(mailbox.end(true, 0, thread.who()));
     process.sta_ended(mailbox);
 }
 
@@ -296,7 +301,7 @@ impl Start {
 
     /// Pumps on an STA, blocks elsewhere.
     pub(super) fn wait(&self, maker: &Rc<Thread>) -> Result<(), CallError> {
-        wait(maker, Situation::Plain, None, || self.outcome.lock().is_some());
+        wait(maker, Situation::Plain(WaitFor::Thread), None, || self.outcome.lock().is_some());
         self.outcome.lock().take().unwrap_or(Ok(()))
     }
 }
@@ -425,15 +430,7 @@ impl Sta {
 /// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
 pub(super) fn wait_until_gone(mailbox: &Mailbox) {
     let thread = Thread::current();
-    let home = thread.home();
-    let pool = home.as_ref().filter(|home| home.is_pool_thread());
-    if let Some(home) = pool {
-        home.mailbox().wait_began(true);
-    }
-    wait(&thread, Situation::Plain, None, || mailbox.is_gone(thread.bell()));
-    if let Some(home) = pool {
-        home.mailbox().wait_ended(true);
-    }
+    wait(&thread, Situation::Plain(WaitFor::Thread), None, || mailbox.is_gone(thread.bell()));
 }
 
 pub(super) fn join_thread(thread: JoinHandle) {

@@ -8,12 +8,15 @@
 //! Waits nest as the calls that they serve do, on the Rust stack: an outer one goes on when the inner one has ended
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
-use super::serve::{Served, Situation, serve_one, target_of};
+use super::entered::leave_if_due;
+use super::serve::{Served, Situation, scope, serve_one, target_of};
 use crate::call::record::Why;
+use crate::diagnose::{Serves, WaitEnd, What};
+use crate::mailbox::Scope;
 use crate::sync::Clock;
-use crate::thread::{StaHome, Thread};
+use crate::thread::{Home, StaHome, Thread};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Waits until `done` says so, or until then. On an STA it pumps, as the apartment's policy and filter allow; on every
 /// other thread it blocks.
@@ -23,6 +26,50 @@ pub(crate) fn wait(
     until: Option<(&Clock, u64)>,
     mut done: impl FnMut() -> bool,
 ) {
+    let plain = PlainWait::begin(thread, situation, until);
+    wait_for(thread, situation, until, &mut done);
+    if let Some(plain) = plain {
+        plain.end(thread, done());
+        // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
+        leave_if_due(thread);
+    }
+}
+
+/// A wait for something that is no call, as its apartment sees it. (One for a call begins when that goes out.)
+struct PlainWait(Home);
+
+impl PlainWait {
+    fn begin(thread: &Thread, situation: Situation, until: Option<(&Clock, u64)>) -> Option<Self> {
+        let Situation::Plain(on) = situation else { return None };
+        let home = thread.home()?;
+        home.mailbox().wait_began(home.is_pool_thread(), thread.who(), || What::WaitBegan {
+            on,
+            serves: serves(thread, Some(&home), situation),
+            until: until.map(|(_, at)| Duration::from_nanos(at)),
+        });
+        Some(Self(home))
+    }
+
+    fn end(self, thread: &Thread, done: bool) {
+        let Self(home) = self;
+        let by = if done { WaitEnd::Done } else { WaitEnd::TimedOut };
+        home.mailbox().wait_ended(home.is_pool_thread(), thread.who(), thread.depth(), || What::WaitEnded { by });
+    }
+}
+
+/// What a wait serves, as an event tells it.
+pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation) -> Serves {
+    match home {
+        Some(Home::Sta(home)) => match scope(home, thread, situation) {
+            Scope::Everything => Serves::Everything,
+            Scope::Chains(_) => Serves::Chain,
+            Scope::Nothing => Serves::Nothing,
+        },
+        _ => Serves::Nothing,
+    }
+}
+
+fn wait_for(thread: &Rc<Thread>, situation: Situation, until: Option<(&Clock, u64)>, done: &mut impl FnMut() -> bool) {
     let home = thread.sta();
     let serial = thread.new_wait();
     let _wait = thread.waits();

@@ -65,10 +65,8 @@ pub(crate) type Job<'a> = dyn FnMut(&dyn Any) -> Attempt + Send + 'a;
 /// What a caller sees when it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Not settled.
-    Pending {
-        running: bool,
-    },
+    /// Not settled: queued, or running.
+    Pending,
     Done,
     Revoked,
     Rejected,
@@ -138,18 +136,21 @@ impl<V> Ticket<V> {
         Errand { ticket: Some(self.clone()), loan: None }
     }
 
-    /// What has become of the call.
-    pub(crate) fn look(&self) -> Look {
+    /// What has become of the call, and why it was cancelled, if it was. By its caller, who alone may begin the next.
+    pub(crate) fn look(&self) -> (Look, Option<Why>) {
         let word = self.record.word.load(Ordering::Acquire);
-        if word & GENERATION != self.generation {
-            return Look::Done;
-        }
-        match word & STATE {
+        let look = match word & STATE {
             DONE => Look::Done,
             REVOKED => Look::Revoked,
             REJECTED => Look::Rejected,
-            state => Look::Pending { running: state == RUNNING },
-        }
+            _ => Look::Pending,
+        };
+        (look, why_of(word))
+    }
+
+    /// Whether it is settled: it has run, or never will, or was rejected.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.look().0 != Look::Pending
     }
 
     /// Why the call was cancelled, if it was.
@@ -280,6 +281,18 @@ impl<V> Errand<V> {
     pub(crate) fn reject(mut self, verdict: V) -> Option<Ticket<V>> {
         let ticket = self.ticket.take()?;
         ticket.leave(verdict, QUEUED).then_some(ticket)
+    }
+
+    /// Whether somebody cancelled the call already.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.ticket.as_ref().is_some_and(|ticket| ticket.why().is_some())
+    }
+
+    /// It was cancelled before it came into a queue. Under the lock of the callee that would have taken it.
+    pub(crate) fn revoke(mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.revoke();
+        }
     }
 
     /// It never came into a queue.

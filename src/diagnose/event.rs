@@ -1,6 +1,6 @@
 //! One observable step: who did it, whose state changed, and what it was. Plain owned data.
 
-use crate::describe::{CallKind, CallTarget};
+use crate::describe::{CallKind, CallTarget, Reentrancy};
 use crate::error::{CallError, Outcome};
 use crate::filter::{CallType, MessageClass, PendingAction, PendingType, Retry, ServerCall};
 use crate::id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
@@ -57,11 +57,17 @@ pub enum What {
         main: bool,
         /// How many entries have room.
         capacity: usize,
+        /// What it lets in while it waits; the MTA has no such policy.
+        reentrancy: Option<Reentrancy>,
+        /// Its process.
+        process: Arc<str>,
     },
     /// A thread entered the apartment.
     ThreadEntered {
         /// The apartment's name, which an STA's thread bears.
         name: Arc<str>,
+        /// Whether it only counts as one of the MTA's for the length of a call.
+        implicit: bool,
     },
     /// A thread left the apartment.
     ThreadLeft,
@@ -75,6 +81,8 @@ pub enum What {
         abnormal: bool,
         /// How many application messages were dropped unrun.
         messages_dropped: usize,
+        /// How many objects it gave up at its end.
+        objects_dropped: usize,
     },
     /// An object was made.
     ObjectMade {
@@ -101,6 +109,8 @@ pub enum What {
     Filtered {
         /// As what it came.
         call_type: CallType,
+        /// Time since the apartment's innermost pending call was made.
+        elapsed: Option<Duration>,
         /// What the filter said.
         answer: ServerCall,
     },
@@ -276,6 +286,8 @@ pub struct CallMade {
     pub target: CallTarget,
     /// When it ends by itself, on the process' clock.
     pub deadline: Option<Duration>,
+    /// Whether it may borrow from its caller's stack, as synchronous calls do; one-way calls own what they use.
+    pub borrows: bool,
 }
 
 /// How a call goes from one apartment to another.

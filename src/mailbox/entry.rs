@@ -87,6 +87,11 @@ impl Entry {
         errand.is_some_and(|errand| errand.is_of(ticket))
     }
 
+    /// Whether it is a call that was cancelled already.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(&self.body, Body::Call(errand) if errand.is_cancelled())
+    }
+
     /// When `message_pending` is to be asked about it once more.
     pub(crate) fn asks_again(&self) -> Option<u64> {
         match self.body {

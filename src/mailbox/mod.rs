@@ -13,7 +13,7 @@ use crate::call::{Ticket, Verdict};
 use crate::describe::ApartmentName;
 use crate::diagnose::{CallRef, CancelReason, Recorder, What};
 use crate::error::{CallError, Disconnected, MailboxFull, Outcome, WhyDisconnected};
-use crate::filter::ServerCall;
+use crate::filter::{IncomingCall, ServerCall};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Clock, Mutex};
 use monitor::{Monitor, Offer};
@@ -40,7 +40,9 @@ pub(crate) enum Owner {
 }
 
 /// Whom a change concerns. Decided under the lock, carried out after it.
+#[derive(Default)]
 pub(crate) enum Wake {
+    #[default]
     Nobody,
     Owner,
     Worker(Arc<Bell>),
@@ -53,8 +55,19 @@ pub(crate) enum Wake {
 pub(crate) struct Later {
     tickets: Vec<Ticket>,
     bells: Vec<Arc<Bell>>,
+    /// The first in place, for a call allocates nothing.
+    wake: Wake,
     wakes: Vec<Wake>,
     dropped: Vec<Entry>,
+}
+
+impl Later {
+    fn wake(&mut self, wake: Wake) {
+        match self.wake {
+            Wake::Nobody => self.wake = wake,
+            _ => self.wakes.push(wake),
+        }
+    }
 }
 
 /// What a caller that finds no room wants.
@@ -107,6 +120,13 @@ impl Mailbox {
     ) -> Result<(), Box<NotAccepted>> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
+        if entry.is_cancelled() {
+            // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
+            if let Body::Call(errand) = entry.body {
+                errand.revoke();
+            }
+            return Ok(());
+        }
         let callback = !entry.header.kind.is_one_way() && monitor.chain_is_out(entry.header.chain);
         let error = if !monitor.lets_in(callback) {
             Some(self.disconnected(monitor.door, entry.header.target.object))
@@ -144,7 +164,7 @@ impl Mailbox {
             _ => What::Queued { queued, capacity: self.capacity },
         });
         monitor.entries.push_back(entry);
-        later.wakes.push(monitor.wake());
+        later.wake(monitor.wake());
     }
 
     /// Room became free: callers that wait for it get it in the order they came.
@@ -205,33 +225,39 @@ impl Mailbox {
     }
 
     /// It came back.
-    pub(crate) fn out_ended(&self, id: CallId, pool_thread: bool, event: Option<(Who, CallRef, What)>) {
+    pub(crate) fn out_ended(&self, id: CallId, pool_thread: bool, depth: u32, event: (Who, CallRef, What)) {
         let mut monitor = self.monitor.lock();
+        monitor.frames_left(event.0.0, depth);
         if let Some(at) = monitor.out.iter().rposition(|out| out.id == id) {
             monitor.out.remove(at);
         }
         monitor.unblocks(pool_thread);
-        if let Some((who, call, what)) = event {
-            self.push_event(&monitor, who, Some(call), || what);
-        }
+        let (who, call, what) = event;
+        self.push_event(&monitor, who, Some(call), || what);
     }
 
-    /// A pool thread waits for something that is no call: while it does it serves nobody.
-    pub(crate) fn wait_began(self: &Arc<Self>, pool_thread: bool) {
+    /// A thread of it waits for something that is no call: one of the pool's serves nobody meanwhile.
+    pub(crate) fn wait_began(self: &Arc<Self>, pool_thread: bool, who: Who, what: impl FnOnce() -> What) {
         let mut later = Later::default();
-        self.blocks(&mut self.monitor.lock(), pool_thread, &mut later);
+        let mut monitor = self.monitor.lock();
+        self.blocks(&mut monitor, pool_thread, &mut later);
+        self.push_event(&monitor, who, None, what);
+        drop(monitor);
         self.carry_out(later);
     }
 
-    pub(crate) fn wait_ended(&self, pool_thread: bool) {
-        self.monitor.lock().unblocks(pool_thread);
+    pub(crate) fn wait_ended(&self, pool_thread: bool, who: Who, depth: u32, what: impl FnOnce() -> What) {
+        let mut monitor = self.monitor.lock();
+        monitor.frames_left(who.0, depth);
+        monitor.unblocks(pool_thread);
+        self.push_event(&monitor, who, None, what);
     }
 
     fn blocks(&self, monitor: &mut Monitor, pool_thread: bool, later: &mut Later) {
         if let (true, Some(pool)) = (pool_thread, &mut monitor.pool) {
             pool.blocked += 1;
             if !monitor.entries.is_empty() {
-                later.wakes.push(pool.wake());
+                later.wake(pool.wake());
             }
         }
     }
@@ -362,9 +388,9 @@ impl Mailbox {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         let at = monitor.entries.iter().position(|entry| entry.header.id == asked.incoming_id)?;
-        let call_type = asked.call.call_type;
+        let IncomingCall { call_type, elapsed, .. } = asked.call;
         let call = Some(monitor.entries[at].header.call_ref());
-        self.push_event(&monitor, looker.who, call, || What::Filtered { call_type, answer });
+        self.push_event(&monitor, looker.who, call, || What::Filtered { call_type, elapsed, answer });
         // The errand that is rejected here is answered under the lock; its caller is rung after it.
         let started = if answer == ServerCall::Handled || asked.call.kind.is_one_way() {
             self.take(&mut monitor, at, looker, &mut later)
@@ -417,7 +443,7 @@ impl Mailbox {
         let mut monitor = self.monitor.lock();
         if monitor.door != Door::Ended {
             monitor.releases.push_back(object);
-            later.wakes.push(monitor.wake());
+            later.wake(monitor.wake());
         }
         drop(monitor);
         self.carry_out(later);
@@ -431,7 +457,7 @@ impl Mailbox {
         let ended = monitor.door == Door::Ended;
         let Some(pool) = monitor.pool.as_mut().filter(|_| !ended) else { return Some(object) };
         pool.late.push(object);
-        later.wakes.push(pool.wake());
+        later.wake(pool.wake());
         drop(monitor);
         self.carry_out(later);
         None
@@ -518,10 +544,12 @@ impl Mailbox {
     // ---- the end
 
     /// Closes the door (rule LT-2): new chains, and callers that wait for room, are turned away from here on.
-    pub(crate) fn close(self: &Arc<Self>, who: Who) {
+    pub(crate) fn close(self: &Arc<Self>, who: Who, asked: bool) {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
-        self.push_event(&monitor, who, None, || What::QuitAsked);
+        if asked {
+            self.push_event(&monitor, who, None, || What::QuitAsked);
+        }
         self.close_locked(&mut monitor, who, &mut later);
         drop(monitor);
         self.carry_out(later);
@@ -542,7 +570,7 @@ impl Mailbox {
                 later.tickets.extend(errand.reject(Verdict::Failed(error)));
             }
         }
-        later.wakes.push(monitor.wake());
+        later.wake(monitor.wake());
         later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
     }
 
@@ -563,7 +591,7 @@ impl Mailbox {
 
     /// Its objects are dropped: nothing comes in any more, and what is left is answered. Gives the closures that never
     /// ran, to be dropped by the caller.
-    pub(crate) fn end(self: &Arc<Self>, abnormal: bool, who: Who) -> Vec<Entry> {
+    pub(crate) fn end(self: &Arc<Self>, abnormal: bool, objects_dropped: usize, who: Who) -> Vec<Entry> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         self.close_locked(&mut monitor, who, &mut later);
@@ -592,25 +620,20 @@ impl Mailbox {
                 }
             }
         }
-        self.push_event(&monitor, who, None, || What::ApartmentEnded { abnormal, messages_dropped });
+        self.push_event(&monitor, who, None, || What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
         later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
         drop(monitor);
         self.carry_out(later);
         unrun
     }
 
-    /// A thread of it is gone for good; `last` says whether that was the last one. Whoever joins is rung.
+    /// A thread of it is gone for good. With the last one, whoever joins is rung.
     pub(crate) fn thread_gone(&self) {
         let mut monitor = self.monitor.lock();
-        let last = match &mut monitor.pool {
-            Some(pool) => {
-                pool.threads -= 1;
-                pool.threads == 0
-            }
-            None => true,
-        };
-        monitor.gone = last && monitor.door == Door::Ended;
-        let joining = if monitor.gone { std::mem::take(&mut monitor.joining) } else { Vec::new() };
+        if let Some(pool) = &mut monitor.pool {
+            pool.threads -= 1;
+        }
+        let joining = monitor.last_thread_gone();
         drop(monitor);
         for bell in joining {
             bell.ring();
@@ -681,7 +704,9 @@ impl Mailbox {
         let mut monitor = self.monitor.lock();
         let Some(pool) = &mut monitor.pool else { return };
         pool.threads -= 1;
-        if !pool.is_served() {
+        let served = pool.is_served();
+        later.bells.extend(monitor.last_thread_gone());
+        if !served {
             let (calls, rest) = std::mem::take(&mut monitor.entries)
                 .into_iter()
                 .partition::<std::collections::VecDeque<_>, _>(|entry| matches!(entry.body, Body::Call(_)));
@@ -699,7 +724,7 @@ impl Mailbox {
 
     /// With the lock released: drops, rings, starts threads.
     fn carry_out(self: &Arc<Self>, later: Later) {
-        let Later { tickets, bells, wakes, dropped } = later;
+        let Later { tickets, bells, wake, wakes, dropped } = later;
         drop(dropped);
         for ticket in tickets {
             ticket.ring();
@@ -707,6 +732,7 @@ impl Mailbox {
         for bell in bells {
             bell.ring();
         }
+        self.wake(wake);
         for wake in wakes {
             self.wake(wake);
         }

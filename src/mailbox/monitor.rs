@@ -182,6 +182,13 @@ impl Monitor {
         }
     }
 
+    /// If the apartment has ended and its last thread is gone: who is to be rung.
+    pub(crate) fn last_thread_gone(&mut self) -> Vec<Arc<Bell>> {
+        let last = self.pool.as_ref().is_none_or(|pool| pool.threads == 0);
+        self.gone = last && self.door == Door::Ended;
+        if self.gone { std::mem::take(&mut self.joining) } else { Vec::new() }
+    }
+
     pub(crate) fn unblocks(&mut self, pool_thread: bool) {
         if let (true, Some(pool)) = (pool_thread, &mut self.pool) {
             pool.blocked -= 1;
@@ -211,7 +218,8 @@ impl Monitor {
     pub(super) fn offer(&mut self, at: usize, looker: &Looker) -> Offer {
         let entry = &self.entries[at];
         if entry.is_message() {
-            let runs = looker.messages == Messages::InOrder && self.door != Door::Ending;
+            // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
+            let runs = looker.messages == Messages::InOrder && self.door == Door::Open;
             return if runs { Offer::Take } else { Offer::Pass };
         }
         let of_ours = !entry.header.kind.is_one_way() && self.chain_is_out(entry.header.chain);

@@ -112,6 +112,10 @@ impl Process {
         &self.0.name
     }
 
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.0.name)
+    }
+
     /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock

@@ -1,6 +1,7 @@
 //! The apartment a thread is in, as the thread itself sees it.
 
 use super::{Thread, contain};
+use crate::describe::Reentrancy;
 use crate::diagnose::What;
 use crate::filter::MessageFilter;
 use crate::id::ObjectId;
@@ -44,20 +45,6 @@ pub(crate) struct MtaHome {
     /// A thread that is in no apartment and calls an object of the MTA directly (rule AP-5).
     pub(crate) implicit: bool,
     pub(crate) enters: Cell<u32>,
-}
-
-/// What a waiting STA lets in (rule DI-12). Releases come in under every policy.
-#[doc(alias("STA", "ASTA"))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Reentrancy {
-    /// Calls from anyone: the callee and third parties. COM's own, and the default. A wait nested deeper than
-    /// [`StaBuilder::nested_waits`](crate::StaBuilder::nested_waits) serves as `SameCausality` does.
-    #[default]
-    Classic,
-    /// Only calls of the chains that are out; the others stay queued, in order. What Windows calls an application STA.
-    SameCausality,
-    /// Nothing: the wait blocks.
-    None,
 }
 
 impl Home {
@@ -115,16 +102,21 @@ impl StaHome {
     /// Closes the door if it is open, drops the objects here, disconnects their proxies (rule LT-2). In order, what was
     /// accepted has been served before.
     pub(crate) fn end(&self, thread: &Rc<Thread>, abnormal: bool) {
+        if abnormal {
+            self.mailbox.close(thread.who(), false);
+        }
         self.mailbox.begin_end(true);
+        let mut dropped = 0;
         loop {
             // The youngest first: it may use the older ones.
             let youngest = self.objects.borrow().keys().next_back().copied();
             let Some(id) = youngest else { break };
             self.let_go(thread, id);
+            dropped += 1;
         }
         let filter = self.filter.borrow_mut().take();
         contain(&self.mailbox, thread, "a filter's destructor", || drop(filter));
-        let unrun = self.mailbox.end(abnormal, thread.who());
+        let unrun = self.mailbox.end(abnormal, dropped, thread.who());
         contain(&self.mailbox, thread, "the destructor of what never ran", || drop(unrun));
         // What destructors brought in between.
         let late: Vec<_> = std::mem::take(&mut *self.objects.borrow_mut()).into_values().collect();

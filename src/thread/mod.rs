@@ -11,13 +11,12 @@ pub use cancel::CancelHandle;
 pub(crate) use cancel::Target;
 pub(crate) use drops::{contain, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
-pub use home::Reentrancy;
 pub(crate) use home::{Home, MtaHome, StaHome};
 
 use crate::call::{Record, Ticket};
 use crate::describe::Caller;
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
-use crate::mailbox::Who;
+use crate::mailbox::{Mailbox, Who};
 use crate::sync::{Arc, Bell, local, next_thread_number};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -38,6 +37,8 @@ pub(crate) struct Thread {
     /// How many filter methods are on its stack: while there is one nothing is dispatched (rule CK-4).
     filters: Cell<u32>,
     home: RefCell<Option<Home>>,
+    /// As whom it last visited an MTA: kept, for such a call allocates nothing once warm.
+    visitor: RefCell<Option<Rc<MtaHome>>>,
     frames: RefCell<Vec<Frame>>,
     outgoing: RefCell<Vec<Outgoing>>,
     /// Call records that are free: as many as its calls were ever nested.
@@ -75,6 +76,7 @@ impl Thread {
             open: Cell::new(0),
             filters: Cell::new(0),
             home: RefCell::new(None),
+            visitor: RefCell::new(None),
             frames: RefCell::new(Vec::new()),
             outgoing: RefCell::new(Vec::new()),
             records: RefCell::new(Vec::new()),
@@ -153,6 +155,19 @@ impl Thread {
     pub(crate) fn set_home(&self, home: Option<Home>) {
         let before = self.home.replace(home);
         drop(before);
+    }
+
+    /// It as an implicit thread of that MTA.
+    pub(crate) fn visitor(&self, mta: &Arc<Mailbox>) -> Rc<MtaHome> {
+        let mut visitor = self.visitor.borrow_mut();
+        match &*visitor {
+            Some(known) if Arc::ptr_eq(&known.mailbox, mta) => Rc::clone(known),
+            _ => {
+                let mailbox = Arc::clone(mta);
+                let home = MtaHome { mailbox, pool_thread: false, implicit: true, enters: Cell::new(1) };
+                Rc::clone(visitor.insert(Rc::new(home)))
+            }
+        }
     }
 
     /// It as the caller of something.

@@ -11,6 +11,10 @@
 //! crate and its models are empty, and pass; so `.ci/models` counts what ran.
 
 #[cfg(loom)]
+mod borrowed;
+#[cfg(loom)]
 mod harness;
+#[cfg(loom)]
+pub use borrowed::Borrowed;
 #[cfg(loom)]
 pub use harness::{BIG_STACK, Model, Search, Seen, big_stack};
