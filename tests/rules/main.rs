@@ -1,5 +1,8 @@
 //! The rules of `docs/semantics.md`, each tested under its id.
 
 mod ap;
+mod di;
+mod mb;
 mod smoke;
+mod stage;
 mod support;
