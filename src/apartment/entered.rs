@@ -96,6 +96,7 @@ impl Entered {
     #[doc(alias("GetMessage", "DispatchMessage"))]
     pub fn run(&self) {
         serve_until(&self.thread, &self.home, || true);
+        leave_if_due(&self.thread);
     }
 
     /// Serves what is in the mailbox now, and what that brings, and returns without waiting; gives how many entries it
@@ -108,6 +109,8 @@ impl Entered {
             let some = serve_some(&self.thread, Situation::Loop, waiting);
             served += some;
             if some == 0 {
+                self.home.mailbox.frames_left(self.thread.who(), self.thread.depth());
+                leave_if_due(&self.thread);
                 return served;
             }
         }

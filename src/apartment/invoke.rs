@@ -566,8 +566,9 @@ pub(crate) fn send(
     } else {
         thread.with_ticket(|ticket| {
             entry.taken = Some(ticket.queue_without_loan());
+            let line = PostLine::of(&making);
             callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
-            wait_for_room(&thread, callee, ticket, terms)
+            line.wait(&thread, callee, ticket)
         })
     };
     result.map_err(|(error, entry)| {
@@ -576,29 +577,48 @@ pub(crate) fn send(
     })
 }
 
-/// The entry is in the queue already, or stands in the line for room.
-fn wait_for_room(
-    thread: &Rc<Thread>,
-    callee: &Arc<Mailbox>,
-    ticket: &Ticket,
-    terms: Terms<'_>,
-) -> Result<(), (CallError, Box<dyn Closure>)> {
-    let deadline = terms.within.map(|within| callee.clock.after(within));
-    let until = room_until(callee, terms.room).into_iter().chain(deadline).min();
-    wait(thread, Situation::Plain(WaitFor::Room), until.map(|at| (&callee.clock, at)), || ticket.is_settled());
-    if ticket.look().0 == Look::Done {
-        return Ok(());
+/// How long a post waits for room, from its making.
+struct PostLine {
+    deadline: Option<u64>,
+    until: Option<u64>,
+}
+
+impl PostLine {
+    fn of(making: &Making<'_>) -> Self {
+        let after = |time: Duration| making.made.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let deadline = making.terms.within.map(after);
+        let room = match making.terms.room {
+            Room::Within(time) => Some(after(time)),
+            Room::Refuse | Room::Wait => None,
+        };
+        Self { deadline, until: room.into_iter().chain(deadline).min() }
     }
-    let Some(entry) = callee.leave_line(ticket) else {
-        // It was taken between the look and this.
-        return Ok(());
-    };
-    let error = match ticket.take_verdict() {
-        Some(Verdict::Failed(error)) => error,
-        _ if deadline.is_some_and(|deadline| deadline <= callee.clock.nanos()) => {
-            CallError::TimedOut { outcome: Outcome::NotStarted }
+
+    /// The entry is in the queue already, or stands in the line for room.
+    fn wait(
+        self,
+        thread: &Rc<Thread>,
+        callee: &Arc<Mailbox>,
+        ticket: &Ticket,
+    ) -> Result<(), (CallError, Box<dyn Closure>)> {
+        let until = self.until.map(|at| (&callee.clock, at));
+        if !ticket.is_settled() {
+            wait(thread, Situation::Plain(WaitFor::Room), until, || ticket.is_settled());
         }
-        _ => callee.mailbox_full(),
-    };
-    Err((error, entry.into_closure()))
+        if ticket.look().0 == Look::Done {
+            return Ok(());
+        }
+        let Some(entry) = callee.leave_line(ticket) else {
+            // It was taken between the look and this.
+            return Ok(());
+        };
+        let error = match ticket.take_verdict() {
+            Some(Verdict::Failed(error)) => error,
+            _ if self.deadline.is_some_and(|deadline| deadline <= callee.clock.nanos()) => {
+                CallError::TimedOut { outcome: Outcome::NotStarted }
+            }
+            _ => callee.mailbox_full(),
+        };
+        Err((error, entry.into_closure()))
+    }
 }

@@ -275,7 +275,7 @@ impl Starter {
                         let unrun = mailbox.end(false, dropped, thread.who());
                         contain(mailbox, thread, "the destructor of what never ran", || drop(unrun));
                         self.process.mta_ended(mailbox);
-                    } else if mailbox.goes_idle(bell) {
+                    } else if mailbox.goes_idle(bell, door) {
                         bell.wait(None);
                         mailbox.no_longer_idle(bell);
                     }

@@ -81,7 +81,7 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
 
 fn looker(thread: &Thread, home: &StaHome, situation: Situation, wait: u32) -> Looker {
     let depth = thread.depth();
-    let scope = scope(home, thread, situation);
+    let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
         (_, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
@@ -92,11 +92,11 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation, wait: u32) -> L
     Looker { who: thread.who(), depth, now: home.mailbox.clock.nanos(), wait, scope, messages, filter }
 }
 
-/// Which calls come in (rule DI-12).
-pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation) -> Scope {
+/// Which calls come in, that many waits deep (rule DI-12).
+pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation, waits: u32) -> Scope {
     let served = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
     let top = matches!(situation, Situation::Loop) && thread.depth() == 0;
-    let deep = thread.waits_open() > home.nested_waits;
+    let deep = waits > home.nested_waits;
     match home.reentrancy {
         _ if top => Scope::Everything,
         Reentrancy::Classic if !deep => Scope::Everything,

@@ -57,10 +57,10 @@ impl PlainWait {
     }
 }
 
-/// What a wait serves, as an event tells it.
+/// What a wait that is about to begin will serve, as an event tells it.
 pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation) -> Serves {
     match home {
-        Some(Home::Sta(home)) => match scope(home, thread, situation) {
+        Some(Home::Sta(home)) => match scope(home, thread, situation, thread.waits_open() + 1) {
             Scope::Everything => Serves::Everything,
             Scope::Chains(_) => Serves::Chain,
             Scope::Nothing => Serves::Nothing,

@@ -200,13 +200,12 @@ impl Mailbox {
     pub(crate) fn leave_line(&self, ticket: &Ticket) -> Option<Entry> {
         let mut monitor = self.monitor.lock();
         let monitor = &mut *monitor;
-        for line in [&mut monitor.waiting, &mut monitor.turned_away] {
-            if let Some(at) = line.iter().position(|entry| entry.is_of(ticket)) {
-                ticket.revoke();
-                return line.remove(at);
-            }
+        if let Some(at) = monitor.waiting.iter().position(|entry| entry.is_of(ticket)) {
+            ticket.revoke();
+            return monitor.waiting.remove(at);
         }
-        None
+        let at = monitor.turned_away.iter().position(|(sender, _)| sender.is(ticket))?;
+        Some(monitor.turned_away.swap_remove(at).1)
     }
 
     // ---- calls that are out
@@ -269,6 +268,11 @@ impl Mailbox {
         for bell in bells {
             bell.ring_cancelled();
         }
+    }
+
+    /// What a thread of it served above that depth has ended.
+    pub(crate) fn frames_left(&self, who: Who, depth: u32) {
+        self.monitor.lock().frames_left(who.0, depth);
     }
 
     // ---- taking back
@@ -564,14 +568,18 @@ impl Mailbox {
         for mut entry in std::mem::take(&mut monitor.waiting) {
             let error = self.disconnected(Door::Closing, entry.header.target.object);
             if let Some(taken) = entry.taken.take() {
-                later.tickets.extend(taken.reject(Verdict::Failed(error)));
-                monitor.turned_away.push_back(entry);
+                if let Some(sender) = taken.reject(Verdict::Failed(error)) {
+                    monitor.turned_away.push((sender.clone(), entry));
+                    later.tickets.push(sender);
+                }
             } else if let Body::Call(errand) = entry.body {
                 later.tickets.extend(errand.reject(Verdict::Failed(error)));
             }
         }
-        later.wake(monitor.wake());
-        later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
+        match &mut monitor.pool {
+            None => later.wake(Wake::Owner),
+            Some(pool) => later.bells.append(&mut pool.idle),
+        }
     }
 
     /// The last accepted call has ended: from here on only callbacks of what destructors call. False if there is still
@@ -677,12 +685,13 @@ impl Mailbox {
         last
     }
 
-    /// A pool thread found nothing: it goes on the list before it sleeps. False if there is something after all.
-    pub(crate) fn goes_idle(&self, bell: &Arc<Bell>) -> bool {
+    /// A pool thread found nothing, with the door as it says: it goes on the list before it sleeps. False if there is
+    /// something after all.
+    pub(crate) fn goes_idle(&self, bell: &Arc<Bell>, door: Door) -> bool {
         let mut monitor = self.monitor.lock();
         let late = monitor.pool.as_ref().is_some_and(|pool| !pool.late.is_empty());
         let served = monitor.entries.is_empty() && monitor.releases.is_empty() && !late;
-        let nothing = served && monitor.door != Door::Ended;
+        let nothing = served && monitor.door == door;
         // A closing pool has no end to wait for but its running calls': their threads look again when they are done.
         if let (true, Some(pool)) = (nothing, &mut monitor.pool) {
             pool.idle.push(Arc::clone(bell));

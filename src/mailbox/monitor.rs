@@ -3,7 +3,7 @@
 use super::entry::{Ask, Body, Closure, Entry, Header};
 use super::pool::{Pool, Shared};
 use super::{Wake, Who};
-use crate::call::Running;
+use crate::call::{Running, Ticket};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::HeldBy;
 use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
@@ -50,7 +50,7 @@ pub(crate) struct Monitor {
     /// Waiting for room, in order.
     pub(crate) waiting: VecDeque<Entry>,
     /// Posts that waited for room when the door closed, until their senders fetch them.
-    pub(crate) turned_away: VecDeque<Entry>,
+    pub(crate) turned_away: Vec<(Ticket, Entry)>,
     /// Objects whose last reference went, to be dropped at home.
     pub(crate) releases: VecDeque<ObjectId>,
     /// How many entries hold room.
@@ -152,7 +152,7 @@ impl Monitor {
             door: Door::Open,
             entries: VecDeque::new(),
             waiting: VecDeque::new(),
-            turned_away: VecDeque::new(),
+            turned_away: Vec::new(),
             releases: VecDeque::new(),
             queued: 0,
             out: Vec::new(),

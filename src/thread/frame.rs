@@ -76,17 +76,17 @@ pub(crate) struct Holder {
     pub(crate) can_end: bool,
 }
 
-/// The holder ends once everything above it on the stack has ended. If one of these, or the holder itself, belongs to the
-/// asking chain, it waits for the call that asks: trying again cannot help.
+/// A holder ends once everything above it on the stack has ended. If one of these, or a holder itself, belongs to the
+/// asking chain, it waits for the call that asks: trying again cannot help. Several can hold an object to read it; all of
+/// them have to end.
 pub(super) fn holder(frames: &[Frame], object: Option<ObjectId>, chain: ChainId) -> Holder {
-    let at = frames.iter().rposition(|frame| {
+    let holds = |frame: &Frame| {
         frame.target.object.is_some() && frame.target.object == object && frame.borrow.get() == Borrow::Cell
-    });
-    match at {
-        Some(at) => Holder {
-            call: Some((frames[at].id, frames[at].target)),
-            can_end: frames[at..].iter().all(|frame| frame.chain != Some(chain)),
-        },
-        None => Holder { call: None, can_end: true },
+    };
+    let outermost = frames.iter().position(holds).unwrap_or(frames.len());
+    let innermost = frames.iter().rfind(|frame| holds(frame));
+    Holder {
+        call: innermost.map(|frame| (frame.id, frame.target)),
+        can_end: frames[outermost..].iter().all(|frame| frame.chain != Some(chain)),
     }
 }
