@@ -1,7 +1,8 @@
 //! An apartment as anybody may hold it: by name, without keeping it alive.
 
 use super::context::Kind;
-use super::invoke::{Terms, send};
+use super::invoke::Terms;
+use super::post::send;
 use crate::describe::CallTarget;
 use crate::error::{CallError, PostError};
 use crate::filter::MessageClass;

@@ -1,6 +1,7 @@
 //! The apartments themselves: how they are made, what their threads do, and how calls go between them.
 
 mod context;
+mod direct;
 mod entered;
 mod handle;
 mod hook;
@@ -8,6 +9,9 @@ mod invoke;
 mod make;
 mod mta;
 mod options;
+mod outgoing;
+mod post;
+mod retry;
 mod serve;
 mod sta;
 mod wait;
@@ -16,8 +20,9 @@ pub use context::{CallContext, Current, Kind, current, current_call, is_cancelle
 pub use entered::{Entered, EnteredMta};
 pub use handle::Apartment;
 pub(crate) use handle::give_back;
-pub(crate) use invoke::{Terms, invoke, send};
+pub(crate) use invoke::{Terms, invoke};
 pub use mta::{Mta, MtaBuilder, MtaUsage};
 pub use options::{CallOptions, PostOptions};
+pub(crate) use post::send;
 pub use serve::register_filter;
 pub use sta::{Sta, StaBuilder};

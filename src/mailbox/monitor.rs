@@ -1,8 +1,9 @@
 //! The state behind an apartment's one lock, and the pure questions asked of it.
 
+use super::Who;
 use super::entry::{Ask, Body, Closure, Entry, Header};
+use super::later::Wake;
 use super::pool::{Pool, Shared};
-use super::{Wake, Who};
 use crate::call::{Running, Ticket};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::HeldBy;

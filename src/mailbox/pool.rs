@@ -1,7 +1,12 @@
 //! The MTA's side of a monitor: its threads, its objects, and who keeps it alive.
 
-use super::Wake;
-use crate::id::ObjectId;
+use super::entry::Body;
+use super::later::{Later, Wake};
+use super::monitor::Door;
+use super::{Mailbox, Who};
+use crate::call::Verdict;
+use crate::error::CallError;
+use crate::id::{ObjectId, ThreadId};
 use crate::sync::{Arc, Bell};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -57,5 +62,79 @@ impl Pool {
     /// Whether some thread will come to look at the queue by itself.
     pub(crate) fn is_served(&self) -> bool {
         self.threads > self.blocked
+    }
+}
+
+impl Mailbox {
+    /// One more reason for the MTA to be there. False if it is already ending.
+    pub(crate) fn use_begins(&self) -> bool {
+        let mut monitor = self.monitor.lock();
+        let open = monitor.door == Door::Open;
+        if let (true, Some(pool)) = (open, &mut monitor.pool) {
+            pool.usages += 1;
+        }
+        open
+    }
+
+    /// One fewer; with the last one the MTA ends (rule DI-14). True if that was it.
+    pub(crate) fn use_ends(self: &Arc<Self>, who: Who) -> bool {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        let last = monitor.pool.as_mut().is_some_and(|pool| {
+            pool.usages -= 1;
+            pool.usages == 0
+        });
+        if last {
+            self.close_locked(&mut monitor, who, &mut later);
+        }
+        drop(monitor);
+        self.carry_out(later);
+        last
+    }
+
+    /// A pool thread found nothing, with the door as it says: it goes on the list before it sleeps. False if there is
+    /// something after all.
+    pub(crate) fn goes_idle(&self, bell: &Arc<Bell>, door: Door) -> bool {
+        let mut monitor = self.monitor.lock();
+        let late = monitor.pool.as_ref().is_some_and(|pool| !pool.late.is_empty());
+        let served = monitor.entries.is_empty() && monitor.releases.is_empty() && !late;
+        let nothing = served && monitor.door == door;
+        // A closing pool has no end to wait for but its running calls': their threads look again when they are done.
+        if let (true, Some(pool)) = (nothing, &mut monitor.pool) {
+            pool.idle.push(Arc::clone(bell));
+        }
+        nothing
+    }
+
+    /// It woke: off the list, if nobody took it off to ring it.
+    pub(crate) fn no_longer_idle(&self, bell: &Arc<Bell>) {
+        if let Some(pool) = &mut self.monitor.lock().pool {
+            pool.idle.retain(|idle| !Arc::ptr_eq(idle, bell));
+        }
+    }
+
+    /// A thread of the pool could not be started (rule AP-10). If no other will look at the queue, the callers in it
+    /// are answered.
+    pub(crate) fn growth_failed(self: &Arc<Self>, error: &CallError) {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        let Some(pool) = &mut monitor.pool else { return };
+        pool.threads -= 1;
+        let served = pool.is_served();
+        later.bells.extend(monitor.last_thread_gone());
+        if !served {
+            let (calls, rest) = std::mem::take(&mut monitor.entries)
+                .into_iter()
+                .partition::<std::collections::VecDeque<_>, _>(|entry| matches!(entry.body, Body::Call(_)));
+            monitor.entries = rest;
+            for mut entry in calls {
+                self.give_back_room(&mut monitor, &mut entry, (ThreadId(0), 0), &mut later);
+                if let Body::Call(errand) = entry.body {
+                    later.tickets.extend(errand.reject(Verdict::Failed(error.clone())));
+                }
+            }
+        }
+        drop(monitor);
+        self.carry_out(later);
     }
 }

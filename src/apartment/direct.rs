@@ -1,0 +1,96 @@
+//! A call at home: direct, on the caller's own thread.
+
+use super::invoke::Making;
+use super::serve::busy_directly;
+use crate::call::record::{Attempt, Job};
+use crate::diagnose::What;
+use crate::error::{CallError, Outcome};
+use crate::mailbox::{Mailbox, cancelled};
+use crate::sync::Arc;
+use crate::thread::{Borrow, Frame, Home, Thread};
+use std::any::Any;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// A thread in no apartment is in the MTA for as long as this lives.
+pub(super) struct Visit {
+    thread: Rc<Thread>,
+    callee: Arc<Mailbox>,
+}
+
+impl Visit {
+    pub(super) fn begin(thread: &Rc<Thread>, callee: &Arc<Mailbox>) -> Result<Option<Self>, CallError> {
+        if !callee.use_begins() {
+            return Err(callee.disconnected(callee.door(), None));
+        }
+        thread.set_home(Some(Home::Mta(thread.visitor(callee))));
+        let entered = || What::ThreadEntered { name: Arc::clone(&callee.name.name), implicit: true };
+        callee.tell(thread.who(), None, entered);
+        Ok(Some(Self { thread: Rc::clone(thread), callee: Arc::clone(callee) }))
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.callee.tell(self.thread.who(), None, || What::ThreadLeft);
+        self.thread.set_home(None);
+        self.callee.use_ends(self.thread.who());
+    }
+}
+
+/// Direct: no queue, no filter, no other thread (rule DI-2).
+pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut Job<'_>) -> Result<(), CallError> {
+    let Making { callee, header, terms, .. } = making;
+    let id = header.target.object;
+    let frame = Frame {
+        id: header.id,
+        chain: Some(header.chain),
+        from_chain: None,
+        depth: header.depth,
+        kind: header.kind,
+        caller: header.caller.clone(),
+        target: header.target,
+        deadline: header.deadline.map(|at| (callee.clock.clone(), at)),
+        ticket: making.parent.clone(),
+        cancel: terms.cancel.cloned(),
+        borrow: Cell::new(Borrow::Nothing),
+    };
+    if let Some(why) = frame.cancelled() {
+        return Err(cancelled(why, Outcome::NotStarted));
+    }
+    let own = id.and_then(|id| thread.sta().and_then(|home| home.object(id)));
+    let shared = id.and_then(|id| callee.shared(id));
+    let target: &dyn Any = match (&own, &shared, id) {
+        (Some(own), ..) => &**own,
+        (_, Some(shared), _) => &**shared,
+        (None, None, None) => &(),
+        (None, None, Some(_)) => return Err(callee.object_gone(id)),
+    };
+    let call = header.call_ref();
+    callee.tell(thread.who(), Some(call), || What::Began { call_type: None, queued: 0 });
+    let opened = thread.opened();
+    thread.push_frame(frame);
+    let attempt = job(target);
+    let why = thread.with_frame(|frame| frame.and_then(Frame::cancelled));
+    thread.pop_frame();
+    drop(opened);
+    let result = match attempt {
+        Attempt::Busy => Err(busy_directly(thread, id, header.chain)),
+        Attempt::Ran(panicked) => {
+            let fault = panicked.clone();
+            callee.tell(thread.who(), Some(call), || What::Ended { panicked });
+            match (why, fault) {
+                (Some(why), _) => Err(cancelled(why, Outcome::MayHaveRun)),
+                (None, Some(message)) => Err(CallError::ServerFault { target: header.target, message }),
+                (None, None) => Ok(()),
+            }
+        }
+    };
+    if let Some(own) = own {
+        thread.drop_object(own);
+    }
+    if let Some(shared) = shared {
+        crate::thread::contain(callee, thread, "a destructor", || drop(shared));
+    }
+    result
+}

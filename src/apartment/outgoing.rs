@@ -1,0 +1,275 @@
+//! A call to another apartment: attempts, until it has run, failed, or been given up.
+
+use super::invoke::{Making, tell};
+use super::options::Room;
+use super::retry::{Again, ask_again};
+use super::serve::{Situation, target_of};
+use super::wait::{serves, wait};
+use crate::call::record::{Attempt, Job, Look, Why};
+use crate::call::{Ticket, Verdict};
+use crate::diagnose::{WaitEnd, WaitFor, What};
+use crate::error::{CallError, CantCallOut, Outcome};
+use crate::filter::ServerCall;
+use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Out, cancelled};
+use crate::sync::Arc;
+use crate::thread::{Home, Outgoing, Thread};
+use std::any::Any;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub(super) fn call_out(
+    thread: &Rc<Thread>,
+    home: &Option<Home>,
+    making: &Making<'_>,
+    job: &mut Job<'_>,
+) -> Result<(), CallError> {
+    if thread.in_filter() {
+        return refused(thread, home, making, CallError::CantCallOut(CantCallOut::InFilter));
+    }
+    let past = making.header.deadline.is_some_and(|deadline| deadline <= making.made);
+    let why = making.parent.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
+    if let Some(why) = why {
+        return refused(thread, home, making, cancelled(why, Outcome::NotStarted));
+    }
+    // Job and result stay in this frame; what comes of a run is told here, across the callee's last step.
+    let mut ran = None;
+    let mut job = |object: &dyn Any| {
+        let attempt = job(object);
+        if let Attempt::Ran(panicked) = &attempt {
+            ran = Some(panicked.clone());
+        }
+        attempt
+    };
+    let settled = thread.with_ticket(|ticket| go_out(thread, home, making, ticket, &mut job));
+    settled?;
+    match ran {
+        Some(None) => Ok(()),
+        Some(Some(message)) => Err(CallError::ServerFault { target: making.header.target, message }),
+        // Answered, and not run: the callee's own frames unwound.
+        None => Err(CallError::ServerDied { callee: making.callee.name.clone() }),
+    }
+}
+
+fn refused(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Result<(), CallError> {
+    tell(thread, home, making.callee, making.header.call_ref(), || What::Refused { error: (&error).into() });
+    Err(error)
+}
+
+/// Attempts the call until it has run, failed, or been given up.
+fn go_out(
+    thread: &Rc<Thread>,
+    home: &Option<Home>,
+    making: &Making<'_>,
+    ticket: &Ticket,
+    job: &mut Job<'_>,
+) -> Result<(), CallError> {
+    let Making { callee, header, made, terms, parent } = making;
+    let outgoing = Outgoing {
+        id: header.id,
+        chain: header.chain,
+        attempt: header.attempt,
+        ticket: ticket.clone(),
+        callee: Arc::clone(callee),
+        made: *made,
+        deadline: header.deadline,
+        parent: parent.clone(),
+    };
+    let watched = terms.cancel.map(|handle| handle.watch(target_of(&outgoing)));
+    if matches!(watched, Some(None)) {
+        return refused(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
+    }
+    let _deadline = header.deadline.map(|_| callee.clock.watch(thread.bell()));
+    let place = thread.with_outgoing(<[Outgoing]>::len);
+    thread.push_outgoing(outgoing);
+    let out = OutCall::begin(thread, home, making, place);
+    let mut header = header.clone();
+    let result = loop {
+        match attempt(thread, home, making, &header, place, ticket, job) {
+            Attempted::Ended(result) => break result,
+            Attempted::Rejected(rejected, error) => {
+                match ask_again(thread, home, making, header.attempt, rejected, place, ticket) {
+                    Again::Now => header.attempt += 1,
+                    Again::GivenUp => {
+                        break Err(match error {
+                            Some(busy) => busy,
+                            None => CallError::CallRejected { callee: callee.name.clone() },
+                        });
+                    }
+                    Again::NobodyToAsk => {
+                        break Err(error.unwrap_or_else(|| no_filter(callee, rejected)));
+                    }
+                    Again::Cancelled(why) => break Err(cancelled(why, Outcome::NotStarted)),
+                }
+            }
+        }
+    };
+    out.end(result.as_ref().err());
+    result
+}
+
+/// A rejected caller that has nobody to ask (rule MF-5).
+fn no_filter(callee: &Mailbox, rejected: ServerCall) -> CallError {
+    let callee = callee.name.clone();
+    match rejected {
+        ServerCall::RetryLater => CallError::RetryLater { callee },
+        _ => CallError::CallRejected { callee },
+    }
+}
+
+/// The call is out: its chain may call back without needing room, filters are told, a pool thread counts as blocked.
+struct OutCall<'a> {
+    thread: &'a Rc<Thread>,
+    home: &'a Option<Home>,
+    making: &'a Making<'a>,
+}
+
+impl<'a> OutCall<'a> {
+    fn begin(thread: &'a Rc<Thread>, home: &'a Option<Home>, making: &'a Making<'a>, place: usize) -> Self {
+        let Making { callee, header, made, .. } = making;
+        let on = callee.recorder.is_on() || home.as_ref().is_some_and(|home| home.mailbox().recorder.is_on());
+        let event = || What::WaitBegan {
+            on: WaitFor::Reply,
+            serves: serves(thread, home.as_ref(), Situation::Call(place)),
+            until: header.deadline.map(Duration::from_nanos),
+        };
+        let call = header.call_ref();
+        match home {
+            Some(home) => {
+                let bell = Arc::clone(thread.bell());
+                let out = Out { id: header.id, chain: header.chain, made: *made, bell };
+                let event = on.then(|| (thread.who(), call, event()));
+                home.mailbox().out_began(out, home.is_pool_thread(), event);
+            }
+            None => tell(thread, &None, callee, call, event),
+        }
+        Self { thread, home, making }
+    }
+
+    fn end(self, error: Option<&CallError>) {
+        let Making { callee, header, .. } = self.making;
+        self.thread.pop_outgoing();
+        let by = match error {
+            Some(CallError::TimedOut { .. }) => WaitEnd::TimedOut,
+            Some(CallError::CallCanceled { .. }) => WaitEnd::Cancelled,
+            Some(CallError::ServerFault { .. }) | None => WaitEnd::Done,
+            Some(_) => WaitEnd::Rejected,
+        };
+        let event = What::WaitEnded { by };
+        match self.home {
+            Some(home) => {
+                let event = (self.thread.who(), header.call_ref(), event);
+                home.mailbox().out_ended(header.id, home.is_pool_thread(), self.thread.depth(), event);
+            }
+            None => tell(self.thread, &None, callee, header.call_ref(), || event),
+        }
+    }
+}
+
+enum Attempted {
+    Ended(Result<(), CallError>),
+    /// With the error to report if it cannot be tried again, where the rejection has one of its own.
+    Rejected(ServerCall, Option<CallError>),
+}
+
+/// One attempt: hand the errand over, wait until it is settled.
+fn attempt(
+    thread: &Rc<Thread>,
+    home: &Option<Home>,
+    making: &Making<'_>,
+    header: &Header,
+    place: usize,
+    ticket: &Ticket,
+    job: &mut Job<'_>,
+) -> Attempted {
+    let Making { callee, terms, .. } = making;
+    let no_room = if terms.room == Room::Refuse { NoRoom::Refuse } else { NoRoom::Wait };
+    let until = room_until(callee, terms.room);
+    let accepted = ticket.lend(job, |errand| {
+        let entry = Entry::new(header.clone(), Body::Call(errand));
+        callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
+        let told = no_room == NoRoom::Refuse || !callee.recorder.is_on();
+        let mut room = Line { thread, home, callee, header, ticket, until, told, waits: false };
+        let _room = until.map(|_| callee.clock.watch(thread.bell()));
+        wait(thread, Situation::Call(place), None, || room.settled());
+        Ok(())
+    });
+    if let Err(error) = accepted {
+        return Attempted::Ended(refused(thread, home, making, error));
+    }
+    match ticket.look() {
+        (Look::Done, None) => Attempted::Ended(Ok(())),
+        (Look::Done, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun))),
+        (Look::Revoked | Look::Rejected, Some(why)) => {
+            drop(ticket.take_verdict());
+            Attempted::Ended(Err(cancelled(why, Outcome::NotStarted)))
+        }
+        // Nobody cancelled it: it left the line for room.
+        (Look::Revoked, None) => Attempted::Ended(refused(thread, home, making, callee.mailbox_full())),
+        (Look::Rejected, None) => match ticket.take_verdict() {
+            Some(Verdict::Refused(answer)) => Attempted::Rejected(answer, None),
+            Some(Verdict::Busy(busy)) if busy.retryable => {
+                Attempted::Rejected(ServerCall::RetryLater, Some(CallError::Reentrant(busy)))
+            }
+            Some(Verdict::Busy(busy)) => Attempted::Ended(Err(CallError::Reentrant(busy))),
+            Some(Verdict::Failed(error)) => Attempted::Ended(Err(error)),
+            None => Attempted::Ended(Err(CallError::ServerDiedDne { callee: callee.name.clone() })),
+        },
+        (Look::Pending, _) => crate::broken("a wait ended before its call was settled"),
+    }
+}
+
+/// When the wait for room ends by itself, on the callee's clock.
+fn room_until(callee: &Mailbox, room: Room) -> Option<u64> {
+    match room {
+        Room::Within(time) => Some(callee.clock.after(time)),
+        Room::Refuse | Room::Wait => None,
+    }
+}
+
+/// A caller that may be waiting for room.
+struct Line<'a> {
+    thread: &'a Thread,
+    home: &'a Option<Home>,
+    callee: &'a Arc<Mailbox>,
+    header: &'a Header,
+    ticket: &'a Ticket,
+    until: Option<u64>,
+    /// Whether nothing is left to tell about room.
+    told: bool,
+    /// Whether it has been told that the wait is for room.
+    waits: bool,
+}
+
+impl Line<'_> {
+    /// Whether the attempt is settled; if the time for room is up, it is settled by leaving the line.
+    fn settled(&mut self) -> bool {
+        if !self.told {
+            self.tell();
+        }
+        if self.ticket.is_settled() {
+            return true;
+        }
+        if self.until.is_some_and(|until| until <= self.callee.clock.nanos()) {
+            self.until = None;
+            return self.callee.leave_line(self.ticket).is_some();
+        }
+        false
+    }
+}
+
+impl Line<'_> {
+    /// Says when the wait turns from one for a reply into one for room, and back.
+    fn tell(&mut self) {
+        let waits = self.callee.waits_for_room(self.ticket);
+        self.told = !waits;
+        if waits != self.waits {
+            self.waits = waits;
+            let (on, until) = match waits {
+                true => (WaitFor::Room, self.until),
+                false => (WaitFor::Reply, self.header.deadline),
+            };
+            let until = until.map(Duration::from_nanos);
+            tell(self.thread, self.home, self.callee, self.header.call_ref(), || What::WaitTurned { on, until });
+        }
+    }
+}

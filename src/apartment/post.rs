@@ -1,0 +1,100 @@
+//! One-way entries: posts and application messages.
+
+use super::invoke::{Making, Terms, made, making, tell};
+use super::options::Room;
+use super::serve::Situation;
+use super::wait::wait;
+use crate::call::record::Look;
+use crate::call::{Ticket, Verdict};
+use crate::describe::{CallKind, CallTarget};
+use crate::diagnose::{Route, WaitFor, What};
+use crate::error::{CallError, Outcome};
+use crate::id::ChainId;
+use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
+use crate::sync::Arc;
+use crate::thread::Thread;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Puts a one-way entry into the callee's queue: a post, or an application message. Waits only for room, if asked to:
+/// an STA pumps then, every other thread blocks.
+pub(crate) fn send(
+    callee: &Arc<Mailbox>,
+    target: CallTarget,
+    terms: Terms<'_>,
+    body: impl FnOnce(Box<dyn Closure>) -> Body,
+    closure: Box<dyn Closure>,
+) -> Result<(), (CallError, Box<dyn Closure>)> {
+    let thread = Thread::current();
+    let home = thread.home();
+    let mut making = making(&thread, callee, CallKind::OneWay, target, terms);
+    // A one-way call begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
+    making.header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
+    making.header.chain = ChainId(making.header.id);
+    making.header.depth = 1;
+    making.header.deadline = None;
+    making.header.internal = home.as_ref().is_some_and(|home| home.is_at(callee));
+    made(&thread, &home, &making, Route::Mailbox);
+    let mut entry = Entry::new(making.header.clone(), body(closure));
+    let call = making.header.call_ref();
+    let result = if terms.room == Room::Refuse {
+        callee.accept(entry, NoRoom::Refuse, thread.who()).map_err(|refused| refused.into_parts())
+    } else {
+        thread.with_ticket(|ticket| {
+            entry.taken = Some(ticket.queue_without_loan());
+            let line = PostLine::of(&making);
+            callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
+            line.wait(&thread, callee, ticket)
+        })
+    };
+    result.map_err(|(error, entry)| {
+        tell(&thread, &home, callee, call, || What::Refused { error: (&error).into() });
+        (error, entry)
+    })
+}
+
+/// How long a post waits for room, from its making.
+struct PostLine {
+    deadline: Option<u64>,
+    until: Option<u64>,
+}
+
+impl PostLine {
+    fn of(making: &Making<'_>) -> Self {
+        let after = |time: Duration| making.made.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let deadline = making.terms.within.map(after);
+        let room = match making.terms.room {
+            Room::Within(time) => Some(after(time)),
+            Room::Refuse | Room::Wait => None,
+        };
+        Self { deadline, until: room.into_iter().chain(deadline).min() }
+    }
+
+    /// The entry is in the queue already, or stands in the line for room.
+    fn wait(
+        self,
+        thread: &Rc<Thread>,
+        callee: &Arc<Mailbox>,
+        ticket: &Ticket,
+    ) -> Result<(), (CallError, Box<dyn Closure>)> {
+        let until = self.until.map(|at| (&callee.clock, at));
+        if !ticket.is_settled() {
+            wait(thread, Situation::Plain(WaitFor::Room), until, || ticket.is_settled());
+        }
+        if ticket.look().0 == Look::Done {
+            return Ok(());
+        }
+        let Some(entry) = callee.leave_line(ticket) else {
+            // It was taken between the look and this.
+            return Ok(());
+        };
+        let error = match ticket.take_verdict() {
+            Some(Verdict::Failed(error)) => error,
+            _ if self.deadline.is_some_and(|deadline| deadline <= callee.clock.nanos()) => {
+                CallError::TimedOut { outcome: Outcome::NotStarted }
+            }
+            _ => callee.mailbox_full(),
+        };
+        Err((error, entry.into_closure()))
+    }
+}

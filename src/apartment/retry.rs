@@ -1,0 +1,81 @@
+//! Asking what to do about a rejected call, and waiting as long as the answer says.
+
+use super::invoke::{Making, tell};
+use super::serve::Situation;
+use super::wait::{serve_some, wait};
+use crate::call::Ticket;
+use crate::call::record::Why;
+use crate::diagnose::{CallRef, WaitFor, What};
+use crate::filter::{RejectedCall, Retry, RetryPolicy, ServerCall};
+use crate::mailbox::Mailbox;
+use crate::sync::yield_now;
+use crate::thread::{Home, Thread, panic_message};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+pub(super) enum Again {
+    Now,
+    GivenUp,
+    NobodyToAsk,
+    Cancelled(Why),
+}
+
+/// Asks the call's own policy, or the apartment's filter, and waits as long as it says (rule MF-6).
+pub(super) fn ask_again(
+    thread: &Rc<Thread>,
+    home: &Option<Home>,
+    making: &Making<'_>,
+    attempts: u32,
+    rejected: ServerCall,
+    place: usize,
+    ticket: &Ticket,
+) -> Again {
+    let Making { callee, header, made, terms, .. } = making;
+    let filter = match home {
+        Some(Home::Sta(home)) => home.filter.borrow().clone(),
+        _ => None,
+    };
+    let elapsed = Duration::from_nanos(callee.clock.nanos().saturating_sub(*made));
+    let target = header.target;
+    let call = RejectedCall { callee: callee.name.clone(), target, elapsed, rejected, attempts };
+    let answer = match (terms.retry, &filter) {
+        (Some(policy), _) => ask(thread, home, callee, || policy.retry_rejected(&call)),
+        (None, Some(filter)) => ask(thread, home, callee, || filter.retry_rejected(&call)),
+        (None, None) => return Again::NobodyToAsk,
+    };
+    let own_policy = terms.retry.is_some();
+    let call_ref = CallRef { attempt: attempts, ..header.call_ref() };
+    tell(thread, home, callee, call_ref, || What::RetryAsked { rejected, elapsed, answer, own_policy });
+    let Some(delay) = answer.delay() else { return Again::GivenUp };
+    if delay.is_zero() {
+        // At once, after serving what is already waiting.
+        if let Some(Home::Sta(home)) = home {
+            serve_some(thread, Situation::Call(place), home.mailbox.waiting_entries());
+        }
+        yield_now();
+    } else {
+        let until = callee.clock.after(delay);
+        let turned = |on, until: Option<u64>| What::WaitTurned { on, until: until.map(Duration::from_nanos) };
+        tell(thread, home, callee, call_ref, || turned(WaitFor::RetryTime, Some(until)));
+        wait(thread, Situation::Call(place), Some((&callee.clock, until)), || ticket.why().is_some());
+        tell(thread, home, callee, call_ref, || turned(WaitFor::Reply, header.deadline));
+    }
+    ticket.why().map_or(Again::Now, Again::Cancelled)
+}
+
+/// Runs a retry policy or a filter's method; a panic in it is contained, and gives up (rule MF-9).
+fn ask(thread: &Thread, home: &Option<Home>, callee: &Mailbox, question: impl FnOnce() -> Retry) -> Retry {
+    match thread.filtering(|| catch_unwind(AssertUnwindSafe(question))) {
+        Ok(answer) => answer,
+        Err(payload) => {
+            let message = panic_message(payload);
+            let what = What::Contained { place: "retry_rejected", message };
+            match home {
+                Some(home) => home.mailbox().tell(thread.who(), None, || what),
+                None => callee.recorder.push(None, thread.who(), None, what),
+            }
+            Retry::GiveUp
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Coming in, waiting for room, and being taken back.
+
+use super::entry::{Body, Entry, Header, NotAccepted};
+use super::later::Later;
+use super::monitor::Monitor;
+use super::{Mailbox, NoRoom, Who, reason};
+use crate::call::Ticket;
+use crate::call::record::Why;
+use crate::diagnose::What;
+use crate::error::CallError;
+use crate::sync::Arc;
+
+impl Mailbox {
+    /// Accepts an entry, lets it wait for room, or gives it back. Never waits.
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        mut entry: Entry,
+        no_room: NoRoom,
+        who: Who,
+    ) -> Result<(), Box<NotAccepted>> {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        if entry.is_cancelled() {
+            // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
+            if let Body::Call(errand) = entry.body {
+                errand.revoke();
+            }
+            return Ok(());
+        }
+        let callback = !entry.header.kind.is_one_way() && monitor.chain_is_out(entry.header.chain);
+        let error = if !monitor.lets_in(callback) {
+            Some(self.disconnected(monitor.door, entry.header.target.object))
+        } else if callback {
+            // MB-4: it completes work that this apartment waits for.
+            None
+        } else if monitor.queued < self.capacity && monitor.waiting.is_empty() {
+            monitor.queued += 1;
+            entry.room = true;
+            None
+        } else if no_room == NoRoom::Wait {
+            monitor.waiting.push_back(entry);
+            return Ok(());
+        } else {
+            Some(CallError::MailboxFull(Arc::new(self.full(&monitor))))
+        };
+        if let Some(error) = error {
+            drop(monitor);
+            return Err(Box::new(NotAccepted { error, entry }));
+        }
+        if let Some(taken) = entry.taken.take() {
+            // Its sender is the caller of this: it need not be rung.
+            let _sender = taken.taken();
+        }
+        self.enqueue(&mut monitor, entry, who, &mut later);
+        drop(monitor);
+        self.carry_out(later);
+        Ok(())
+    }
+
+    pub(super) fn enqueue(&self, monitor: &mut Monitor, entry: Entry, who: Who, later: &mut Later) {
+        let queued = monitor.queued;
+        self.push_event(monitor, who, Some(entry.header.call_ref()), || match &entry.body {
+            Body::Message { class, .. } => What::MessageQueued { class: *class, queued, capacity: self.capacity },
+            _ => What::Queued { queued, capacity: self.capacity },
+        });
+        monitor.entries.push_back(entry);
+        later.wake(monitor.wake());
+    }
+
+    /// Room became free: callers that wait for it get it in the order they came.
+    pub(super) fn grant(&self, monitor: &mut Monitor, who: Who, later: &mut Later) {
+        while monitor.queued < self.capacity
+            && let Some(mut entry) = monitor.waiting.pop_front()
+        {
+            monitor.queued += 1;
+            entry.room = true;
+            if let Some(taken) = entry.taken.take() {
+                later.tickets.extend(taken.taken());
+            } else if let (true, Body::Call(errand)) = (self.recorder.is_on(), &entry.body) {
+                // The caller tells that its wait turned.
+                later.tickets.extend(errand.ticket().cloned());
+            }
+            self.enqueue(monitor, entry, who, later);
+        }
+    }
+
+    pub(super) fn give_back_room(&self, monitor: &mut Monitor, entry: &mut Entry, who: Who, later: &mut Later) {
+        if std::mem::take(&mut entry.room) {
+            monitor.queued -= 1;
+            self.grant(monitor, who, later);
+        }
+    }
+
+    /// Whether the caller with that ticket still waits for room.
+    pub(crate) fn waits_for_room(&self, ticket: &Ticket) -> bool {
+        self.monitor.lock().waiting.iter().any(|entry| entry.is_of(ticket))
+    }
+
+    /// Takes a sender's own entry out of the line for room: it stopped waiting, or the line was closed.
+    pub(crate) fn leave_line(&self, ticket: &Ticket) -> Option<Entry> {
+        let mut monitor = self.monitor.lock();
+        let monitor = &mut *monitor;
+        if let Some(at) = monitor.waiting.iter().position(|entry| entry.is_of(ticket)) {
+            ticket.revoke();
+            return monitor.waiting.remove(at);
+        }
+        let at = monitor.turned_away.iter().position(|(sender, _)| sender.is(ticket))?;
+        Some(monitor.turned_away.swap_remove(at).1)
+    }
+
+    /// Takes a call back that has not started (rule MB-7): it leaves the queue, and the line for room, at once.
+    pub(crate) fn revoke(self: &Arc<Self>, ticket: &Ticket, who: Who) -> bool {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        if !ticket.revoke() {
+            return false;
+        }
+        let found = if let Some(at) = monitor.entries.iter().position(|entry| entry.is_of(ticket)) {
+            monitor.entries.remove(at)
+        } else if let Some(at) = monitor.waiting.iter().position(|entry| entry.is_of(ticket)) {
+            monitor.waiting.remove(at)
+        } else {
+            None
+        };
+        if let Some(mut entry) = found {
+            self.give_back_room(&mut monitor, &mut entry, who, &mut later);
+            let why = ticket.why();
+            self.revoked(&monitor, &entry.header, why, who);
+            later.dropped.push(entry);
+        }
+        drop(monitor);
+        self.carry_out(later);
+        true
+    }
+
+    pub(super) fn revoked(&self, monitor: &Monitor, header: &Header, why: Option<Why>, who: Who) {
+        let queued = monitor.queued;
+        self.push_event(monitor, who, Some(header.call_ref()), || What::Revoked { why: reason(why), queued });
+    }
+}

@@ -1,0 +1,143 @@
+//! Serving: what the owner's thread does next.
+
+use super::Mailbox;
+use super::entry::{Ask, Body, Entry};
+use super::later::Later;
+use super::monitor::{Asked, Looker, Messages, Monitor, Next, Offer, Started, StartedBody};
+use crate::call::Verdict;
+use crate::diagnose::What;
+use crate::filter::{IncomingCall, ServerCall};
+use crate::id::CallId;
+use crate::sync::Arc;
+
+impl Mailbox {
+    /// What the owner's thread does next. Under one lock it looks, takes, and starts.
+    pub(crate) fn next(self: &Arc<Self>, looker: &Looker) -> Next {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        monitor.frames_left(looker.who.0, looker.depth);
+        let next = self.look(&mut monitor, looker, &mut later);
+        drop(monitor);
+        self.carry_out(later);
+        next
+    }
+
+    pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker, later: &mut Later) -> Next {
+        if let Some(object) = monitor.releases.pop_front() {
+            return Next::Release(object);
+        }
+        if let Some(shared) = monitor.pool.as_mut().and_then(|pool| pool.late.pop()) {
+            return Next::Late(shared);
+        }
+        let mut at = 0;
+        while at < monitor.entries.len() {
+            match monitor.offer(at, looker) {
+                Offer::Pass => at += 1,
+                Offer::Held(by) => {
+                    let header = monitor.entries[at].header.clone();
+                    self.push_event(monitor, looker.who, Some(header.call_ref()), || What::Held { by });
+                    at += 1;
+                }
+                Offer::Ask(asked) => return Next::Ask(asked),
+                Offer::Take => {
+                    if let Some(started) = self.take(monitor, at, looker, later) {
+                        return Next::Run(started);
+                    }
+                }
+            }
+        }
+        if looker.messages == Messages::Pending {
+            let now = self.clock.nanos();
+            if let Some(message) = monitor.message_to_ask_about(now) {
+                return message;
+            }
+        }
+        Next::Nothing(monitor.door)
+    }
+
+    /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
+    pub(super) fn take(&self, monitor: &mut Monitor, at: usize, looker: &Looker, later: &mut Later) -> Option<Started> {
+        let mut entry = monitor.entries.remove(at)?;
+        let now = self.clock.nanos();
+        let call_type = monitor.call_type(&entry.header, self.is_sta());
+        self.give_back_room(monitor, &mut entry, looker.who, later);
+        let Entry { header, body, .. } = entry;
+        let body = match body {
+            Body::Call(errand) => {
+                if header.deadline.is_some_and(|deadline| deadline <= now) {
+                    errand.expire();
+                }
+                match errand.start() {
+                    Ok(running) => StartedBody::Call(running),
+                    Err(revoked) => {
+                        self.revoked(monitor, &header, revoked.0.why(), looker.who);
+                        later.tickets.push(revoked.0);
+                        return None;
+                    }
+                }
+            }
+            Body::Post(closure) => StartedBody::Post(closure),
+            Body::Message { class, run, .. } => StartedBody::Message { class, run },
+        };
+        monitor.dispatched(looker, header.target, now);
+        let queued = monitor.queued;
+        self.push_event(monitor, looker.who, Some(header.call_ref()), || match &body {
+            StartedBody::Message { class, .. } => What::MessageBegan { class: *class, queued },
+            _ => What::Began { call_type, queued },
+        });
+        let object = header.target.object.and_then(|id| monitor.shared(id));
+        Some(Started { header, body, object })
+    }
+
+    /// Carries out the filter's answer about an offered entry, unless it was revoked meanwhile.
+    pub(crate) fn answered(self: &Arc<Self>, asked: &Asked, answer: ServerCall, looker: &Looker) -> Option<Started> {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        let at = monitor.entries.iter().position(|entry| entry.header.id == asked.incoming_id)?;
+        let IncomingCall { call_type, elapsed, .. } = asked.call;
+        let call = Some(monitor.entries[at].header.call_ref());
+        self.push_event(&monitor, looker.who, call, || What::Filtered { call_type, elapsed, answer });
+        // The errand that is rejected here is answered under the lock; its caller is rung after it.
+        let started = if answer == ServerCall::Handled || asked.call.kind.is_one_way() {
+            self.take(&mut monitor, at, looker, &mut later)
+        } else {
+            let entry = monitor.entries.remove(at);
+            if let Some(mut entry) = entry {
+                self.give_back_room(&mut monitor, &mut entry, looker.who, &mut later);
+                if let Body::Call(errand) = entry.body {
+                    later.tickets.extend(errand.reject(Verdict::Refused(answer)));
+                }
+            }
+            None
+        };
+        drop(monitor);
+        self.carry_out(later);
+        started
+    }
+
+    /// Takes a message that `message_pending` let through.
+    pub(crate) fn take_message(self: &Arc<Self>, id: CallId, looker: &Looker) -> Option<Started> {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        let at = monitor.entries.iter().position(|entry| entry.header.id == id)?;
+        let started = self.take(&mut monitor, at, looker, &mut later);
+        drop(monitor);
+        self.carry_out(later);
+        started
+    }
+
+    /// When a filter wants to be asked again about a message that is still queued.
+    pub(crate) fn ask_again(&self, id: CallId, at: Option<u64>) {
+        let mut monitor = self.monitor.lock();
+        for entry in &mut monitor.entries {
+            if let (true, Body::Message { ask, .. }) = (entry.header.id == id, &mut entry.body) {
+                *ask = Ask::Asked { again: at };
+            }
+        }
+    }
+
+    /// The earliest time at which a filter is to be asked again about a message.
+    pub(crate) fn next_ask(&self) -> Option<u64> {
+        self.monitor.lock().entries.iter().filter_map(Entry::asks_again).min()
+    }
+}

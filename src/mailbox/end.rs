@@ -1,0 +1,124 @@
+//! The end: the door closes, the objects go, the threads leave.
+
+use super::entry::{Body, Entry};
+use super::later::{Later, Wake};
+use super::monitor::{Door, Monitor};
+use super::pool::Shared;
+use super::{Mailbox, Who};
+use crate::call::Verdict;
+use crate::diagnose::What;
+use crate::error::CallError;
+use crate::id::ObjectId;
+use crate::sync::{Arc, Bell};
+
+impl Mailbox {
+    /// Closes the door (rule LT-2): new chains, and callers that wait for room, are turned away from here on.
+    pub(crate) fn close(self: &Arc<Self>, who: Who, asked: bool) {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        if asked {
+            self.push_event(&monitor, who, None, || What::QuitAsked);
+        }
+        self.close_locked(&mut monitor, who, &mut later);
+        drop(monitor);
+        self.carry_out(later);
+    }
+
+    pub(super) fn close_locked(&self, monitor: &mut Monitor, who: Who, later: &mut Later) {
+        if monitor.door != Door::Open {
+            return;
+        }
+        monitor.door = Door::Closing;
+        self.push_event(monitor, who, None, || What::DoorClosed);
+        for mut entry in std::mem::take(&mut monitor.waiting) {
+            let error = self.disconnected(Door::Closing, entry.header.target.object);
+            if let Some(taken) = entry.taken.take() {
+                if let Some(sender) = taken.reject(Verdict::Failed(error)) {
+                    monitor.turned_away.push((sender.clone(), entry));
+                    later.tickets.push(sender);
+                }
+            } else if let Body::Call(errand) = entry.body {
+                later.tickets.extend(errand.reject(Verdict::Failed(error)));
+            }
+        }
+        match &mut monitor.pool {
+            None => later.wake(Wake::Owner),
+            Some(pool) => later.bells.append(&mut pool.idle),
+        }
+    }
+
+    /// The last accepted call has ended: from here on only callbacks of what destructors call. False if there is still
+    /// something to serve, or somebody else does it.
+    pub(crate) fn begin_end(&self, force: bool) -> Option<Vec<(ObjectId, Shared)>> {
+        let mut monitor = self.monitor.lock();
+        let late = monitor.pool.as_ref().is_some_and(|pool| !pool.late.is_empty());
+        let served = monitor.entries.iter().all(Entry::is_message) && monitor.releases.is_empty() && !late;
+        let idle = monitor.pool.is_none() || monitor.executing.is_empty();
+        if !force && (monitor.door != Door::Closing || !served || !idle) {
+            return None;
+        }
+        monitor.door = Door::Ending;
+        let objects = monitor.pool.as_mut().map(|pool| std::mem::take(&mut pool.objects));
+        Some(objects.unwrap_or_default().into_iter().rev().collect())
+    }
+
+    /// Its objects are dropped: nothing comes in any more, and what is left is answered. Gives the closures that never
+    /// ran, to be dropped by the caller.
+    pub(crate) fn end(self: &Arc<Self>, abnormal: bool, objects_dropped: usize, who: Who) -> Vec<Entry> {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        self.close_locked(&mut monitor, who, &mut later);
+        monitor.door = Door::Ended;
+        monitor.releases.clear();
+        monitor.queued = 0;
+        let mut unrun = Vec::new();
+        let mut messages_dropped = 0;
+        for entry in std::mem::take(&mut monitor.entries) {
+            let call = Some(entry.header.call_ref());
+            let error = if abnormal {
+                CallError::ServerDiedDne { callee: self.name.clone() }
+            } else {
+                self.disconnected(Door::Ended, entry.header.target.object)
+            };
+            match entry.body {
+                Body::Call(errand) => later.tickets.extend(errand.reject(Verdict::Failed(error))),
+                Body::Post(_) => {
+                    self.push_event(&monitor, who, call, || What::PostDropped { error: (&error).into() });
+                    unrun.push(entry);
+                }
+                Body::Message { class, .. } => {
+                    messages_dropped += 1;
+                    self.push_event(&monitor, who, call, || What::MessageDropped { class });
+                    unrun.push(entry);
+                }
+            }
+        }
+        self.push_event(&monitor, who, None, || What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
+        later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
+        drop(monitor);
+        self.carry_out(later);
+        unrun
+    }
+
+    /// A thread of it is gone for good. With the last one, whoever joins is rung.
+    pub(crate) fn thread_gone(&self) {
+        let mut monitor = self.monitor.lock();
+        if let Some(pool) = &mut monitor.pool {
+            pool.threads -= 1;
+        }
+        let joining = monitor.last_thread_gone();
+        drop(monitor);
+        for bell in joining {
+            bell.ring();
+        }
+    }
+
+    /// Whether the apartment has ended and all its threads are gone; if not, the bell is rung when that changes.
+    pub(crate) fn is_gone(&self, bell: &Arc<Bell>) -> bool {
+        let mut monitor = self.monitor.lock();
+        if !monitor.gone && !monitor.joining.iter().any(|joining| Arc::ptr_eq(joining, bell)) {
+            monitor.joining.push(Arc::clone(bell));
+        }
+        monitor.gone
+    }
+}

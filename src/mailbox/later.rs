@@ -1,0 +1,68 @@
+//! What a change leaves to do once the lock is released.
+
+use super::entry::Entry;
+use super::{Mailbox, Owner};
+use crate::call::Ticket;
+use crate::sync::{Arc, Bell};
+
+/// Whom a change concerns. Decided under the lock, carried out after it.
+#[derive(Default)]
+pub(crate) enum Wake {
+    #[default]
+    Nobody,
+    Owner,
+    Worker(Arc<Bell>),
+    Grow,
+}
+
+/// What is left to do once the lock is released: rings, threads to start, and things whose drop is user code.
+#[must_use]
+#[derive(Default)]
+pub(crate) struct Later {
+    pub(super) tickets: Vec<Ticket>,
+    pub(super) bells: Vec<Arc<Bell>>,
+    /// The first in place, for a call allocates nothing.
+    wake: Wake,
+    wakes: Vec<Wake>,
+    pub(super) dropped: Vec<Entry>,
+}
+
+impl Later {
+    pub(super) fn wake(&mut self, wake: Wake) {
+        match self.wake {
+            Wake::Nobody => self.wake = wake,
+            _ => self.wakes.push(wake),
+        }
+    }
+}
+
+impl Mailbox {
+    /// With the lock released: drops, rings, starts threads.
+    pub(super) fn carry_out(self: &Arc<Self>, later: Later) {
+        let Later { tickets, bells, wake, wakes, dropped } = later;
+        drop(dropped);
+        for ticket in tickets {
+            ticket.ring();
+        }
+        for bell in bells {
+            bell.ring();
+        }
+        self.wake(wake);
+        for wake in wakes {
+            self.wake(wake);
+        }
+    }
+
+    pub(super) fn wake(self: &Arc<Self>, wake: Wake) {
+        match (wake, &self.owner) {
+            (Wake::Owner, Owner::Sta(bell)) => bell.ring(),
+            (Wake::Worker(bell), _) => bell.ring(),
+            (Wake::Grow, Owner::Pool(grow)) => {
+                if let Err(error) = grow(self) {
+                    self.growth_failed(&error);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! References that went, and the MTA's objects.
+
+use super::Mailbox;
+use super::later::Later;
+use super::monitor::Door;
+use super::pool::Shared;
+use crate::id::ObjectId;
+use crate::sync::Arc;
+
+impl Mailbox {
+    /// A reference to an object went: it is dropped at home. Never waits, never fails.
+    pub(crate) fn release(self: &Arc<Self>, object: ObjectId) {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        if monitor.door != Door::Ended {
+            monitor.releases.push_back(object);
+            later.wake(monitor.wake());
+        }
+        drop(monitor);
+        self.carry_out(later);
+    }
+
+    /// A direct reference to an object of the MTA, held by a thread that has left it: dropped at home. Given back if
+    /// there is no home any more.
+    pub(crate) fn release_shared(self: &Arc<Self>, object: Shared) -> Option<Shared> {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        let ended = monitor.door == Door::Ended;
+        let Some(pool) = monitor.pool.as_mut().filter(|_| !ended) else { return Some(object) };
+        pool.late.push(object);
+        later.wake(pool.wake());
+        drop(monitor);
+        self.carry_out(later);
+        None
+    }
+
+    pub(crate) fn new_object(&self) -> ObjectId {
+        let mut monitor = self.monitor.lock();
+        monitor.objects_made += 1;
+        ObjectId(monitor.objects_made)
+    }
+
+    /// Puts an object of the MTA on its shelf.
+    pub(crate) fn shelve(&self, object: Shared) -> ObjectId {
+        let mut monitor = self.monitor.lock();
+        monitor.objects_made += 1;
+        let id = ObjectId(monitor.objects_made);
+        match &mut monitor.pool {
+            Some(pool) => pool.objects.insert(id, object),
+            None => crate::broken("an STA's objects stay with its thread"),
+        };
+        id
+    }
+
+    /// An object of the MTA, for a thread of it.
+    pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {
+        self.monitor.lock().shared(object)
+    }
+
+    /// Takes an object of the MTA off its shelf, to be dropped by the caller.
+    pub(crate) fn unshelve(&self, object: ObjectId) -> Option<Shared> {
+        self.monitor.lock().pool.as_mut().and_then(|pool| pool.objects.remove(&object))
+    }
+}

@@ -1,0 +1,75 @@
+//! What the apartment waits for: calls that are out, and other waits of its threads.
+
+use super::later::Later;
+use super::monitor::{Monitor, Out};
+use super::{Mailbox, Who};
+use crate::diagnose::{CallRef, What};
+use crate::id::{CallId, ChainId};
+use crate::sync::Arc;
+
+impl Mailbox {
+    /// A call of this apartment goes out: callbacks of its chain need no room, and filters are told that it is pending.
+    pub(crate) fn out_began(self: &Arc<Self>, out: Out, pool_thread: bool, event: Option<(Who, CallRef, What)>) {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        monitor.out.push(out);
+        self.blocks(&mut monitor, pool_thread, &mut later);
+        if let Some((who, call, what)) = event {
+            self.push_event(&monitor, who, Some(call), || what);
+        }
+        drop(monitor);
+        self.carry_out(later);
+    }
+
+    /// It came back.
+    pub(crate) fn out_ended(&self, id: CallId, pool_thread: bool, depth: u32, event: (Who, CallRef, What)) {
+        let mut monitor = self.monitor.lock();
+        monitor.frames_left(event.0.0, depth);
+        if let Some(at) = monitor.out.iter().rposition(|out| out.id == id) {
+            monitor.out.remove(at);
+        }
+        monitor.unblocks(pool_thread);
+        let (who, call, what) = event;
+        self.push_event(&monitor, who, Some(call), || what);
+    }
+
+    /// A thread of it waits for something that is no call: one of the pool's serves nobody meanwhile.
+    pub(crate) fn wait_began(self: &Arc<Self>, pool_thread: bool, who: Who, what: impl FnOnce() -> What) {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        self.blocks(&mut monitor, pool_thread, &mut later);
+        self.push_event(&monitor, who, None, what);
+        drop(monitor);
+        self.carry_out(later);
+    }
+
+    pub(crate) fn wait_ended(&self, pool_thread: bool, who: Who, depth: u32, what: impl FnOnce() -> What) {
+        let mut monitor = self.monitor.lock();
+        monitor.frames_left(who.0, depth);
+        monitor.unblocks(pool_thread);
+        self.push_event(&monitor, who, None, what);
+    }
+
+    pub(super) fn blocks(&self, monitor: &mut Monitor, pool_thread: bool, later: &mut Later) {
+        if let (true, Some(pool)) = (pool_thread, &mut monitor.pool) {
+            pool.blocked += 1;
+            if !monitor.entries.is_empty() {
+                later.wake(pool.wake());
+            }
+        }
+    }
+
+    /// Wakes the threads that have a call of that chain out: it was cancelled, and so is what they wait for.
+    pub(crate) fn ring_out(&self, chain: ChainId) {
+        let bells: Vec<_> =
+            self.monitor.lock().out.iter().filter(|out| out.chain == chain).map(|out| Arc::clone(&out.bell)).collect();
+        for bell in bells {
+            bell.ring_cancelled();
+        }
+    }
+
+    /// What a thread of it served above that depth has ended.
+    pub(crate) fn frames_left(&self, who: Who, depth: u32) {
+        self.monitor.lock().frames_left(who.0, depth);
+    }
+}
