@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use apartment::{CallError, IncomingCall, MessageFilter, Proxy, RejectedCall, Retry};
+use apartment::{IncomingCall, MessageFilter, Proxy, RejectedCall, Retry};
 use apartment::{RetryFor, ServerCall, is_cancelled, register_filter};
 use rusqlite::{Connection, ErrorCode};
 
-use crate::stop::{Failure, Stop};
+use crate::stop::{Cancelled, Failure, Stop};
 use crate::ui::{Screen, Tally};
 
 /// Marks a database as an index, so that no other is ever written to.
@@ -79,7 +79,7 @@ impl Index {
         files.sort_unstable();
         for id in files {
             if is_cancelled() {
-                return Err(CallError::CallCanceled.into());
+                return Err(Cancelled.into());
             }
             self.connection.prepare_cached("DELETE FROM texts WHERE rowid = ?1")?.execute([id])?;
             self.connection.prepare_cached("DELETE FROM files WHERE id = ?1")?.execute([id])?;
@@ -129,7 +129,7 @@ impl Index {
 
     /// The paths of the ten best texts that have all these words, and a snippet of each.
     pub(crate) fn find(&self, words: &str) -> Result<Vec<(String, String)>, Failure> {
-        // In quotes, for nothing in them is an operator then. The empty ones find nothing, where no words would be an error.
+        // In quotes nothing is an operator. The empty ones find nothing, where a query without words would be an error.
         let words = words.split_whitespace().map(|word| format!(" \"{}\"", word.replace('"', "\"\"")));
         let words: String = iter::once("\"\"".into()).chain(words).collect();
         let mut hits = self.connection.prepare(

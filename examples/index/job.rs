@@ -11,13 +11,13 @@ use apartment::{CallError, PostOptions, Proxy, is_cancelled};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::db::{Entry, Index, Known, Writer};
-use crate::stop::{Failure, Stop};
+use crate::stop::{Cancelled, Failure, Stop};
 use crate::ui::Screen;
 
 /// A reader holds a whole text in memory.
 const LARGEST_TEXT: u64 = 64 << 20;
-/// After how many files segments are merged while others are still read: each time after twice as many, up to this many
-/// more. Rows wait meanwhile, by the tenth of a second, so it does not last long either.
+/// Segments are merged while files are still being read: after 32, 64, 128 and so on, later after 1024 more each time.
+/// No more often and no longer, because a row that is sent away meanwhile comes again only after a tenth of a second.
 const FIRST_MERGE: usize = 32;
 const FILES_TO_A_MERGE: usize = 1024;
 const STEPS_TO_A_MERGE: usize = 64;
@@ -47,7 +47,7 @@ impl Job {
         let mut merge_at = FIRST_MERGE;
         for (nth, file) in (1..).zip(missing) {
             if is_cancelled() {
-                return Err(CallError::CallCanceled.into());
+                return Err(Cancelled.into());
             }
             self.reader.with(&room).post(move |reader| reader.take(&file)).map_err(CallError::from)?;
             if nth == merge_at {
@@ -143,7 +143,7 @@ fn text(path: &str) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| "not UTF-8".into())
 }
 
-/// Counts the words, and takes apart those that are several in one, as `retryLater` is: FTS5 would not find it by `later`.
+/// Counts the words, and takes apart those that are several in one: FTS5 would not find `retryLater` by `later`.
 fn words(text: &str) -> (usize, String) {
     let mut count = 0;
     let mut parts = String::new();

@@ -1,4 +1,5 @@
-//! A searchable index of a folder of text, kept in SQLite.
+//! A searchable index of a folder of text, kept in SQLite:
+//! `cargo run --release --example index -- DIR --db FILE --find "words"`.
 //!
 //! ```text
 //!    ui ──── run ───▶ Job ── a post per file ──▶ Reader      ui      this thread: the bar, and Ctrl-C
@@ -24,12 +25,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use apartment::{CallError, Mta, Proxy, Reentrancy, RetryFor, Sta};
+use apartment::{Mta, Proxy, Reentrancy, RetryFor, Sta};
 use clap::Parser;
 
 use crate::db::{Index, Patience, Writer};
 use crate::job::{Job, Reader};
-use crate::stop::{Failure, Stop};
+use crate::stop::{Cancelled, Failure, Stop};
 use crate::ui::{Callbacks, Screen, Tally, complain, say};
 
 /// How much may wait for an apartment: little, so that the readers are never far ahead of the database.
@@ -40,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Keeps a searchable index of a folder of text in an SQLite file.
 ///
 /// Indexing again reads only what has changed. Binary and unreadable files are skipped, and so are folders named `.git`
-/// or `target`. Ctrl-C leaves the index as it was.
+/// or `target`. After Ctrl-C, the index is as it was, or up to date.
 #[derive(Parser)]
 #[command(name = "index")]
 struct Args {
@@ -56,13 +57,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let Err(failure) = run(Args::parse()) else { return ExitCode::SUCCESS };
-    if stop::is_cancelled(&failure) {
-        complain("cancelled, nothing is left half done");
-        // What a shell makes of a program that Ctrl-C has ended.
-        return ExitCode::from(130);
-    }
     complain(&failure.to_string());
-    ExitCode::FAILURE
+    // 130 is what a shell makes of a program that Ctrl-C has ended.
+    if failure.is::<Cancelled>() { ExitCode::from(130) } else { ExitCode::FAILURE }
 }
 
 fn run(args: Args) -> Result<(), Failure> {
@@ -78,7 +75,7 @@ fn run(args: Args) -> Result<(), Failure> {
     let stop = Stop::default();
     let ctrl_c = stop.clone();
     ctrlc::set_handler(move || {
-        ctrl_c.because(CallError::CallCanceled.into());
+        ctrl_c.because(Cancelled.into());
         complain("cancelling");
     })?;
     work(&root, &file, args.find.as_deref(), &stop)
@@ -95,6 +92,7 @@ fn work(root: &Path, file: &Path, find: Option<&str>, stop: &Stop) -> Result<(),
     let index = db.try_create(|| Index::open(file, &screen, stop, &tally))??;
 
     update(root, file, &index, &screen, stop, &tally)?;
+    screen.call_ref(|screen| screen.done())?;
     if let Some(words) = find {
         let hits = index.with(&stop.calls()).call(|index| index.find(words))??;
         if hits.is_empty() {
@@ -128,7 +126,7 @@ fn update(
     let writing = writing.filter(|| filter).spawn()?;
     let writer = writing.create(|| Writer { index: index.clone(), stop: stop.clone() })?;
 
-    // Another reader takes over from one that waits for `writer`, until as many wait as read. And one thread is the job's.
+    // A reader that waits for `writer` has another take over, until as many wait as read. And one thread is the job's.
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mta = Mta::builder().capacity(MAILBOX).threads(cores).max_threads(2 * cores + 1).spawn()?;
     let reader = mta.create(|| Reader { writer, screen: screen.clone(), stop: stop.clone() })?;

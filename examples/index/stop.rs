@@ -1,14 +1,23 @@
 //! How the whole job hears that it is to end, and why.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apartment::{CallError, CallOptions, CancelHandle};
+use apartment::{CallOptions, CancelHandle};
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-pub(crate) fn is_cancelled(failure: &Failure) -> bool {
-    matches!(failure.downcast_ref(), Some(CallError::CallCanceled))
+/// Ctrl-C.
+#[derive(Debug)]
+pub(crate) struct Cancelled;
+
+impl Error for Cancelled {}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cancelled, nothing is left half done")
+    }
 }
 
 /// Ends the job from wherever: on Ctrl-C, and when a reader fails, which has nobody to return that to.

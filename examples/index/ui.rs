@@ -49,7 +49,7 @@ pub(crate) struct Screen {
 impl Screen {
     pub(crate) fn new() -> Screen {
         let style = ProgressStyle::with_template("{msg:20} [{wide_bar}] {pos}/{len}, {eta}");
-        let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
+        let bar = ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
         bar.set_style(style.expect("the template is well formed"));
         Screen { bar, files: 0, words: 0, bytes: 0, unchanged: 0, gone: 0, skipped: 0 }
     }
@@ -75,6 +75,10 @@ impl Screen {
         self.skipped += 1;
         self.bar.suspend(|| say(&format!("skipped {what}")));
         self.bar.inc(1);
+    }
+
+    pub(crate) fn done(&self) {
+        self.bar.finish_and_clear();
     }
 
     pub(crate) fn figures(&self, took: Duration) -> String {
