@@ -6,7 +6,7 @@ use super::wait::{serve_some, wait};
 use crate::call::Ticket;
 use crate::call::record::Why;
 use crate::diagnose::{CallRef, WaitFor, What};
-use crate::filter::{RejectedCall, Retry, RetryPolicy, ServerCall};
+use crate::filter::{RejectedCall, Retry, ServerCall};
 use crate::mailbox::Mailbox;
 use crate::sync::yield_now;
 use crate::thread::{Home, Thread, panic_message};

@@ -60,3 +60,26 @@ fn mta_end_against_a_call() {
         caller.join().unwrap();
     });
 }
+
+/// An STA gives up the last reference to an object of the MTA: a thread of the pool drops it, never the STA's.
+#[test]
+fn mta_release() {
+    struct Shared {
+        not_here: thread::ThreadId,
+    }
+    impl Drop for Shared {
+        fn drop(&mut self) {
+            assert_ne!(thread::current().id(), self.not_here, "an object of the MTA is dropped on a thread of the MTA");
+        }
+    }
+    Model::new("a release into the MTA").preemptions(3).check(|| {
+        let process = Process::new();
+        let mta = process.mta().threads(1).spawn().unwrap();
+        let here = process.sta("sta").enter().unwrap();
+        let not_here = thread::current().id();
+        let shared = mta.create(|| Shared { not_here }).unwrap();
+        drop(shared);
+        drop(mta);
+        drop(here);
+    });
+}
