@@ -2,7 +2,7 @@
 
 use apartment::{Apartment, Clock, Event, Process, Proxy, Recording, What};
 use std::panic::resume_unwind;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -151,11 +151,19 @@ pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// Runs the test of that name, and nothing else, in a process of its own, where [`is_child`] is true. For what would take
-/// the test's process with it.
-pub(crate) fn in_child(test: &str) -> Output {
+/// Runs the test of that name, and nothing else, in a process of its own, where [`is_child`] is true, and fails if it
+/// fails there. For what would take all tests with it.
+#[track_caller]
+pub(crate) fn in_child(test: &str) {
     let program = std::env::current_exe().unwrap();
-    Command::new(program).args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap()
+    let child = Command::new(program)
+        .args(["--exact", test, "--nocapture"])
+        .envs([(CHILD, "1"), ("RUST_BACKTRACE", "0")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(said.contains("running 1 test"), "there is no test of that name: {said}");
+    assert!(child.status.success(), "{}: {}", child.status, String::from_utf8_lossy(&child.stderr));
 }
 
 const CHILD: &str = "APARTMENT_TEST_CHILD";
