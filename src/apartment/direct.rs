@@ -59,7 +59,7 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
         return Err(cancelled(why, Outcome::NotStarted));
     }
     let own = id.and_then(|id| thread.sta().and_then(|home| home.object(id)));
-    let shared = id.and_then(|id| callee.shared(id));
+    let shared = if own.is_none() { id.and_then(|id| callee.shared(id)) } else { None };
     let target: &dyn Any = match (&own, &shared, id) {
         (Some(own), ..) => &**own,
         (_, Some(shared), _) => &**shared,

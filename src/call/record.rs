@@ -97,17 +97,20 @@ impl<V> Record<V> {
         Arc::new(Self { word: AtomicU64::new(IDLE), bell, verdict: Mutex::new(None) })
     }
 
-    /// Begins a call: the next generation, `IDLE`.
-    pub(crate) fn begin(self: &Arc<Self>) -> Ticket<V> {
-        let before = self.word.load(Ordering::Relaxed);
-        assert_settled(before);
-        let generation = (before & GENERATION).wrapping_add(ONE_GENERATION);
-        self.word.store(generation | IDLE, Ordering::Release);
-        Ticket { record: Arc::clone(self), generation }
+    /// The record as it is before its first call.
+    pub(crate) fn unused(self: Arc<Self>) -> Ticket<V> {
+        Ticket { record: self, generation: 0 }
     }
 }
 
 impl<V> Ticket<V> {
+    /// Begins the record's next call: the next generation, `IDLE`. By the record's thread, whose call before is over.
+    pub(crate) fn next(self) -> Self {
+        let generation = self.generation.wrapping_add(ONE_GENERATION);
+        self.record.word.store(generation | IDLE, Ordering::Release);
+        Self { generation, ..self }
+    }
+
     /// Whether both name the same call.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.record, &other.record) && self.generation == other.generation
@@ -116,7 +119,7 @@ impl<V> Ticket<V> {
     /// Lends `job` to whoever gets the [`Errand`], for one attempt, while `attend` runs: it hands the errand over and
     /// waits. `attend` must not return before the attempt is settled.
     pub(crate) fn lend<R>(&self, job: &mut Job<'_>, attend: impl FnOnce(Errand<V>) -> R) -> R {
-        if self.step(|state| matches!(state, IDLE | REJECTED), QUEUED).is_none() {
+        if self.step(IDLE, |state| matches!(state, IDLE | REJECTED), QUEUED).is_none() {
             crate::broken("a call was lent twice at once");
         }
         let _settled = Settled(self);
@@ -130,7 +133,7 @@ impl<V> Ticket<V> {
 
     /// For an entry that lends nothing but whose sender waits for it to be taken: `QUEUED` without a loan.
     pub(crate) fn queue_without_loan(&self) -> Errand<V> {
-        if self.step(|state| state == IDLE, QUEUED).is_none() {
+        if self.step(IDLE, |state| state == IDLE, QUEUED).is_none() {
             crate::broken("a sender queued twice at once");
         }
         Errand { ticket: Some(self.clone()), loan: None }
@@ -167,7 +170,7 @@ impl<V> Ticket<V> {
 
     /// Asks for the call to be cancelled; the first to ask says why. False if it is over, or was asked before.
     pub(crate) fn ask_cancel(&self, why: Why) -> bool {
-        self.swap(|word| {
+        self.swap(RUNNING, |word| {
             let over = matches!(word & STATE, DONE | REVOKED) || why_of(word).is_some();
             (!over).then_some(word | ((why as u64) << WHY_SHIFT))
         })
@@ -176,7 +179,7 @@ impl<V> Ticket<V> {
 
     /// Takes the call back if it has not started: it will never run. Under the callee's lock.
     pub(crate) fn revoke(&self) -> bool {
-        self.step(|state| state == QUEUED, REVOKED).is_some()
+        self.step_from(QUEUED, REVOKED)
     }
 
     /// Takes what a rejection left.
@@ -189,13 +192,21 @@ impl<V> Ticket<V> {
         self.record.bell.ring();
     }
 
-    fn step(&self, from: impl Fn(u64) -> bool, to: u64) -> Option<u64> {
-        self.swap(|word| from(word & STATE).then_some((word & !STATE) | to))
+    fn step_from(&self, from: u64, to: u64) -> bool {
+        self.step(from, |state| state == from, to).is_some()
+    }
+
+    fn step(&self, likely: u64, from: impl Fn(u64) -> bool, to: u64) -> Option<u64> {
+        self.swap(likely, |word| from(word & STATE).then_some((word & !STATE) | to))
     }
 
     /// Replaces the word as long as it names this call; gives the word before.
-    fn swap(&self, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
-        let mut word = self.record.word.load(Ordering::Acquire);
+    ///
+    /// It begins with the state that the word is likely to be in rather than with a load. That saves one, and it matters
+    /// to the models: loom remembers only the last access to an atomic, so a load of one's own just before the exchange
+    /// would hide from it that the exchange races with somebody else's load.
+    fn swap(&self, likely: u64, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+        let mut word = self.generation | likely;
         loop {
             if word & GENERATION != self.generation {
                 return None;
@@ -267,7 +278,7 @@ impl<V> Errand<V> {
     /// `QUEUED → RUNNING`, under the callee's lock. A call that was cancelled meanwhile is revoked instead.
     pub(crate) fn start(mut self) -> Result<Running<V>, Revoked<V>> {
         let Some(ticket) = self.ticket.take() else { crate::broken("an answered errand cannot start") };
-        let before = ticket.swap(|word| {
+        let before = ticket.swap(QUEUED, |word| {
             let to = if why_of(word).is_some() { REVOKED } else { RUNNING };
             (word & STATE == QUEUED).then_some((word & !STATE) | to)
         });
@@ -298,14 +309,14 @@ impl<V> Errand<V> {
     /// It never came into a queue.
     pub(crate) fn withdraw(mut self) {
         if let Some(ticket) = self.ticket.take() {
-            ticket.step(|state| state == QUEUED, REJECTED);
+            ticket.step_from(QUEUED, REJECTED);
         }
     }
 
     /// A sender that only waited to be taken has been: `QUEUED → DONE`. The ticket is to be rung afterwards, unlocked.
     pub(crate) fn taken(mut self) -> Option<Ticket<V>> {
         let ticket = self.ticket.take()?;
-        ticket.step(|state| state == QUEUED, DONE).map(|_| ticket)
+        ticket.step_from(QUEUED, DONE).then_some(ticket)
     }
 }
 
@@ -316,7 +327,7 @@ impl<V> Drop for Errand<V> {
     fn drop(&mut self) {
         // An errand that nobody started or rejected: the caller must not wait for ever. It finds no verdict.
         if let Some(ticket) = self.ticket.take()
-            && ticket.step(|state| state == QUEUED, REJECTED).is_some()
+            && ticket.step_from(QUEUED, REJECTED)
         {
             ticket.ring();
         }
@@ -361,7 +372,7 @@ impl<V> Running<V> {
 
     fn answer(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            ticket.step(|state| state == RUNNING, DONE);
+            ticket.step_from(RUNNING, DONE);
             ticket.ring();
         }
     }
@@ -380,6 +391,6 @@ impl<V> Ticket<V> {
             return false;
         }
         *self.record.verdict.lock() = Some(verdict);
-        self.step(|state| state == from, REJECTED).is_some()
+        self.step_from(from, REJECTED)
     }
 }

@@ -41,8 +41,8 @@ pub(crate) struct Thread {
     visitor: RefCell<Option<Rc<MtaHome>>>,
     frames: RefCell<Vec<Frame>>,
     outgoing: RefCell<Vec<Outgoing>>,
-    /// Call records that are free: as many as its calls were ever nested.
-    records: RefCell<Vec<Arc<Record>>>,
+    /// Call records that are free, each with the last call that went through it: as many as its calls were ever nested.
+    records: RefCell<Vec<Ticket>>,
     /// Objects to be dropped, in a loop rather than in each other (rule LT-1).
     dropping: RefCell<VecDeque<Rc<dyn Any>>>,
     is_dropping: Cell<bool>,
@@ -252,9 +252,10 @@ impl Thread {
     /// A call record for as long as `call` runs: one that is free, or a new one. A warm call allocates none.
     pub(crate) fn with_ticket<R>(&self, call: impl FnOnce(&Ticket) -> R) -> R {
         let free = self.records.borrow_mut().pop();
-        let record = free.unwrap_or_else(|| Record::new(Arc::clone(&self.bell)));
-        let result = call(&record.begin());
-        self.records.borrow_mut().push(record);
+        let last = free.unwrap_or_else(|| Record::new(Arc::clone(&self.bell)).unused());
+        let ticket = last.next();
+        let result = call(&ticket);
+        self.records.borrow_mut().push(ticket);
         result
     }
 }
