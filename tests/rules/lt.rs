@@ -1498,6 +1498,7 @@ fn lt_6_a_callback_that_quits_lets_the_outer_call_complete() {
 // ---- LT-7
 
 #[test]
+#[expect(clippy::mutable_key_type, reason = "a proxy is hashed by which object it means, and that never changes")]
 fn lt_7_two_references_are_equal_exactly_if_they_mean_the_same_object() {
     let process = Process::new();
     let sta = process.sta("sta").spawn().unwrap();

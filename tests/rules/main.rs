@@ -2,6 +2,7 @@
 
 mod ap;
 mod di;
+mod errors;
 mod lt;
 mod mb;
 mod smoke;

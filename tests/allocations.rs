@@ -1,0 +1,148 @@
+//! A synchronous call allocates nothing once it is warm, neither on its caller's thread nor on its callee's.
+
+use apartment::{CallOptions, Process, Proxy, Reentrancy};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+/// The system's allocator, which counts for each thread how often memory was asked for.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    // Neither made on demand nor dropped, so that the allocator can use it at any time.
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often this thread has asked for memory so far.
+fn count() -> u64 {
+    COUNT.get()
+}
+
+#[expect(unsafe_code, reason = "an allocator cannot be had without")]
+// SAFETY: everything is the system's allocator's work; the counting does not allocate, and cannot unwind.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller promises to us what the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: as in `alloc`; the memory is the system's, as all that we give is.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as in `realloc`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+const CALLS: usize = 1_000;
+
+/// Makes the call until it is warm, then many times more, and says how often that made the calling thread ask for memory,
+/// and the thread that `there` looks at.
+fn asked(call: impl Fn(), there: impl Fn() -> u64) -> (u64, u64) {
+    (0..CALLS).for_each(|_| call());
+    there();
+    let before = (there(), count());
+    (0..CALLS).for_each(|_| call());
+    let after = (count(), there());
+    (after.0 - before.1, after.1 - before.0)
+}
+
+fn calls_allocate_nothing(object: &Proxy<RefCell<u64>>, there: impl Fn() -> u64 + Copy) {
+    let lent = String::from("borrowed by the call");
+    let length = || lent.len() as u64;
+    let add = |n: &mut u64| *n += length();
+    assert_eq!(asked(|| object.call(|n| add(&mut n.borrow_mut())).unwrap(), there), (0, 0), "call");
+    assert_eq!(asked(|| object.call_mut(add).unwrap(), there), (0, 0), "call_mut");
+    let read = || assert_ne!(object.call_ref(|n| *n).unwrap(), 0);
+    assert_eq!(asked(read, there), (0, 0), "call_ref");
+    let within = || object.within(Duration::from_secs(3600)).call_mut(add).unwrap();
+    assert_eq!(asked(within, there), (0, 0), "within");
+    let options = CallOptions::new().wait_for_room();
+    assert_eq!(asked(|| object.with(&options).call_mut(add).unwrap(), there), (0, 0), "wait_for_room");
+}
+
+#[test]
+fn what_is_counted_is_counted() {
+    let process = Process::new();
+    let sta = process.sta("sta").spawn().unwrap();
+    let object = sta.create(|| ()).unwrap();
+    let there = || object.call(|()| count()).unwrap();
+    let before = (count(), there());
+    let made = object.call(|()| Box::new([0; 100])).unwrap();
+    let after = (count(), there());
+    assert!(after.1 > before.1, "an allocation on the callee's thread is seen from here");
+    let own = (count(), made.clone(), count());
+    assert!(own.2 > own.0);
+}
+
+#[test]
+fn a_call_from_a_thread_in_no_apartment_allocates_nothing() {
+    let process = Process::new();
+    let sta = process.sta("sta").spawn().unwrap();
+    let object = sta.create(|| RefCell::new(0)).unwrap();
+    calls_allocate_nothing(&object, || object.call(|_| count()).unwrap());
+}
+
+#[test]
+fn a_call_between_two_stas_allocates_nothing() {
+    for policy in [Reentrancy::Classic, Reentrancy::SameCausality, Reentrancy::None] {
+        let process = Process::new();
+        let (from, to) = (process.sta("from").reentrancy(policy).spawn().unwrap(), process.sta("to").spawn().unwrap());
+        let (caller, object) = (from.create(|| ()).unwrap(), to.create(|| RefCell::new(0)).unwrap());
+        caller.call(|()| calls_allocate_nothing(&object, || object.call(|_| count()).unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn a_nested_callback_allocates_nothing() {
+    let process = Process::new();
+    let (a, b) = (process.sta("a").spawn().unwrap(), process.sta("b").spawn().unwrap());
+    let (at_a, at_b) = (a.create(|| RefCell::new(0_u64)).unwrap(), b.create(|| ()).unwrap());
+    // Into `b`, back into `a`, which waits, and once more to and fro.
+    let nested = || {
+        let innermost = || at_b.call(|()| at_a.call_mut(|n| *n += 1).unwrap()).unwrap();
+        at_b.call(|()| at_a.call(|_| innermost()).unwrap()).unwrap();
+    };
+    at_a.call(|_| assert_eq!(asked(nested, || at_b.call(|()| count()).unwrap()), (0, 0))).unwrap();
+    assert_eq!(at_a.call_ref(|n| *n).unwrap(), 2 * CALLS as u64);
+}
+
+#[test]
+fn a_direct_call_allocates_nothing() {
+    let process = Process::new();
+    let ui = process.sta("ui").enter().unwrap();
+    let object = ui.create(|| RefCell::new(0)).unwrap();
+    calls_allocate_nothing(&object, count);
+    ui.leave();
+}
+
+#[test]
+fn a_call_into_the_mta_allocates_nothing() {
+    let process = Process::new();
+    let mta = process.mta().threads(1).spawn().unwrap();
+    let sta = process.sta("sta").spawn().unwrap();
+    let caller = sta.create(|| ()).unwrap();
+    let object = mta.create(|| 7_u64).unwrap();
+    let there = || object.call(|_| count()).unwrap();
+    let call = || assert_eq!(object.call(|n| *n).unwrap(), 7);
+    // Through its queue; directly, as a thread of it; and directly, as a thread that is in no apartment.
+    assert_eq!(caller.call(|()| asked(call, there)).unwrap(), (0, 0), "from an STA");
+    let entered = mta.enter().unwrap();
+    assert_eq!(asked(call, there), (0, 0), "from a thread that entered");
+    entered.leave();
+    assert_eq!(asked(call, there), (0, 0), "from a thread in no apartment");
+}
