@@ -13,7 +13,7 @@ use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Owner, Pool, Scope, 
 use crate::marshal::Proxy;
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, default_parallelism, spawn, thread_is_unwinding};
-use crate::thread::{Home, MtaHome, Thread, contain};
+use crate::thread::{Home, MtaHome, Thread, contain, drop_unrun};
 use std::cell::Cell;
 use std::error::Error as StdError;
 use std::fmt;
@@ -273,7 +273,7 @@ impl Starter {
                             self.drop_object(thread, mailbox, id, object);
                         }
                         let unrun = mailbox.end(false, dropped, thread.who());
-                        contain(mailbox, thread, "the destructor of what never ran", || drop(unrun));
+                        drop_unrun(mailbox, thread, unrun);
                         self.process.mta_ended(mailbox);
                     } else if mailbox.goes_idle(bell, door) {
                         bell.wait(None);

@@ -136,7 +136,10 @@ impl<'a> OutCall<'a> {
         match home {
             Some(home) => {
                 let bell = Arc::clone(thread.bell());
-                let out = Out { id: header.id, chain: header.chain, made: *made, bell };
+                // On its own apartment's clock, whose filter is told the time since.
+                let clock = &home.mailbox().clock;
+                let made = if clock.is(&callee.clock) { *made } else { clock.nanos() };
+                let out = Out { id: header.id, chain: header.chain, made, bell };
                 let event = on.then(|| (thread.who(), call, event()));
                 home.mailbox().out_began(out, home.is_pool_thread(), event);
             }
@@ -189,8 +192,11 @@ fn attempt(
         callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
         let told = no_room == NoRoom::Refuse || !callee.recorder.is_on();
         let mut room = Line { thread, home, callee, header, ticket, until, told, waits: false };
-        let _room = until.map(|_| callee.clock.watch(thread.bell()));
-        wait(thread, Situation::Call(place), None, || room.settled());
+        wait(thread, Situation::Call(place), until.map(|at| (&callee.clock, at)), || room.settled());
+        if !ticket.is_settled() {
+            // It had its room by the time that was up; the rest of the wait is for the reply.
+            wait(thread, Situation::Call(place), None, || ticket.is_settled());
+        }
         Ok(())
     });
     if let Err(error) = accepted {

@@ -39,9 +39,9 @@ pub(super) fn ask_again(
     let elapsed = Duration::from_nanos(callee.clock.nanos().saturating_sub(*made));
     let target = header.target;
     let call = RejectedCall { callee: callee.name.clone(), target, elapsed, rejected, attempts };
-    let answer = match (terms.retry, &filter) {
+    let answer = match (terms.retry, filter) {
         (Some(policy), _) => ask(thread, home, callee, || policy.retry_rejected(&call)),
-        (None, Some(filter)) => ask(thread, home, callee, || filter.retry_rejected(&call)),
+        (None, Some(filter)) => ask(thread, home, callee, move || filter.retry_rejected(&call)),
         (None, None) => return Again::NobodyToAsk,
     };
     let own_policy = terms.retry.is_some();

@@ -108,7 +108,7 @@ pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation, waits
 fn ask_filter(thread: &Thread, home: &StaHome, asked: &Asked) -> ServerCall {
     let filter = home.filter.borrow().clone();
     let Some(filter) = filter else { return ServerCall::Handled };
-    let answer = ask(thread, home, "handle_incoming", || filter.handle_incoming(&asked.call));
+    let answer = ask(thread, home, "handle_incoming", move || filter.handle_incoming(&asked.call));
     answer.unwrap_or(ServerCall::Rejected)
 }
 
@@ -125,7 +125,7 @@ fn ask_about_message(
     let pending_type = if nested { PendingType::Nested } else { PendingType::TopLevel };
     let elapsed = Duration::from_nanos(outgoing.callee.clock.nanos().saturating_sub(outgoing.made));
     let pending = PendingMessage { class, callee: outgoing.callee.name.clone(), elapsed, pending_type };
-    let answer = ask(thread, home, "message_pending", || filter.message_pending(&pending))
+    let answer = ask(thread, home, "message_pending", move || filter.message_pending(&pending))
         .unwrap_or_else(PendingAnswer::wait_no_process);
     home.mailbox.tell(thread.who(), Some(message_ref(id)), || What::PendingAsked {
         class,
@@ -140,7 +140,8 @@ fn message_ref(id: CallId) -> CallRef {
     CallRef { id, chain: ChainId(id), attempt: 1 }
 }
 
-/// Runs a filter's method; a panic in it is contained, and gives no answer (rule MF-9).
+/// Runs a filter's method; a panic in it is contained, and gives no answer (rule MF-9). The question owns the filter, whose
+/// last reference this may be by now: its destructor is contained, too.
 fn ask<R>(thread: &Thread, home: &StaHome, method: &'static str, question: impl FnOnce() -> R) -> Option<R> {
     match thread.filtering(|| catch_unwind(AssertUnwindSafe(question))) {
         Ok(answer) => Some(answer),

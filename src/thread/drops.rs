@@ -2,7 +2,7 @@
 
 use super::Thread;
 use crate::diagnose::What;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Entry, Mailbox};
 use crate::sync::Arc;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,6 +37,13 @@ pub(crate) fn contain(mailbox: &Arc<Mailbox>, thread: &Thread, place: &'static s
     if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
         let message = panic_message(payload);
         mailbox.tell(thread.who(), None, || What::Contained { place, message });
+    }
+}
+
+/// Drops what an ended apartment never ran, each by itself: a second panic while the first unwinds would end the program.
+pub(crate) fn drop_unrun(mailbox: &Arc<Mailbox>, thread: &Thread, unrun: Vec<Entry>) {
+    for entry in unrun {
+        contain(mailbox, thread, "the destructor of a closure that never ran", || drop(entry));
     }
 }
 

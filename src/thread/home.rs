@@ -1,6 +1,6 @@
 //! The apartment a thread is in, as the thread itself sees it.
 
-use super::{Thread, contain};
+use super::{Thread, contain, drop_unrun};
 use crate::describe::Reentrancy;
 use crate::diagnose::What;
 use crate::filter::MessageFilter;
@@ -117,7 +117,7 @@ impl StaHome {
         let filter = self.filter.borrow_mut().take();
         contain(&self.mailbox, thread, "a filter's destructor", || drop(filter));
         let unrun = self.mailbox.end(abnormal, dropped, thread.who());
-        contain(&self.mailbox, thread, "the destructor of what never ran", || drop(unrun));
+        drop_unrun(&self.mailbox, thread, unrun);
         // What destructors brought in between.
         let late: Vec<_> = std::mem::take(&mut *self.objects.borrow_mut()).into_values().collect();
         late.into_iter().for_each(|object| thread.drop_object(object));

@@ -1,10 +1,13 @@
 //! The rules of `docs/semantics.md`, each tested under its id.
 
 mod ap;
+mod ca;
+mod ck;
 mod di;
 mod errors;
 mod lt;
 mod mb;
+mod real_time;
 mod smoke;
 mod stage;
 mod support;
