@@ -324,6 +324,20 @@ fn lt_1_thread_locals_that_are_destroyed_drop_their_references() {
 }
 
 #[test]
+fn lt_1_a_release_may_start_a_thread_of_the_pool_even_while_thread_locals_are_destroyed() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let mta = process.mta().threads(2).spawn().unwrap();
+        let (busy, object) = (mta.create(|| ()).unwrap(), mta.create(|| ()).unwrap());
+        // Its only thread so far stands at the gate.
+        let held = hold(&busy);
+        join(thread::spawn(move || with_the_locals(object)));
+        recording.until(at(mta.apartment(), object_dropped));
+        held.open();
+    });
+}
+
+#[test]
 fn lt_1_a_thread_whose_locals_are_destroyed_counts_as_foreign() {
     struct Late(Proxy<()>, Log<(Option<Kind>, ThreadId, ThreadId)>);
     impl Drop for Late {
@@ -794,27 +808,59 @@ fn lt_2_leaving_inside_a_direct_call_takes_effect_when_it_returns() {
 }
 
 #[test]
-fn lt_2_leaving_in_a_pumped_message_takes_effect_when_it_returns() {
+fn lt_2_leaving_in_a_call_served_by_another_wait_takes_effect_when_that_ends() {
+    /// Makes an STA of the thread whose only guard is dropped by a call from `worker`, which `waits` serves.
+    fn left_in(process: &Process, waits: impl FnOnce(Sta)) {
+        let ui = process.sta("ui").enter().unwrap();
+        let slot = ui.create(|| RefCell::new(None::<Entered>)).unwrap();
+        *slot.local().unwrap().borrow_mut() = Some(ui);
+        let worker = process.sta("worker").spawn().unwrap();
+        let leaves = worker.create(|| ()).unwrap();
+        leaves.post(move |()| slot.call(|guard| drop(guard.take())).unwrap()).unwrap();
+        waits(worker);
+        assert_eq!(process.current().kind, None);
+    }
+    must_end(|| {
+        let process = Process::new();
+        // A join, the drop of a handle, a wait for room, the start of a thread.
+        left_in(&process, |worker| {
+            worker.quit();
+            worker.join().unwrap();
+        });
+        left_in(&process, drop);
+        left_in(&process, |worker| {
+            let full = process.sta("full").capacity(1).spawn().unwrap();
+            let object = full.create(|| ()).unwrap();
+            let held = hold(&object);
+            object.post(|()| ()).unwrap();
+            // Opens the gate once the worker's post has been served.
+            worker.create(|| ()).unwrap().post(move |()| held.open()).unwrap();
+            object.with(&PostOptions::new().wait_for_room()).post(|()| ()).unwrap();
+        });
+        left_in(&process, |worker| {
+            let after = worker.create(|| ()).unwrap();
+            let hook = move || after.call(|()| ());
+            let _started = process.sta("started").around(hook).spawn().unwrap();
+        });
+    });
+}
+
+#[test]
+fn lt_2_a_guard_that_goes_in_a_message_leaves_the_others() {
     let process = Process::new();
-    let ui = process.sta("ui").enter().unwrap();
     let outer = process.sta("ui").enter().unwrap();
-    let slot = ui.create(|| RefCell::new(Vec::new())).unwrap();
-    let apartment = ui.apartment().clone();
-    let kept = slot.local().unwrap();
-    kept.borrow_mut().push(ui);
-    let inside = slot.clone();
-    let log = Log::new();
+    let slot = outer.create(|| RefCell::new(None)).unwrap();
+    *slot.local().unwrap().borrow_mut() = Some(process.sta("ui").enter().unwrap());
+    let (log, inside) = (Log::new(), slot.clone());
     let seen = log.clone();
-    apartment
-        .send_message(MessageClass::User, move || {
-            inside.local().unwrap().borrow_mut().clear();
-            seen.add(current().kind);
-        })
-        .unwrap();
-    drop(kept);
+    let leave = move || {
+        drop(inside.local().unwrap().take());
+        seen.add(current().kind);
+    };
+    outer.apartment().send_message(MessageClass::User, leave).unwrap();
     outer.pump();
-    // The other guard is still there.
     assert_eq!(log.take(), [Some(Kind::Sta)]);
+    assert!(slot.call(|guard| guard.borrow().is_none()).unwrap());
     assert_eq!(process.current().kind, Some(Kind::Sta));
     outer.leave();
     assert_eq!(process.current().kind, None);
@@ -837,6 +883,49 @@ fn lt_2_a_handle_dropped_inside_its_own_apartment_asks_to_quit_and_does_not_join
         assert_eq!(after.unwrap(), WhyDisconnected::Quitting);
         recording.until(at(&apartment, |what| matches!(what, What::ThreadLeft)));
         assert_eq!(count(&recording, at(&apartment, |what| matches!(what, What::Ended { .. }))), 3);
+    });
+}
+
+#[test]
+fn lt_2_the_mta_s_handle_dropped_on_a_thread_of_it_does_not_join() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let mta = process.mta().threads(1).spawn().unwrap();
+        let sta = process.sta("sta").spawn().unwrap();
+        let (apartment, object) = (mta.apartment().clone(), mta.create(|| 7).unwrap());
+        let caller = sta.create(|| ()).unwrap();
+        let result = caller.call(move |()| {
+            object.call(move |n| {
+                drop(mta);
+                *n
+            })
+        });
+        assert_eq!(result.unwrap().unwrap(), 7);
+        recording.until(at(&apartment, |what| matches!(what, What::ThreadLeft)));
+        assert_eq!(process.current().kind, None);
+    });
+}
+
+#[test]
+fn lt_2_an_mta_that_quits_lets_callbacks_in_until_its_last_call_has_ended() {
+    must_end(|| {
+        let process = Process::new();
+        let mta = process.mta().threads(1).spawn().unwrap();
+        let sta = process.sta("sta").spawn().unwrap();
+        let (caller, object) = (sta.create(|| ()).unwrap(), mta.create(AtomicUsize::default).unwrap());
+        let result = caller.call(|()| {
+            object.call(|n| {
+                let back = caller.call(|()| {
+                    mta.quit();
+                    disconnected(object.post(|_| ()).unwrap_err().error());
+                    object.call(|n| n.fetch_add(1, Ordering::Relaxed)).unwrap()
+                });
+                back.unwrap() + n.load(Ordering::Relaxed)
+            })
+        });
+        assert_eq!(result.unwrap().unwrap(), 1);
+        mta.join().unwrap();
+        disconnected(&caller.call(|()| object.call(|_| ())).unwrap().unwrap_err());
     });
 }
 
@@ -1323,6 +1412,28 @@ fn lt_4_destructors_of_several_closures_that_never_ran_may_all_panic() {
     assert_eq!(process.current().kind, None);
 }
 
+#[test]
+fn lt_4_a_destructor_of_what_a_hook_has_captured_that_panics_leaves_nobody_waiting() {
+    const NAME: &str = "lt::lt_4_a_destructor_of_what_a_hook_has_captured_that_panics_leaves_nobody_waiting";
+    if !is_child() {
+        return in_child(NAME);
+    }
+    must_end(|| {
+        let process = Process::new();
+        let hook = |text| {
+            let bad = Bad(text);
+            move || {
+                let bad = &bad;
+                if bad.0 == "works" { Ok(()) } else { Err(bad.0) }
+            }
+        };
+        let sta = process.sta("sta").around(hook("works")).spawn().unwrap();
+        assert_eq!(sta.create(|| 7).unwrap().call(|n| *n).unwrap(), 7);
+        drop(sta);
+        assert!(process.sta("sta").around(hook("fails")).spawn().is_err());
+    });
+}
+
 /// A filter that takes itself off in its own method, so that the engine holds the last reference to it.
 struct Resigns;
 
@@ -1368,22 +1479,20 @@ fn lt_4_a_filter_s_destructor_that_panics_is_contained() {
         let apartment = sta.apartment().clone();
         drop(sta);
         recording.until(at(&apartment, contained));
-        // In each of its methods.
+        // In each of its methods, where it counts as a panic of the method (MF-9).
         let sta = process.sta("sta").filter(|| Resigns).spawn().unwrap();
-        let object = sta.create(|| 7).unwrap();
+        let rejected = 0x8001_0001;
+        assert_eq!(sta.create(|| 7).unwrap_err().hresult(), rejected);
         recording.until(at(sta.apartment(), contained));
-        assert_eq!(object.call(|n| *n).unwrap(), 7);
+        let object = sta.create(|| 7).unwrap();
+        let set = || drop(register_filter(Some(Rc::new(Resigns))).unwrap());
         let rejects = process.sta("rejects").filter(|| Rejects).spawn().unwrap();
-        let (rejected, set) = (rejects.create(|| ()).unwrap(), || {
-            register_filter(Some(Rc::new(Resigns))).unwrap();
+        let not_here = rejects.create(|| ()).unwrap();
+        let error = object.call(|_| {
+            set();
+            not_here.call(|()| ()).unwrap_err()
         });
-        let error = object
-            .call(|_| {
-                set();
-                rejected.call(|()| ()).unwrap_err()
-            })
-            .unwrap();
-        assert_eq!(error.hresult(), 0x8001_0001, "{error}");
+        assert_eq!(error.unwrap().hresult(), rejected);
         recording.until(nth(2, at(sta.apartment(), contained)));
         let away = process.sta("away").spawn().unwrap();
         let at_away = away.create(|| ()).unwrap();
@@ -1392,7 +1501,7 @@ fn lt_4_a_filter_s_destructor_that_panics_is_contained() {
                 set();
                 at_away
                     .call(|()| {
-                        sta.apartment().send_message(MessageClass::Paint, || ()).unwrap();
+                        sta.apartment().send_message(MessageClass::Activation, || ()).unwrap();
                         recording.until(at(sta.apartment(), |what| matches!(what, What::MessageEnded { .. })));
                     })
                     .unwrap();

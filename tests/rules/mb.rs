@@ -595,6 +595,48 @@ fn mb_3_an_sta_pumps_while_it_waits_for_room() {
 }
 
 #[test]
+fn mb_3_an_sta_that_waits_for_room_in_its_own_mailbox_makes_it() {
+    must_end(|| {
+        let ui = Process::new().sta("ui").capacity(1).enter().unwrap();
+        let object = ui.create(|| RefCell::new(Vec::new())).unwrap();
+        for n in 0..10 {
+            let options = PostOptions::new().wait_for_room();
+            object.with(&options).post(move |seen| seen.borrow_mut().push(n)).unwrap();
+        }
+        assert_eq!(ui.pump(), 1);
+        assert_eq!(object.call_ref(Clone::clone).unwrap(), (0..10).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn mb_3_cancelling_the_call_it_is_made_in_ends_the_wait_for_room() {
+    let (process, recording) = recorded();
+    let a = process.sta("a").spawn().unwrap();
+    let b = process.sta("b").capacity(1).enter().unwrap();
+    let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+    at_b.post(|()| ()).unwrap();
+    let cancel = CancelHandle::new();
+    let caller = thread::spawn({
+        let (cancel, at_b) = (cancel.clone(), at_b.clone());
+        move || {
+            let mut inner = None;
+            let options = CallOptions::new().cancel(&cancel);
+            let outer = at_a.with(&options).call(|()| {
+                inner = Some(at_b.with(&CallOptions::new().wait_for_room()).call(|()| panic!("it must not run")));
+            });
+            (inner.unwrap().unwrap_err(), outer.unwrap_err())
+        }
+    });
+    recording.until(waits_for_room);
+    cancel.cancel();
+    let (inner, outer) = must_end(move || join(caller));
+    assert!(matches!(inner, CallError::CallCanceled { outcome: Outcome::NotStarted }), "{inner}");
+    assert!(matches!(outer, CallError::CallCanceled { outcome: Outcome::MayHaveRun }), "{outer}");
+    assert_eq!(full(at_b.post(|()| ()).unwrap_err().error()).waiting, 0);
+    assert_eq!(b.pump(), 1);
+}
+
+#[test]
 fn mb_3_a_thread_of_the_mta_blocks_while_it_waits_for_room() {
     must_end(|| {
         let (process, recording) = recorded();
@@ -964,6 +1006,30 @@ fn mb_7_a_timed_out_call_that_has_not_started_leaves_the_queue_at_once() {
     object.post(move |()| next.add("next")).unwrap();
     assert_eq!(db.pump(), 1);
     assert_eq!(log.take(), ["next"]);
+}
+
+#[test]
+fn mb_7_a_timed_out_call_holds_no_room_even_while_its_caller_is_busy() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").spawn().unwrap();
+        let b = process.sta("b").capacity(1).enter().unwrap();
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let caller = thread::spawn({
+            let (at_a, at_b) = (at_a.clone(), at_b.clone());
+            move || at_a.call(|()| at_b.within(secs(5)).call(|()| panic!("it must not run")))
+        });
+        recording.until(at(b.apartment(), queued));
+        // While `a` waits, somebody keeps it busy; so it does not see its deadline pass.
+        let held = hold(&at_a);
+        process.clock().advance(secs(5));
+        at_b.post(|()| ()).unwrap();
+        assert_eq!(b.apartment().queued(), 1);
+        held.open();
+        let error = join(caller).unwrap().unwrap_err();
+        assert!(matches!(error, CallError::TimedOut { outcome: Outcome::NotStarted }), "{error}");
+        assert_eq!(b.pump(), 1);
+    });
 }
 
 #[test]
