@@ -3,10 +3,12 @@
 mod ap;
 mod ca;
 mod ck;
+mod dg;
 mod di;
 mod errors;
 mod lt;
 mod mb;
+mod mf;
 mod real_time;
 mod smoke;
 mod stage;
