@@ -98,7 +98,7 @@ fn last_release_against_quit() {
 /// home, once.
 #[test]
 fn last_release_of_two() {
-    Model::new("last release of two").preemptions(3).check(|| {
+    Model::new("last release of two").unbounded().check(|| {
         let drops = Arc::new(AtomicU32::new(0));
         let here = Process::new().sta("home").enter().unwrap();
         let object = {

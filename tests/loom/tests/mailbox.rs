@@ -69,7 +69,7 @@ fn waiting_for_room() {
 fn waiting_for_room_against_quit() {
     let seen = Seen::new(&["ran", "turned away", "quit before it was sent"]);
     let see = seen.clone();
-    Model::new("waiting for room against quit").preemptions(3).check(move || {
+    Model::new("waiting for room against quit").unbounded().check(move || {
         let here = Process::new().sta("callee").capacity(1).enter().unwrap();
         let object = here.create(|| Cell::new(0)).unwrap();
         let local = object.local().unwrap();
