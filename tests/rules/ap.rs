@@ -1,6 +1,8 @@
 //! AP: apartments and threads.
 
-use crate::support::{Gate, Log, at, hold, in_child, is_child, join, must_end, nth, recorded};
+use crate::support::{
+    Gate, Log, at, count, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
+};
 use apartment::{
     CallError, CallOptions, CancelHandle, Clock, Current, Event, Kind, MessageClass, MessageFilter, Outcome, Process,
     Proxy, Reentrancy, Serves, Sta, What, current, current_call, is_cancelled,
@@ -229,12 +231,12 @@ fn ap_3_entering_in_the_other_mode_is_changed_mode_and_changes_nothing() {
 
     let entered = mta.enter().unwrap();
     let before = process.current();
-    let made = recording.events().len();
     let error = process.sta("other").enter().unwrap_err();
     assert!(matches!(&error, CallError::ChangedMode { current, .. } if &*current.name == "mta"), "{error}");
     assert_eq!(error.hresult(), CHANGED_MODE);
     assert_eq!(process.current(), before);
-    assert_eq!(recording.events().len(), made, "no apartment began");
+    let began = |what: &What| matches!(what, What::ApartmentBegan { .. });
+    assert_eq!(count(&recording, |e| began(&e.what)), 2, "the MTA, and the STA above");
     assert_eq!(process.main_sta(), None);
     entered.leave();
     assert!(process.current().implicit, "one leave was enough");
@@ -671,7 +673,7 @@ fn ap_10_a_pool_that_fails_to_grow_while_it_ends_is_still_joined() {
     gate.met();
     held.open();
     mta.quit();
-    recording.until(at(mta.apartment(), |what| matches!(what, What::ThreadLeft)));
+    recording.until(left_after_the_end(mta.apartment()));
     drop(caller);
     gate.open();
     must_end(move || mta.join()).unwrap();

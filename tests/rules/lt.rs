@@ -1,6 +1,8 @@
 //! LT: lifetime.
 
-use crate::support::{Gate, Log, Stop, at, count, hold, in_child, is_child, join, must_end, nth, recorded};
+use crate::support::{
+    Gate, Log, Stop, at, count, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
+};
 use apartment::{
     CallError, CallOptions, Disconnected, Entered, IncomingCall, Kind, Local, MessageClass, MessageFilter, Outcome,
     PostOptions, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Sta, WaitFor, What, WhyDisconnected,
@@ -881,7 +883,7 @@ fn lt_2_a_handle_dropped_inside_its_own_apartment_asks_to_quit_and_does_not_join
             disconnected(other.post(|()| ()).unwrap_err().error()).why
         });
         assert_eq!(after.unwrap(), WhyDisconnected::Quitting);
-        recording.until(at(&apartment, |what| matches!(what, What::ThreadLeft)));
+        recording.until(left_after_the_end(&apartment));
         assert_eq!(count(&recording, at(&apartment, |what| matches!(what, What::Ended { .. }))), 3);
     });
 }
@@ -901,7 +903,7 @@ fn lt_2_the_mta_s_handle_dropped_on_a_thread_of_it_does_not_join() {
             })
         });
         assert_eq!(result.unwrap().unwrap(), 7);
-        recording.until(at(&apartment, |what| matches!(what, What::ThreadLeft)));
+        recording.until(left_after_the_end(&apartment));
         assert_eq!(process.current().kind, None);
     });
 }
@@ -938,7 +940,7 @@ fn lt_2_an_object_may_own_the_handle_of_its_own_apartment() {
         let slot = sta.create(|| RefCell::new(None)).unwrap();
         slot.call_mut(move |slot| *slot = Some(sta)).unwrap();
         apartment.quit();
-        recording.until(at(&apartment, |what| matches!(what, What::ThreadLeft)));
+        recording.until(left_after_the_end(&apartment));
     });
 }
 
@@ -1685,7 +1687,7 @@ fn wa_3_a_handle_dropped_while_its_thread_unwinds_asks_to_quit_and_does_not_join
         assert!(unwound.is_err());
         disconnected(&object.call(|()| ()).unwrap_err());
         held.open();
-        recording.until(at(&apartment, |what| matches!(what, What::ThreadLeft)));
+        recording.until(left_after_the_end(&apartment));
     });
 }
 

@@ -123,6 +123,18 @@ pub(crate) fn at(apartment: &Apartment, kind: fn(&What) -> bool) -> impl Fn(&Eve
     move |event| event.apartment == Some(id) && kind(&event.what)
 }
 
+/// A condition for `Recording::until` that is met when a thread of the apartment leaves it after its end. (Threads that only
+/// pass through an MTA leave it earlier.)
+pub(crate) fn left_after_the_end(apartment: &Apartment) -> impl FnMut(&Event) -> bool + use<> {
+    let ended = at(apartment, |what| matches!(what, What::ApartmentEnded { .. }));
+    let left = at(apartment, |what| matches!(what, What::ThreadLeft));
+    let mut has_ended = false;
+    move |event| {
+        has_ended |= ended(event);
+        has_ended && left(event)
+    }
+}
+
 /// How many events meet the condition so far.
 pub(crate) fn count(recording: &Recording, condition: impl Fn(&Event) -> bool) -> usize {
     recording.events().iter().filter(|event| condition(event)).count()
