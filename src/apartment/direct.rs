@@ -40,7 +40,7 @@ impl Drop for Visit {
 
 /// Direct: no queue, no filter, no other thread (rule DI-2).
 pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut Job<'_>) -> Result<(), CallError> {
-    let Making { callee, header, terms, .. } = making;
+    let Making { callee, header, .. } = making;
     let id = header.target.object;
     let frame = Frame {
         id: header.id,
@@ -52,7 +52,7 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
         target: header.target,
         deadline: header.deadline.map(|at| (callee.clock.clone(), at)),
         ticket: making.parent.clone(),
-        cancel: terms.cancel.cloned(),
+        cancels: making.cancels.clone(),
         borrow: Cell::new(Borrow::Nothing),
     };
     if let Some(why) = frame.cancelled() {
@@ -75,7 +75,11 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
     thread.pop_frame();
     drop(opened);
     let result = match attempt {
-        Attempt::Busy => Err(busy_directly(thread, id, header.chain)),
+        Attempt::Busy => {
+            let holder = thread.holder(id, header.chain).call.map(|(id, _)| id);
+            callee.tell(thread.who(), Some(call), || What::Busy { holder });
+            Err(busy_directly(thread, id, header.chain))
+        }
         Attempt::Ran(panicked) => {
             let fault = panicked.clone();
             callee.tell(thread.who(), Some(call), || What::Ended { panicked });

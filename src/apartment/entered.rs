@@ -8,6 +8,7 @@ use super::wait::serve_some;
 use crate::describe::CallTarget;
 use crate::diagnose::What;
 use crate::error::CallError;
+use crate::mailbox::Door;
 use crate::marshal::Proxy;
 use crate::process::Process;
 use crate::stub::Stub;
@@ -73,14 +74,15 @@ impl Entered {
     /// Makes an object here. Direct: nothing has to be `Send`, and nothing waits.
     ///
     /// # Errors
-    /// `ServerFault` if `make` panics.
+    /// `ServerFault` if `make` panics; `Disconnected` if the apartment has ended under a guard that was kept longer.
     #[track_caller]
     pub fn create<T: 'static>(&self, make: impl FnOnce() -> T) -> Result<Proxy<T>, CallError> {
         let location = Location::caller();
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(object) => {
-                let object = keep_at_home(&self.home.mailbox, object);
-                Ok(Proxy::from_stub(Stub::new(&self.home.mailbox, object)))
+                let mailbox = &self.home.mailbox;
+                let object = keep_at_home(mailbox, object).ok_or_else(|| mailbox.disconnected(Door::Ended, None))?;
+                Ok(Proxy::from_stub(Stub::new(mailbox, object)))
             }
             Err(payload) => {
                 let type_name = std::any::type_name::<T>();
@@ -96,7 +98,7 @@ impl Entered {
     #[doc(alias("GetMessage", "DispatchMessage"))]
     pub fn run(&self) {
         serve_until(&self.thread, &self.home, || true);
-        leave_if_due(&self.thread);
+        self.thread.leave_if_due();
     }
 
     /// Serves what is in the mailbox now, and what that brings, and returns without waiting; gives how many entries it
@@ -110,7 +112,7 @@ impl Entered {
             served += some;
             if some == 0 {
                 self.home.mailbox.frames_left(self.thread.who(), self.thread.depth());
-                leave_if_due(&self.thread);
+                self.thread.leave_if_due();
                 return served;
             }
         }
@@ -124,10 +126,10 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let left = self.home.enters.get() - 1;
         self.home.enters.set(left);
-        if left > 0 {
+        if left > 0 || self.home.is_leaving.get() {
             return;
         }
-        if self.thread.depth() > 0 || self.thread.waits_open() > 0 || self.thread.in_filter() {
+        if self.thread.is_in_the_middle() {
             self.home.mailbox.close(self.thread.who(), true);
             self.home.leaves_later.set(true);
         } else {
@@ -137,8 +139,9 @@ impl Drop for Entered {
 }
 
 /// Closes the door, serves what was accepted, ends. An unwinding owner ends abnormally and serves nothing.
-fn leave(thread: &Rc<Thread>, home: &Rc<StaHome>) {
+pub(super) fn leave(thread: &Rc<Thread>, home: &Rc<StaHome>) {
     home.leaves_later.set(false);
+    home.is_leaving.set(true);
     if thread_is_unwinding() {
         home.end(thread, true);
         return;
@@ -153,18 +156,6 @@ fn leave(thread: &Rc<Thread>, home: &Rc<StaHome>) {
         }
     }
     home.end(thread, false);
-}
-
-/// The outermost call has returned: if the last guard left meanwhile, now is the time.
-pub(super) fn leave_if_due(thread: &Rc<Thread>) {
-    if thread.depth() > 0 || thread.waits_open() > 0 || thread.in_filter() {
-        return;
-    }
-    if let Some(home) = thread.sta()
-        && home.leaves_later.get()
-    {
-        leave(thread, &home);
-    }
 }
 
 impl fmt::Debug for Entered {
@@ -200,7 +191,7 @@ impl Drop for EnteredMta {
     fn drop(&mut self) {
         let left = self.home.enters.get() - 1;
         self.home.enters.set(left);
-        if left == 0 && !self.home.pool_thread {
+        if left == 0 && !self.home.pool_thread && !self.home.abandoned.get() {
             self.home.mailbox.tell(self.thread.who(), None, || What::ThreadLeft);
             self.thread.set_home(None);
             self.home.mailbox.use_ends(self.thread.who());

@@ -1,7 +1,6 @@
 //! Making a call: directly at home, through the callee's mailbox from everywhere else.
 
 use super::direct::{Visit, call_directly};
-use super::entered::leave_if_due;
 use super::options::Room;
 use super::outgoing::call_out;
 use crate::call::Ticket;
@@ -34,6 +33,8 @@ pub(super) struct Making<'a> {
     pub(super) terms: Terms<'a>,
     /// The call it is made in.
     pub(super) parent: Option<Ticket>,
+    /// What cancels it: its own handle, and those of the direct calls it is made in.
+    pub(super) cancels: Vec<CancelHandle>,
 }
 
 /// Makes a call and waits for it: an STA pumps, every other thread blocks. At home it is direct and waits for nothing.
@@ -60,7 +61,7 @@ pub(crate) fn invoke(
     let call = making.header.call_ref();
     tell(&thread, &home, callee, call, || What::Returned { error: result.as_ref().err().map(ErrorSeen::from) });
     drop(visit);
-    leave_if_due(&thread);
+    thread.leave_if_due();
     result
 }
 
@@ -83,7 +84,7 @@ pub(super) fn making<'a>(
 ) -> Making<'a> {
     let id = thread.new_call();
     let made = callee.clock.nanos();
-    let own = terms.within.map(|within| callee.clock.after(within));
+    let own = terms.within.map(|within| Clock::later(made, within));
     thread.with_frame(|frame| {
         let serving = frame.filter(|frame| frame.chain.is_some());
         let chain = serving.and_then(|frame| frame.chain).unwrap_or(ChainId(id));
@@ -102,7 +103,9 @@ pub(super) fn making<'a>(
             internal: false,
         };
         let parent = serving.and_then(|frame| frame.ticket.clone());
-        Making { callee, header, made, terms, parent }
+        let around = serving.map_or(&[][..], |frame| &frame.cancels);
+        let cancels = around.iter().chain(terms.cancel).cloned().collect();
+        Making { callee, header, made, terms, parent, cancels }
     })
 }
 

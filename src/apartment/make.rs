@@ -6,10 +6,10 @@ use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::What;
 use crate::error::CallError;
 use crate::id::ObjectId;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Door, Mailbox};
 use crate::stub::Stub;
 use crate::sync::Arc;
-use crate::thread::{Thread, panic_message};
+use crate::thread::{Thread, contain, panic_message};
 use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use std::rc::Rc;
 pub(super) fn make<T: 'static, E: Send>(
     mailbox: &Arc<Mailbox>,
     make: impl FnOnce() -> Result<T, E> + Send,
-    keep: fn(&Arc<Mailbox>, T) -> ObjectId,
+    keep: fn(&Arc<Mailbox>, T) -> Option<ObjectId>,
 ) -> Result<Result<Arc<Stub>, E>, CallError> {
     let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location: Location::caller() };
     let mut make = Some(make);
@@ -27,7 +27,7 @@ pub(super) fn make<T: 'static, E: Send>(
     let mut job = |_: &dyn Any| {
         let Some(make) = make.take() else { return Attempt::Ran(None) };
         match catch_unwind(AssertUnwindSafe(make)) {
-            Ok(Ok(object)) => made = Some(Ok(Stub::new(mailbox, keep(mailbox, object)))),
+            Ok(Ok(object)) => made = Some(Ok(keep(mailbox, object).map(|object| Stub::new(mailbox, object)))),
             Ok(Err(error)) => made = Some(Err(error)),
             Err(payload) => return Attempt::Ran(Some(panic_message(payload))),
         }
@@ -35,23 +35,38 @@ pub(super) fn make<T: 'static, E: Send>(
     };
     invoke(mailbox, CallKind::Create, target, Terms::default(), &mut job)?;
     match made {
-        Some(made) => Ok(made),
+        Some(Ok(Some(stub))) => Ok(Ok(stub)),
+        // Made by a thread that was still there when the apartment had ended.
+        Some(Ok(None)) => Err(mailbox.disconnected(Door::Ended, None)),
+        Some(Err(error)) => Ok(Err(error)),
         None => crate::broken("a constructor that ran made something, failed or panicked"),
     }
 }
 
 /// On the STA's thread: its table keeps the object.
-pub(super) fn keep_at_home<T: 'static>(mailbox: &Arc<Mailbox>, object: T) -> ObjectId {
+pub(super) fn keep_at_home<T: 'static>(mailbox: &Arc<Mailbox>, object: T) -> Option<ObjectId> {
     let thread = Thread::current();
     match thread.sta() {
         Some(home) if Arc::ptr_eq(&home.mailbox, mailbox) => home.keep(&thread, Rc::new(object), type_name::<T>()),
+        _ if mailbox.door() == Door::Ended => {
+            thread.drop_object(Rc::new(object));
+            None
+        }
         _ => crate::broken("an STA's object is made on its thread"),
     }
 }
 
 /// On a thread of the MTA: its shelf keeps the object.
-pub(super) fn keep_shared<T: Send + Sync + 'static>(mailbox: &Arc<Mailbox>, object: T) -> ObjectId {
-    let object = mailbox.shelve(Arc::new(object));
-    mailbox.tell(Thread::current().who(), None, || What::ObjectMade { object, type_name: type_name::<T>() });
-    object
+pub(super) fn keep_shared<T: Send + Sync + 'static>(mailbox: &Arc<Mailbox>, object: T) -> Option<ObjectId> {
+    let thread = Thread::current();
+    match mailbox.shelve(Arc::new(object)) {
+        Ok(object) => {
+            mailbox.tell(thread.who(), None, || What::ObjectMade { object, type_name: type_name::<T>() });
+            Some(object)
+        }
+        Err(object) => {
+            contain(mailbox, &thread, "a destructor", || drop(object));
+            None
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::handle::Apartment;
 use super::hook::{self, Hook};
 use super::make::{keep_shared, make};
 use super::serve::run;
-use super::sta::{DEFAULT_CAPACITY, Start, join_thread, wait_until_gone};
+use super::sta::{DEFAULT_CAPACITY, Start, join_threads, wait_until_gone};
 use crate::diagnose::{ApartmentHow, What};
 use crate::error::CallError;
 use crate::id::ObjectId;
@@ -13,10 +13,10 @@ use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Owner, Pool, Scope, 
 use crate::marshal::Proxy;
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, default_parallelism, spawn, thread_is_unwinding};
-use crate::thread::{Home, MtaHome, Thread, contain, drop_unrun};
-use std::cell::Cell;
+use crate::thread::{Home, MtaHome, Thread, contain, drop_unrun, panic_message};
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// How many threads a pool has at most (rule DI-14).
@@ -153,7 +153,7 @@ impl MtaBuilder {
         let waits = starter.hook.is_some();
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let started = starter.start(&mailbox, Some(Arc::clone(&start)));
-        let started = if waits && started.is_ok() { start.wait(&maker) } else { started };
+        let started = if waits && started.is_ok() { start.wait(&maker, &mailbox) } else { started };
         if let Err(error) = started {
             drop(mailbox.end(true, 0, maker.who()));
             process.mta_ended(&mailbox);
@@ -202,7 +202,13 @@ impl Starter {
         let name = format!("{} {number}", mailbox.name.name);
         let body = {
             let (starter, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
-            move || starter.live(&mailbox, start)
+            move || {
+                starter.live(&mailbox, start);
+                // With the last of them goes what the hook has captured.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop((starter, mailbox)))) {
+                    panic_message(payload);
+                }
+            }
         };
         match spawn(&name, self.stack_size, body) {
             Ok(handle) => {
@@ -225,12 +231,15 @@ impl Starter {
             Err(error) => {
                 match start {
                     Some(start) => start.report(Err(error)),
-                    None => mailbox.growth_failed(&error),
+                    None => {
+                        mailbox.growth_failed(&error);
+                        contain(mailbox, &thread, "the destructor of a hook's error", || drop(error));
+                    }
                 }
                 return;
             }
         };
-        let home = MtaHome { mailbox: Arc::clone(mailbox), pool_thread: true, implicit: false, enters: Cell::new(1) };
+        let home = MtaHome::new(Arc::clone(mailbox), true, false);
         thread.set_home(Some(Home::Mta(Rc::new(home))));
         let name = Arc::clone(&mailbox.name.name);
         mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
@@ -370,12 +379,7 @@ impl Mta {
         if !mailbox.use_begins() {
             return Err(mailbox.disconnected(mailbox.door(), None));
         }
-        let home = Rc::new(MtaHome {
-            mailbox: Arc::clone(mailbox),
-            pool_thread: false,
-            implicit: false,
-            enters: Cell::new(1),
-        });
+        let home = Rc::new(MtaHome::new(Arc::clone(mailbox), false, false));
         thread.set_home(Some(Home::Mta(Rc::clone(&home))));
         mailbox
             .tell(thread.who(), None, || What::ThreadEntered { name: Arc::clone(&mailbox.name.name), implicit: false });
@@ -425,7 +429,7 @@ impl Mta {
 fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
     wait_until_gone(mailbox);
     let handles = std::mem::take(&mut starter.threads.lock().handles);
-    handles.into_iter().for_each(join_thread);
+    join_threads(handles);
 }
 
 impl Drop for Mta {

@@ -63,7 +63,7 @@ fn go_out(
     ticket: &Ticket,
     job: &mut Job<'_>,
 ) -> Result<(), CallError> {
-    let Making { callee, header, made, terms, parent } = making;
+    let Making { callee, header, made, parent, cancels, .. } = making;
     let outgoing = Outgoing {
         id: header.id,
         chain: header.chain,
@@ -74,8 +74,8 @@ fn go_out(
         deadline: header.deadline,
         parent: parent.clone(),
     };
-    let watched = terms.cancel.map(|handle| handle.watch(target_of(&outgoing)));
-    if matches!(watched, Some(None)) {
+    let watched: Option<Vec<_>> = cancels.iter().map(|handle| handle.watch(target_of(&outgoing))).collect();
+    if watched.is_none() {
         return refused(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
     }
     let _deadline = header.deadline.map(|_| callee.clock.watch(thread.bell()));
@@ -89,12 +89,7 @@ fn go_out(
             Attempted::Rejected(rejected, error) => {
                 match ask_again(thread, home, making, header.attempt, rejected, place, ticket) {
                     Again::Now => header.attempt += 1,
-                    Again::GivenUp => {
-                        break Err(match error {
-                            Some(busy) => busy,
-                            None => CallError::CallRejected { callee: callee.name.clone() },
-                        });
-                    }
+                    Again::GivenUp => break Err(CallError::CallRejected { callee: callee.name.clone() }),
                     Again::NobodyToAsk => {
                         break Err(error.unwrap_or_else(|| no_filter(callee, rejected)));
                     }

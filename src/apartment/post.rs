@@ -11,10 +11,9 @@ use crate::diagnose::{Route, WaitFor, What};
 use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
-use crate::sync::Arc;
+use crate::sync::{Arc, Clock};
 use crate::thread::Thread;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// Puts a one-way entry into the callee's queue: a post, or an application message. Waits only for room, if asked to:
 /// an STA pumps then, every other thread blocks.
@@ -61,7 +60,7 @@ struct PostLine {
 
 impl PostLine {
     fn of(making: &Making<'_>) -> Self {
-        let after = |time: Duration| making.made.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let after = |time| Clock::later(making.made, time);
         let deadline = making.terms.within.map(after);
         let room = match making.terms.room {
             Room::Within(time) => Some(after(time)),
@@ -79,7 +78,7 @@ impl PostLine {
     ) -> Result<(), (CallError, Box<dyn Closure>)> {
         let until = self.until.map(|at| (&callee.clock, at));
         if !ticket.is_settled() {
-            wait(thread, Situation::Plain(WaitFor::Room), until, || ticket.is_settled());
+            wait(thread, Situation::Plain(WaitFor::Room, callee), until, || ticket.is_settled());
         }
         if ticket.look().0 == Look::Done {
             return Ok(());

@@ -51,14 +51,19 @@ pub(super) fn ask_again(
     if delay.is_zero() {
         // At once, after serving what is already waiting.
         if let Some(Home::Sta(home)) = home {
+            let _wait = (thread.waits(), thread.opened());
             serve_some(thread, Situation::Call(place), home.mailbox.waiting_entries());
         }
         yield_now();
     } else {
         let until = callee.clock.after(delay);
         let turned = |on, until: Option<u64>| What::WaitTurned { on, until: until.map(Duration::from_nanos) };
+        // Told at the depth of what the wait serves, like its other turns.
+        let depth = thread.opened();
         tell(thread, home, callee, call_ref, || turned(WaitFor::RetryTime, Some(until)));
+        drop(depth);
         wait(thread, Situation::Call(place), Some((&callee.clock, until)), || ticket.why().is_some());
+        let _depth = thread.opened();
         tell(thread, home, callee, call_ref, || turned(WaitFor::Reply, header.deadline));
     }
     ticket.why().map_or(Again::Now, Again::Cancelled)

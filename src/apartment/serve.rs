@@ -20,13 +20,13 @@ use std::time::Duration;
 
 /// In which situation a thread looks for something to serve.
 #[derive(Clone, Copy)]
-pub(crate) enum Situation {
+pub(crate) enum Situation<'a> {
     /// The top loop, or a pump that somebody asked for.
     Loop,
     /// A wait for a call that is out, its place on the stack of them.
     Call(usize),
-    /// Another wait, for what it says.
-    Plain(WaitFor),
+    /// Another wait: for what, and of which apartment.
+    Plain(WaitFor, &'a Mailbox),
 }
 
 /// What came of looking for something to serve.
@@ -37,14 +37,20 @@ pub(crate) enum Served {
 }
 
 /// Serves one thing on an STA's thread, if there is one that may come in now.
-pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situation, wait: u32) -> Served {
+pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situation<'_>, wait: u32) -> Served {
     if thread.in_filter() {
-        return Served::Nothing(Door::Open);
+        return Served::Nothing(home.mailbox.door());
     }
     let looker = looker(thread, home, situation, wait);
     match home.mailbox.next(&looker) {
         Next::Nothing(door) => return Served::Nothing(door),
-        Next::Release(object) => home.let_go(thread, object),
+        Next::Release(object) => {
+            // Its destructor belongs to no chain: not to that of the call that may be below it on the stack.
+            thread.push_frame(Frame::of_a_release(thread, object));
+            home.let_go(thread, object);
+            thread.pop_frame();
+            thread.leave_if_due();
+        }
         Next::Late(_) => crate::broken("an STA's objects are not shared"),
         Next::Run(started) => run(thread, &home.mailbox, started),
         Next::Ask(asked) => {
@@ -79,29 +85,31 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
     }
 }
 
-fn looker(thread: &Thread, home: &StaHome, situation: Situation, wait: u32) -> Looker {
+fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) -> Looker {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
         (_, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
-        (Situation::Plain(_), _) => Messages::Held,
+        (Situation::Plain(..), _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
     Looker { who: thread.who(), depth, now: home.mailbox.clock.nanos(), wait, scope, messages, filter }
 }
 
 /// Which calls come in, that many waits deep (rule DI-12).
-pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation, waits: u32) -> Scope {
+pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation<'_>, waits: u32) -> Scope {
     let served = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
-    let top = matches!(situation, Situation::Loop) && thread.depth() == 0;
-    let deep = waits > home.nested_waits;
+    // A chain to keep to is there while a call is being served, or is out.
+    let in_a_chain = served.is_some() || thread.with_outgoing(|calls| !calls.is_empty());
+    let pumps = matches!(situation, Situation::Loop);
     match home.reentrancy {
-        _ if top => Scope::Everything,
-        Reentrancy::Classic if !deep => Scope::Everything,
-        Reentrancy::Classic | Reentrancy::SameCausality => Scope::Chains(served),
+        Reentrancy::None if pumps && !in_a_chain => Scope::Everything,
         Reentrancy::None => Scope::Nothing,
+        Reentrancy::Classic if waits <= home.nested_waits => Scope::Everything,
+        Reentrancy::Classic | Reentrancy::SameCausality if in_a_chain => Scope::Chains(served),
+        Reentrancy::Classic | Reentrancy::SameCausality => Scope::Everything,
     }
 }
 
@@ -182,6 +190,10 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
             match attempt {
                 Attempt::Ran(panicked) => {
                     mailbox.tell(thread.who(), Some(call), || What::Ended { panicked });
+                    if header.deadline.is_some_and(|deadline| deadline <= mailbox.clock.nanos()) {
+                        // A deadline is a cancel by clock, and this one came before the reply.
+                        running.expire();
+                    }
                     running.done();
                 }
                 Attempt::Busy => {
@@ -242,7 +254,7 @@ fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket
         target: header.target,
         deadline: header.deadline.map(|at| (mailbox.clock.clone(), at)),
         ticket,
-        cancel: None,
+        cancels: Vec::new(),
         borrow: Cell::new(Borrow::Nothing),
     }
 }

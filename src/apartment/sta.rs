@@ -1,6 +1,6 @@
 //! Single-threaded apartments: how they are made, and the loop of a spawned one.
 
-use super::entered::Entered;
+use super::entered::{Entered, leave};
 use super::handle::Apartment;
 use super::hook::{self, Hook};
 use super::make::{keep_at_home, make};
@@ -13,7 +13,7 @@ use crate::filter::MessageFilter;
 use crate::mailbox::{Door, Mailbox, Owner};
 use crate::marshal::Proxy;
 use crate::process::Process;
-use crate::sync::{Arc, Bell, JoinHandle, Mutex, spawn, thread_is_unwinding};
+use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, spawn, thread_is_unwinding};
 use crate::thread::{Home, StaHome, Thread, contain, panic_message};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -143,13 +143,12 @@ impl StaBuilder {
             let (mailbox, process, start) = (Arc::clone(&mailbox), process.clone(), Arc::clone(&start));
             move || {
                 let thread = Thread::started(bell);
-                match self.settle(&thread, &mailbox, &process, main) {
+                match self.settled(&thread, &mailbox, &process, main) {
                     Ok(home) => {
                         start.report(Ok(()));
                         run_loop(&thread, &home);
                     }
                     Err(error) => {
-                        fail(&mailbox, &process, &thread);
                         start.report(Err(error));
                         mailbox.thread_gone();
                     }
@@ -166,7 +165,7 @@ impl StaBuilder {
         };
         let sta = Sta { apartment: Apartment(mailbox), thread: Mutex::new(Some(thread)) };
         if waits {
-            start.wait(&maker)?;
+            start.wait(&maker, &sta.apartment.0)?;
         }
         Ok(sta)
     }
@@ -205,13 +204,8 @@ impl StaBuilder {
         }
         let mailbox = self.mailbox(&process, thread.bell());
         let main = self.begin(&process, &mailbox, ApartmentHow::Entered);
-        match self.settle(&thread, &mailbox, &process, main) {
-            Ok(home) => Ok(Entered::first(&thread, &home)),
-            Err(error) => {
-                fail(&mailbox, &process, &thread);
-                Err(error)
-            }
-        }
+        let home = self.settled(&thread, &mailbox, &process, main)?;
+        Ok(Entered::first(&thread, &home))
     }
 
     fn check(&self) -> Result<(), CallError> {
@@ -241,15 +235,40 @@ impl StaBuilder {
         main
     }
 
-    /// Makes the thread the apartment's: hook first, then the home, then the filter, which may ask where it is.
-    fn settle(
-        self,
+    /// Makes the thread the apartment's; if that fails, nothing of it stays behind.
+    fn settled(
+        mut self,
         thread: &Rc<Thread>,
         mailbox: &Arc<Mailbox>,
         process: &Process,
         main: bool,
     ) -> Result<Rc<StaHome>, CallError> {
-        let guard = hook::enter(self.hook.as_ref(), &mailbox.name)?;
+        let (hook, mut filter) = (self.hook.take(), self.filter.take());
+        let settled = self.settle(thread, mailbox, process, main, hook.as_ref(), &mut filter);
+        contain(mailbox, thread, "the destructor of a hook", || drop(hook));
+        contain(mailbox, thread, "the destructor of a filter's maker", || drop(filter));
+        if settled.is_err() {
+            if let Some(home) = thread.sta() {
+                thread.set_home(None);
+                let guard = home.guard.take();
+                contain(mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
+            }
+            fail(mailbox, process, thread);
+        }
+        settled
+    }
+
+    /// Makes the thread the apartment's: hook first, then the home, then the filter, which may ask where it is.
+    fn settle(
+        &self,
+        thread: &Rc<Thread>,
+        mailbox: &Arc<Mailbox>,
+        process: &Process,
+        main: bool,
+        hook: Option<&Hook>,
+        filter: &mut Option<FilterMaker>,
+    ) -> Result<Rc<StaHome>, CallError> {
+        let guard = hook::enter(hook, &mailbox.name)?;
         let home = Rc::new(StaHome {
             mailbox: Arc::clone(mailbox),
             process: process.clone(),
@@ -260,19 +279,21 @@ impl StaBuilder {
             filter: RefCell::new(None),
             enters: Cell::new(1),
             leaves_later: Cell::new(false),
+            is_leaving: Cell::new(false),
+            leave,
             guard: RefCell::new(guard),
         });
         thread.set_home(Some(Home::Sta(Rc::clone(&home))));
         let name = Arc::clone(&mailbox.name.name);
         mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
-        if let Some(make) = self.filter {
+        if let Some(make) = filter.take() {
             match catch_unwind(AssertUnwindSafe(make)) {
-                Ok(filter) => drop(home.filter.replace(Some(filter))),
+                Ok(filter) => {
+                    drop(home.filter.replace(Some(filter)));
+                    mailbox.tell(thread.who(), None, || What::FilterSet { set: true });
+                }
                 Err(payload) => {
                     let what = format!("the filter of {} could not be made", mailbox.name);
-                    thread.set_home(None);
-                    let guard = home.guard.borrow_mut().take();
-                    contain(mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
                     return Err(CallError::sys_call_failed(what, format!("it panicked: {}", panic_message(payload))));
                 }
             }
@@ -300,8 +321,8 @@ impl Start {
     }
 
     /// Pumps on an STA, blocks elsewhere.
-    pub(super) fn wait(&self, maker: &Rc<Thread>) -> Result<(), CallError> {
-        wait(maker, Situation::Plain(WaitFor::Thread), None, || self.outcome.lock().is_some());
+    pub(super) fn wait(&self, maker: &Rc<Thread>, mailbox: &Mailbox) -> Result<(), CallError> {
+        wait(maker, Situation::Plain(WaitFor::Thread, mailbox), None, || self.outcome.lock().is_some());
         self.outcome.lock().take().unwrap_or(Ok(()))
     }
 }
@@ -419,23 +440,25 @@ impl Sta {
 
     fn wait_for_end(&self) {
         wait_until_gone(&self.apartment.0);
-        // It has left the library; what remains are its locals' destructors.
         let thread = self.thread.lock().take();
-        if let Some(thread) = thread {
-            join_thread(thread);
-        }
+        join_threads(thread);
     }
 }
 
 /// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
 pub(super) fn wait_until_gone(mailbox: &Mailbox) {
     let thread = Thread::current();
-    wait(&thread, Situation::Plain(WaitFor::Thread), None, || mailbox.is_gone(thread.bell()));
+    wait(&thread, Situation::Plain(WaitFor::Thread, mailbox), None, || mailbox.is_gone(thread.bell()));
 }
 
-pub(super) fn join_thread(thread: JoinHandle) {
-    if thread.join().is_err() {
-        crate::broken("an apartment's thread contains every panic of the user's");
+/// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so
+/// an STA, which could not answer, does not wait for them; nor does a thread for its own.
+pub(super) fn join_threads(threads: impl IntoIterator<Item = JoinHandle>) {
+    let waits = Thread::current().sta().is_none();
+    for thread in threads {
+        if waits && !is_this_thread(&thread) && thread.join().is_err() {
+            crate::broken("an apartment's thread contains every panic of the user's");
+        }
     }
 }
 

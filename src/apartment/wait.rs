@@ -8,11 +8,10 @@
 //! Waits nest as the calls that they serve do, on the Rust stack: an outer one goes on when the inner one has ended
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
-use super::entered::leave_if_due;
 use super::serve::{Served, Situation, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::diagnose::{Serves, WaitEnd, What};
-use crate::mailbox::Scope;
+use crate::mailbox::{Mailbox, Scope};
 use crate::sync::Clock;
 use crate::thread::{Home, StaHome, Thread};
 use std::rc::Rc;
@@ -22,7 +21,7 @@ use std::time::{Duration, Instant};
 /// other thread it blocks.
 pub(crate) fn wait(
     thread: &Rc<Thread>,
-    situation: Situation,
+    situation: Situation<'_>,
     until: Option<(&Clock, u64)>,
     mut done: impl FnMut() -> bool,
 ) {
@@ -31,34 +30,50 @@ pub(crate) fn wait(
     if let Some(plain) = plain {
         plain.end(thread, done());
         // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
-        leave_if_due(thread);
+        thread.leave_if_due();
     }
 }
 
 /// A wait for something that is no call, as its apartment sees it. (One for a call begins when that goes out.)
-struct PlainWait(Home);
+struct PlainWait<'a> {
+    /// None for a thread in no apartment.
+    home: Option<Home>,
+    /// What it waits for something of.
+    of: &'a Mailbox,
+    /// Whether a thread of the pool blocks by this: one whose call is out does so already.
+    blocks: bool,
+}
 
-impl PlainWait {
-    fn begin(thread: &Thread, situation: Situation, until: Option<(&Clock, u64)>) -> Option<Self> {
-        let Situation::Plain(on) = situation else { return None };
-        let home = thread.home()?;
-        home.mailbox().wait_began(home.is_pool_thread(), thread.who(), || What::WaitBegan {
+impl<'a> PlainWait<'a> {
+    fn begin(thread: &Thread, situation: Situation<'a>, until: Option<(&Clock, u64)>) -> Option<Self> {
+        let Situation::Plain(on, of) = situation else { return None };
+        let home = thread.home();
+        let began = || What::WaitBegan {
             on,
-            serves: serves(thread, Some(&home), situation),
+            serves: serves(thread, home.as_ref(), situation),
             until: until.map(|(_, at)| Duration::from_nanos(at)),
-        });
-        Some(Self(home))
+        };
+        let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
+        match &home {
+            Some(home) => home.mailbox().wait_began(blocks, thread.who(), began),
+            None if of.recorder.is_on() => of.recorder.push(None, thread.who(), None, began()),
+            None => {}
+        }
+        Some(Self { home, of, blocks })
     }
 
     fn end(self, thread: &Thread, done: bool) {
-        let Self(home) = self;
-        let by = if done { WaitEnd::Done } else { WaitEnd::TimedOut };
-        home.mailbox().wait_ended(home.is_pool_thread(), thread.who(), thread.depth(), || What::WaitEnded { by });
+        let ended = || What::WaitEnded { by: if done { WaitEnd::Done } else { WaitEnd::TimedOut } };
+        match self.home {
+            Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
+            None if self.of.recorder.is_on() => self.of.recorder.push(None, thread.who(), None, ended()),
+            None => {}
+        }
     }
 }
 
 /// What a wait that is about to begin will serve, as an event tells it.
-pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation) -> Serves {
+pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation<'_>) -> Serves {
     match home {
         Some(Home::Sta(home)) => match scope(home, thread, situation, thread.waits_open() + 1) {
             Scope::Everything => Serves::Everything,
@@ -69,7 +84,12 @@ pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation)
     }
 }
 
-fn wait_for(thread: &Rc<Thread>, situation: Situation, until: Option<(&Clock, u64)>, done: &mut impl FnMut() -> bool) {
+fn wait_for(
+    thread: &Rc<Thread>,
+    situation: Situation<'_>,
+    until: Option<(&Clock, u64)>,
+    done: &mut impl FnMut() -> bool,
+) {
     let home = thread.sta();
     let serial = thread.new_wait();
     let _wait = thread.waits();
@@ -130,7 +150,7 @@ fn earliest(thread: &Thread, home: Option<&StaHome>, until: Option<(&Clock, u64)
 }
 
 /// Serves what is there now, at most `limit` entries; gives how many.
-pub(crate) fn serve_some(thread: &Rc<Thread>, situation: Situation, limit: usize) -> usize {
+pub(crate) fn serve_some(thread: &Rc<Thread>, situation: Situation<'_>, limit: usize) -> usize {
     let Some(home) = thread.sta() else { return 0 };
     let serial = thread.new_wait();
     let served = |_: &usize| matches!(serve_one(thread, &home, situation, serial), Served::One);

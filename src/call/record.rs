@@ -299,11 +299,10 @@ impl<V> Errand<V> {
         self.ticket.as_ref().is_some_and(|ticket| ticket.why().is_some())
     }
 
-    /// It was cancelled before it came into a queue. Under the lock of the callee that would have taken it.
-    pub(crate) fn revoke(mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            ticket.revoke();
-        }
+    /// It was cancelled, and nobody took it back from the queue. Under the callee's lock; its caller is to be rung.
+    pub(crate) fn revoke(mut self) -> Option<Ticket<V>> {
+        let ticket = self.ticket.take()?;
+        ticket.revoke().then_some(ticket)
     }
 
     /// It never came into a queue.
@@ -355,6 +354,13 @@ impl<V> Running<V> {
         // before it lent. The borrow ends with this call, before any step out of RUNNING.
         let job = unsafe { job.as_mut() };
         job(object)
+    }
+
+    /// Its deadline passed while it ran.
+    pub(crate) fn expire(&self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.ask_cancel(Why::Deadline);
+        }
     }
 
     /// The callee has let go. Rings.

@@ -22,7 +22,8 @@ pub struct Event {
     pub apartment: Option<ApartmentId>,
     /// Who did it.
     pub thread: ThreadId,
-    /// How many waits, served calls and served messages were open on that thread before this step.
+    /// How many waits, served calls and served messages were open on that thread around this step: a beginning and its end
+    /// have the same number, and what happens between them a larger one.
     pub frame: u16,
     /// Which call it concerns.
     pub call: Option<CallRef>,

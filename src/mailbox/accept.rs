@@ -23,10 +23,11 @@ impl Mailbox {
         if entry.is_cancelled() {
             // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
             if let Body::Call(errand) = entry.body {
-                errand.revoke();
+                let _its_caller_asks = errand.revoke();
             }
             return Ok(());
         }
+        self.drop_expired(&mut monitor, who, &mut later);
         let callback = !entry.header.kind.is_one_way() && monitor.chain_is_out(entry.header.chain);
         let error = if !monitor.lets_in(callback) {
             Some(self.disconnected(monitor.door, entry.header.target.object))
@@ -55,6 +56,25 @@ impl Mailbox {
         drop(monitor);
         self.carry_out(later);
         Ok(())
+    }
+
+    /// A full mailbox makes room: what is past its deadline will not run, though its caller may be too busy to take it
+    /// back (rule MB-7).
+    fn drop_expired(&self, monitor: &mut Monitor, who: Who, later: &mut Later) {
+        if monitor.queued < self.capacity {
+            return;
+        }
+        let now = self.clock.nanos();
+        let expired = |entry: &Entry| entry.room && entry.header.deadline.is_some_and(|deadline| deadline <= now);
+        while let Some(at) = monitor.entries.iter().position(expired) {
+            let Some(mut entry) = monitor.entries.remove(at) else { return };
+            self.give_back_room(monitor, &mut entry, who, later);
+            self.revoked(monitor, &entry.header, Some(Why::Deadline), who);
+            if let Body::Call(errand) = entry.body {
+                errand.expire();
+                later.tickets.extend(errand.revoke());
+            }
+        }
     }
 
     pub(super) fn enqueue(&self, monitor: &mut Monitor, entry: Entry, who: Who, later: &mut Later) {

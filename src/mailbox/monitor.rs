@@ -183,6 +183,12 @@ impl Monitor {
         }
     }
 
+    /// Whether there is something for a thread of it to do.
+    pub(crate) fn has_work(&self) -> bool {
+        let late = self.pool.as_ref().is_some_and(|pool| !pool.late.is_empty());
+        late || !self.entries.is_empty() || !self.releases.is_empty()
+    }
+
     /// If the apartment has ended and its last thread is gone: who is to be rung.
     pub(crate) fn last_thread_gone(&mut self) -> Vec<Arc<Bell>> {
         let last = self.pool.as_ref().is_none_or(|pool| pool.threads == 0);

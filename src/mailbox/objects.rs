@@ -34,22 +34,29 @@ impl Mailbox {
         None
     }
 
-    pub(crate) fn new_object(&self) -> ObjectId {
+    /// A number for a new object; none once the apartment has ended.
+    pub(crate) fn new_object(&self) -> Option<ObjectId> {
         let mut monitor = self.monitor.lock();
+        if monitor.door == Door::Ended {
+            return None;
+        }
         monitor.objects_made += 1;
-        ObjectId(monitor.objects_made)
+        Some(ObjectId(monitor.objects_made))
     }
 
-    /// Puts an object of the MTA on its shelf.
-    pub(crate) fn shelve(&self, object: Shared) -> ObjectId {
+    /// Puts an object of the MTA on its shelf; gives it back if that has been cleared for good.
+    pub(crate) fn shelve(&self, object: Shared) -> Result<ObjectId, Shared> {
         let mut monitor = self.monitor.lock();
+        if matches!(monitor.door, Door::Ending | Door::Ended) {
+            return Err(object);
+        }
         monitor.objects_made += 1;
         let id = ObjectId(monitor.objects_made);
         match &mut monitor.pool {
             Some(pool) => pool.objects.insert(id, object),
             None => crate::broken("an STA's objects stay with its thread"),
         };
-        id
+        Ok(id)
     }
 
     /// An object of the MTA, for a thread of it.

@@ -51,9 +51,10 @@ impl Mailbox {
     }
 
     pub(super) fn blocks(&self, monitor: &mut Monitor, pool_thread: bool, later: &mut Later) {
+        let has_work = monitor.has_work();
         if let (true, Some(pool)) = (pool_thread, &mut monitor.pool) {
             pool.blocked += 1;
-            if !monitor.entries.is_empty() {
+            if has_work {
                 later.wake(pool.wake());
             }
         }

@@ -96,9 +96,7 @@ impl Mailbox {
     /// something after all.
     pub(crate) fn goes_idle(&self, bell: &Arc<Bell>, door: Door) -> bool {
         let mut monitor = self.monitor.lock();
-        let late = monitor.pool.as_ref().is_some_and(|pool| !pool.late.is_empty());
-        let served = monitor.entries.is_empty() && monitor.releases.is_empty() && !late;
-        let nothing = served && monitor.door == door;
+        let nothing = !monitor.has_work() && monitor.door == door;
         // A closing pool has no end to wait for but its running calls': their threads look again when they are done.
         if let (true, Some(pool)) = (nothing, &mut monitor.pool) {
             pool.idle.push(Arc::clone(bell));

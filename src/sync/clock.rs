@@ -92,7 +92,12 @@ impl Clock {
 
     /// The time that far from now; one beyond the clock's reach is never.
     pub(crate) fn after(&self, delay: Duration) -> u64 {
-        self.nanos().saturating_add(saturating_nanos(delay))
+        Self::later(self.nanos(), delay)
+    }
+
+    /// The time that far from another.
+    pub(crate) fn later(from: u64, delay: Duration) -> u64 {
+        from.saturating_add(saturating_nanos(delay))
     }
 
     /// What the bell's wait needs to end at `at`: for a driven clock nothing, whoever advances it rings.

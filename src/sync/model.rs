@@ -54,6 +54,10 @@ pub(crate) fn spawn(
     loom::thread::Builder::new().name(name.to_owned()).stack_size(STACK_WORDS).spawn(body)
 }
 
+pub(crate) fn is_this_thread(thread: &JoinHandle) -> bool {
+    thread.thread().id() == loom::thread::current().id()
+}
+
 /// loom runs all its threads on one, so the platform's answer would speak of another thread's panic.
 pub(crate) fn thread_is_unwinding() -> bool {
     false

@@ -49,6 +49,11 @@ pub(crate) fn spawn(
     builder.spawn(body)
 }
 
+/// Whether it is the calling thread.
+pub(crate) fn is_this_thread(thread: &JoinHandle) -> bool {
+    thread.thread().id() == thread::current().id()
+}
+
 /// Whether the calling thread unwinds just now.
 pub(crate) fn thread_is_unwinding() -> bool {
     thread::panicking()

@@ -29,6 +29,7 @@ impl Thread {
             }
         }
         self.is_dropping.set(false);
+        Self::current().leave_if_due();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is open on a thread: the calls and messages it serves, and the calls it has out.
 
+use super::Thread;
 use super::cancel::CancelHandle;
 use crate::call::Ticket;
 use crate::call::record::Why;
@@ -23,8 +24,8 @@ pub(crate) struct Frame {
     pub(crate) deadline: Option<(Clock, u64)>,
     /// Where its cancelling shows; a direct call shows that of the call it was made in.
     pub(crate) ticket: Option<Ticket>,
-    /// A direct call's own.
-    pub(crate) cancel: Option<CancelHandle>,
+    /// The handles of direct calls, its own and those around it: what they cancel has no ticket to show it.
+    pub(crate) cancels: Vec<CancelHandle>,
     /// What it has borrowed of its object (rule DI-13).
     pub(crate) borrow: Cell<Borrow>,
 }
@@ -39,12 +40,30 @@ pub(crate) enum Borrow {
 }
 
 impl Frame {
+    /// What a destructor runs in when its object was released from elsewhere: no call, no chain.
+    pub(crate) fn of_a_release(thread: &Thread, object: ObjectId) -> Self {
+        let location = std::panic::Location::caller();
+        Self {
+            id: thread.new_call(),
+            chain: None,
+            from_chain: None,
+            depth: 0,
+            kind: CallKind::OneWay,
+            caller: thread.caller(),
+            target: CallTarget { object: Some(object), type_name: "release", method: None, location },
+            deadline: None,
+            ticket: None,
+            cancels: Vec::new(),
+            borrow: Cell::new(Borrow::Nothing),
+        }
+    }
+
     /// Why the call is cancelled, if it is.
     pub(crate) fn cancelled(&self) -> Option<Why> {
         if let Some(why) = self.ticket.as_ref().and_then(Ticket::why) {
             return Some(why);
         }
-        if self.cancel.as_ref().is_some_and(CancelHandle::is_cancelled) {
+        if self.cancels.iter().any(CancelHandle::is_cancelled) {
             return Some(Why::Handle);
         }
         let past = self.deadline.as_ref().is_some_and(|(clock, at)| *at <= clock.nanos());

@@ -34,6 +34,10 @@ pub(crate) struct StaHome {
     pub(crate) enters: Cell<u32>,
     /// The last guard left while a call was being served: the apartment ends when the outermost one returns.
     pub(crate) leaves_later: Cell<bool>,
+    /// It is being left, or has been: who enters and leaves once more meanwhile changes nothing.
+    pub(crate) is_leaving: Cell<bool>,
+    /// How it is left in order; told by the layer above, which serves.
+    pub(crate) leave: fn(&Rc<Thread>, &Rc<Self>),
     /// Whose life ends with the apartment's: the guard that the hook around the thread's life made.
     pub(crate) guard: RefCell<Option<Box<dyn Any>>>,
 }
@@ -45,6 +49,8 @@ pub(crate) struct MtaHome {
     /// A thread that is in no apartment and calls an object of the MTA directly (rule AP-5).
     pub(crate) implicit: bool,
     pub(crate) enters: Cell<u32>,
+    /// The thread's locals went before its guards did, which have nothing left to do.
+    pub(crate) abandoned: Cell<bool>,
 }
 
 impl Home {
@@ -68,6 +74,7 @@ impl Home {
         match self {
             Self::Sta(home) => home.end(thread, true),
             Self::Mta(home) => {
+                home.abandoned.set(true);
                 if !home.pool_thread {
                     home.mailbox.use_ends(thread.who());
                 }
@@ -76,17 +83,26 @@ impl Home {
     }
 }
 
+impl MtaHome {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, pool_thread: bool, implicit: bool) -> Self {
+        Self { mailbox, pool_thread, implicit, enters: Cell::new(1), abandoned: Cell::new(false) }
+    }
+}
+
 impl StaHome {
     pub(crate) fn object(&self, id: ObjectId) -> Option<Rc<dyn Any>> {
         self.objects.borrow().get(&id).cloned()
     }
 
-    /// Puts an object on the thread's table.
-    pub(crate) fn keep(&self, thread: &Thread, object: Rc<dyn Any>, type_name: &'static str) -> ObjectId {
-        let id = self.mailbox.new_object();
+    /// Puts an object on the thread's table. Once the apartment has ended there is none: the object is dropped here.
+    pub(crate) fn keep(&self, thread: &Thread, object: Rc<dyn Any>, type_name: &'static str) -> Option<ObjectId> {
+        let Some(id) = self.mailbox.new_object() else {
+            thread.drop_object(object);
+            return None;
+        };
         self.objects.borrow_mut().insert(id, object);
         self.mailbox.tell(thread.who(), None, || What::ObjectMade { object: id, type_name });
-        id
+        Some(id)
     }
 
     /// The apartment's own reference to an object goes; the object too, unless a direct reference or a running call
@@ -102,6 +118,7 @@ impl StaHome {
     /// Closes the door if it is open, drops the objects here, disconnects their proxies (rule LT-2). In order, what was
     /// accepted has been served before.
     pub(crate) fn end(&self, thread: &Rc<Thread>, abnormal: bool) {
+        self.is_leaving.set(true);
         if abnormal {
             self.mailbox.close(thread.who(), false);
         }

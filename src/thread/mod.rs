@@ -159,20 +159,40 @@ impl Thread {
 
     /// It as an implicit thread of that MTA.
     pub(crate) fn visitor(&self, mta: &Arc<Mailbox>) -> Rc<MtaHome> {
-        let mut visitor = self.visitor.borrow_mut();
-        match &*visitor {
-            Some(known) if Arc::ptr_eq(&known.mailbox, mta) => Rc::clone(known),
-            _ => {
-                let mailbox = Arc::clone(mta);
-                let home = MtaHome { mailbox, pool_thread: false, implicit: true, enters: Cell::new(1) };
-                Rc::clone(visitor.insert(Rc::new(home)))
-            }
+        let known = self.visitor.borrow().clone();
+        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.mailbox, mta)) {
+            return known;
         }
+        let visitor = Rc::new(MtaHome::new(Arc::clone(mta), false, true));
+        let before = self.visitor.replace(Some(Rc::clone(&visitor)));
+        // With no borrow: it may be the last to hold an MTA, and what that holds of the user's.
+        drop(before);
+        visitor
     }
 
     /// It as the caller of something.
     pub(crate) fn caller(&self) -> Caller {
         Caller { thread: self.id, apartment: self.home.borrow().as_ref().map(|home| home.mailbox().name.clone()) }
+    }
+
+    // ---- leaving
+
+    /// Whether something of the user's is on the stack that still counts on the apartment.
+    pub(crate) fn is_in_the_middle(&self) -> bool {
+        self.depth() > 0 || self.waits_open() > 0 || self.in_filter() || self.is_dropping.get()
+    }
+
+    /// The outermost call has returned: if the last guard left meanwhile, now is the time.
+    pub(crate) fn leave_if_due(self: &Rc<Self>) {
+        if self.is_in_the_middle() {
+            return;
+        }
+        if let Some(home) = self.sta()
+            && home.leaves_later.get()
+            && !home.is_leaving.get()
+        {
+            (home.leave)(self, &home);
+        }
     }
 
     // ---- filters
