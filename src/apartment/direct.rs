@@ -34,7 +34,9 @@ impl Drop for Visit {
     fn drop(&mut self) {
         self.callee.tell(self.thread.who(), None, || What::ThreadLeft);
         self.thread.set_home(None);
-        self.callee.use_ends(self.thread.who());
+        if self.callee.use_ends(self.thread.who()) {
+            self.thread.forget_visit();
+        }
     }
 }
 
@@ -52,7 +54,8 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
         target: header.target,
         deadline: header.deadline.map(|at| (callee.clock.clone(), at)),
         ticket: making.parent.clone(),
-        cancels: making.cancels.clone(),
+        cancel: making.terms.cancel.cloned(),
+        around: making.around.clone(),
         borrow: Cell::new(Borrow::Nothing),
     };
     if let Some(why) = frame.cancelled() {

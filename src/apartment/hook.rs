@@ -3,7 +3,7 @@
 use crate::describe::ApartmentName;
 use crate::error::CallError;
 use crate::sync::Arc;
-use crate::thread::panic_message;
+use crate::thread::{Thread, panic_message};
 use std::any::Any;
 use std::error::Error as StdError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +26,12 @@ pub(super) fn enter(hook: Option<&Hook>, name: &ApartmentName) -> Result<Option<
     let Some(hook) = hook else { return Ok(None) };
     let failed = |source| CallError::sys_call_failed(format!("{name}: the hook around its thread failed"), source);
     match catch_unwind(AssertUnwindSafe(|| hook())) {
-        Ok(guard) => guard.map(Some).map_err(failed),
+        Ok(Ok(guard)) => match Thread::current().home() {
+            None => Ok(Some(guard)),
+            // Its guard leaves again.
+            Some(_) => Err(failed("it entered an apartment, and the thread is about to be another's".into())),
+        },
+        Ok(Err(error)) => Err(failed(error)),
         Err(payload) => Err(failed(format!("it panicked: {}", panic_message(payload)).into())),
     }
 }

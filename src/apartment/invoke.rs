@@ -33,8 +33,8 @@ pub(super) struct Making<'a> {
     pub(super) terms: Terms<'a>,
     /// The call it is made in.
     pub(super) parent: Option<Ticket>,
-    /// What cancels it: its own handle, and those of the direct calls it is made in.
-    pub(super) cancels: Vec<CancelHandle>,
+    /// What cancels it besides its own handle: those of the direct calls it is made in.
+    pub(super) around: Vec<CancelHandle>,
 }
 
 /// Makes a call and waits for it: an STA pumps, every other thread blocks. At home it is direct and waits for nothing.
@@ -103,9 +103,8 @@ pub(super) fn making<'a>(
             internal: false,
         };
         let parent = serving.and_then(|frame| frame.ticket.clone());
-        let around = serving.map_or(&[][..], |frame| &frame.cancels);
-        let cancels = around.iter().chain(terms.cancel).cloned().collect();
-        Making { callee, header, made, terms, parent, cancels }
+        let around = serving.map_or_else(Vec::new, |frame| frame.cancels().cloned().collect());
+        Making { callee, header, made, terms, parent, around }
     })
 }
 

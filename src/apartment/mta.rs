@@ -125,7 +125,7 @@ impl MtaBuilder {
         let process = Process::or_global(self.process);
         let starter = Arc::new(Starter {
             process: process.clone(),
-            hook: self.hook,
+            hook: Mutex::new(self.hook),
             stack_size: self.stack_size,
             threads: Mutex::new(Threads { started: 0, handles: Vec::new() }),
         });
@@ -150,13 +150,14 @@ impl MtaBuilder {
             reentrancy: None,
             process: process.shared_name(),
         });
-        let waits = starter.hook.is_some();
+        let waits = starter.hook.lock().is_some();
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let started = starter.start(&mailbox, Some(Arc::clone(&start)));
         let started = if waits && started.is_ok() { start.wait(&maker, &mailbox) } else { started };
         if let Err(error) = started {
-            drop(mailbox.end(true, 0, maker.who()));
+            drop_unrun(&mailbox, &maker, mailbox.end(true, 0, maker.who()));
             process.mta_ended(&mailbox);
+            join_threads(std::mem::take(&mut starter.threads.lock().handles));
             return Err(error);
         }
         Ok(Mta { apartment: Apartment(mailbox), starter })
@@ -181,7 +182,8 @@ impl MtaBuilder {
 /// Starts the pool's threads and keeps their handles for the join.
 struct Starter {
     process: Process,
-    hook: Option<Hook>,
+    /// Gone with the MTA, though a proxy may keep the rest.
+    hook: Mutex<Option<Hook>>,
     stack_size: Option<usize>,
     threads: Mutex<Threads>,
 }
@@ -226,7 +228,10 @@ impl Starter {
     fn live(&self, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) {
         let bell = Arc::new(Bell::new());
         let thread = Thread::started(Arc::clone(&bell));
-        let guard = match hook::enter(self.hook.as_ref(), &mailbox.name) {
+        let hook = self.hook.lock().clone();
+        let entered = hook::enter(hook.as_ref(), &mailbox.name);
+        contain(mailbox, &thread, "the destructor of a hook", || drop(hook));
+        let guard = match entered {
             Ok(guard) => guard,
             Err(error) => {
                 match start {
@@ -283,6 +288,8 @@ impl Starter {
                         }
                         let unrun = mailbox.end(false, dropped, thread.who());
                         drop_unrun(mailbox, thread, unrun);
+                        let hook = self.hook.lock().take();
+                        contain(mailbox, thread, "the destructor of a hook", || drop(hook));
                         self.process.mta_ended(mailbox);
                     } else if mailbox.goes_idle(bell, door) {
                         bell.wait(None);
@@ -356,10 +363,12 @@ impl Mta {
     /// nests (rule AP-3). Does not wait.
     ///
     /// # Errors
-    /// `ChangedMode` if the thread is in an STA or in an MTA of another process; `Disconnected` if this one is ending.
+    /// `ChangedMode` if the thread is in an STA or in an MTA of another process; `Disconnected` if this one is ending; `NotSupported`
+    /// while the thread's locals are being destroyed.
     #[doc(alias = "CoInitializeEx")]
     pub fn enter(&self) -> Result<EnteredMta, CallError> {
         let thread = Thread::current();
+        thread.may_enter()?;
         let mailbox = &self.apartment.0;
         match thread.home() {
             Some(Home::Mta(home)) if Arc::ptr_eq(&home.mailbox, mailbox) && !home.implicit => {

@@ -63,7 +63,7 @@ fn go_out(
     ticket: &Ticket,
     job: &mut Job<'_>,
 ) -> Result<(), CallError> {
-    let Making { callee, header, made, parent, cancels, .. } = making;
+    let Making { callee, header, made, terms, parent, around } = making;
     let outgoing = Outgoing {
         id: header.id,
         chain: header.chain,
@@ -74,8 +74,9 @@ fn go_out(
         deadline: header.deadline,
         parent: parent.clone(),
     };
-    let watched: Option<Vec<_>> = cancels.iter().map(|handle| handle.watch(target_of(&outgoing))).collect();
-    if watched.is_none() {
+    let own = terms.cancel.map(|handle| handle.watch(target_of(&outgoing)));
+    let watched: Option<Vec<_>> = around.iter().map(|handle| handle.watch(target_of(&outgoing))).collect();
+    if matches!(own, Some(None)) || watched.is_none() {
         return refused(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
     }
     let _deadline = header.deadline.map(|_| callee.clock.watch(thread.bell()));

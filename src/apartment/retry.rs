@@ -1,7 +1,7 @@
 //! Asking what to do about a rejected call, and waiting as long as the answer says.
 
 use super::invoke::{Making, tell};
-use super::serve::Situation;
+use super::serve::{Situation, drop_filter};
 use super::wait::{serve_some, wait};
 use crate::call::Ticket;
 use crate::call::record::Why;
@@ -39,16 +39,21 @@ pub(super) fn ask_again(
     let elapsed = Duration::from_nanos(callee.clock.nanos().saturating_sub(*made));
     let target = header.target;
     let call = RejectedCall { callee: callee.name.clone(), target, elapsed, rejected, attempts };
-    let answer = match (terms.retry, filter) {
+    let answer = match (terms.retry, &filter) {
         (Some(policy), _) => ask(thread, home, callee, || policy.retry_rejected(&call)),
-        (None, Some(filter)) => ask(thread, home, callee, move || filter.retry_rejected(&call)),
+        (None, Some(filter)) => ask(thread, home, callee, || filter.retry_rejected(&call)),
         (None, None) => return Again::NobodyToAsk,
     };
+    if let (Some(filter), Some(Home::Sta(home))) = (filter, home) {
+        drop_filter(thread, home, filter);
+    }
+    // From the answer on, which is told after it: who has seen the question may count on the time.
+    let until = answer.delay().map(|delay| callee.clock.after(delay));
     let own_policy = terms.retry.is_some();
     let call_ref = CallRef { attempt: attempts, ..header.call_ref() };
     tell(thread, home, callee, call_ref, || What::RetryAsked { rejected, elapsed, answer, own_policy });
-    let Some(delay) = answer.delay() else { return Again::GivenUp };
-    if delay.is_zero() {
+    let Some(until) = until else { return Again::GivenUp };
+    if answer.delay() == Some(Duration::ZERO) {
         // At once, after serving what is already waiting.
         if let Some(Home::Sta(home)) = home {
             let _wait = (thread.waits(), thread.opened());
@@ -56,7 +61,6 @@ pub(super) fn ask_again(
         }
         yield_now();
     } else {
-        let until = callee.clock.after(delay);
         let turned = |on, until: Option<u64>| What::WaitTurned { on, until: until.map(Duration::from_nanos) };
         // Told at the depth of what the wait serves, like its other turns.
         let depth = thread.opened();

@@ -63,11 +63,9 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
             let Situation::Call(at) = situation else { crate::broken("only a call's wait asks about messages") };
             let Some(outgoing) = thread.outgoing(at) else { crate::broken("a call that waits is out") };
             let answer = ask_about_message(thread, home, &outgoing, id, class);
-            let again = answer.ask_again.map(|delay| home.mailbox.clock.after(delay));
-            home.mailbox.ask_again(id, again);
-            if answer.action == PendingAction::CancelCall {
+            if answer == PendingAction::CancelCall {
                 target_of(&outgoing).cancel(Why::Filter, thread.who());
-            } else if lets_run(answer.action, class)
+            } else if lets_run(answer, class)
                 && let Some(started) = home.mailbox.take_message(id, &looker)
             {
                 run(thread, &home.mailbox, started);
@@ -100,7 +98,7 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) 
 
 /// Which calls come in, that many waits deep (rule DI-12).
 pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation<'_>, waits: u32) -> Scope {
-    let served = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
+    let served = thread.with_frames(|frames| frames.iter().rev().find_map(|frame| frame.chain));
     // A chain to keep to is there while a call is being served, or is out.
     let in_a_chain = served.is_some() || thread.with_outgoing(|calls| !calls.is_empty());
     let pumps = matches!(situation, Situation::Loop);
@@ -116,7 +114,8 @@ pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation<'_>, w
 fn ask_filter(thread: &Thread, home: &StaHome, asked: &Asked) -> ServerCall {
     let filter = home.filter.borrow().clone();
     let Some(filter) = filter else { return ServerCall::Handled };
-    let answer = ask(thread, home, "handle_incoming", move || filter.handle_incoming(&asked.call));
+    let answer = ask(thread, home, "handle_incoming", || filter.handle_incoming(&asked.call));
+    drop_filter(thread, home, filter);
     answer.unwrap_or(ServerCall::Rejected)
 }
 
@@ -126,30 +125,40 @@ fn ask_about_message(
     outgoing: &Outgoing,
     id: CallId,
     class: MessageClass,
-) -> PendingAnswer {
+) -> PendingAction {
     let filter = home.filter.borrow().clone();
-    let Some(filter) = filter else { return PendingAnswer::wait_def_process() };
+    let Some(filter) = filter else {
+        home.mailbox.ask_again(id, None);
+        return PendingAction::WaitDefProcess;
+    };
     let nested = thread.with_frames(|frames| frames.iter().any(|frame| frame.chain.is_some()));
     let pending_type = if nested { PendingType::Nested } else { PendingType::TopLevel };
     let elapsed = Duration::from_nanos(outgoing.callee.clock.nanos().saturating_sub(outgoing.made));
     let pending = PendingMessage { class, callee: outgoing.callee.name.clone(), elapsed, pending_type };
-    let answer = ask(thread, home, "message_pending", move || filter.message_pending(&pending))
+    let answer = ask(thread, home, "message_pending", || filter.message_pending(&pending))
         .unwrap_or_else(PendingAnswer::wait_no_process);
+    drop_filter(thread, home, filter);
+    // From the answer on, which is told after it: who has seen the question may count on the time.
+    home.mailbox.ask_again(id, answer.ask_again.map(|delay| home.mailbox.clock.after(delay)));
     home.mailbox.tell(thread.who(), Some(message_ref(id)), || What::PendingAsked {
         class,
         elapsed,
         nested: pending_type,
         answer: answer.action,
     });
-    answer
+    answer.action
 }
 
 fn message_ref(id: CallId) -> CallRef {
     CallRef { id, chain: ChainId(id), attempt: 1 }
 }
 
-/// Runs a filter's method; a panic in it is contained, and gives no answer (rule MF-9). The question owns the filter, whose
-/// last reference this may be by now: its destructor is contained, too.
+/// A filter may have taken itself off while it was asked: this is its last reference then.
+pub(super) fn drop_filter(thread: &Thread, home: &StaHome, filter: Rc<dyn MessageFilter>) {
+    contain(&home.mailbox, thread, "a filter's destructor", || drop(filter));
+}
+
+/// Runs a filter's method; a panic in it is contained, and gives no answer (rule MF-9).
 fn ask<R>(thread: &Thread, home: &StaHome, method: &'static str, question: impl FnOnce() -> R) -> Option<R> {
     match thread.filtering(|| catch_unwind(AssertUnwindSafe(question))) {
         Ok(answer) => Some(answer),
@@ -254,7 +263,8 @@ fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket
         target: header.target,
         deadline: header.deadline.map(|at| (mailbox.clock.clone(), at)),
         ticket,
-        cancels: Vec::new(),
+        cancel: None,
+        around: Vec::new(),
         borrow: Cell::new(Borrow::Nothing),
     }
 }

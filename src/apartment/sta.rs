@@ -14,7 +14,7 @@ use crate::mailbox::{Door, Mailbox, Owner};
 use crate::marshal::Proxy;
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, spawn, thread_is_unwinding};
-use crate::thread::{Home, StaHome, Thread, contain, panic_message};
+use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -191,13 +191,15 @@ impl StaBuilder {
     /// ```
     ///
     /// # Errors
-    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `SysCallFailed` if the hook or
+    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `Disconnected` if it is just
+    /// leaving an STA; `NotSupported` while its locals are being destroyed; `SysCallFailed` if the hook or
     /// the filter cannot be made; `InvalidArgument` for a capacity of 0.
     #[doc(alias = "CoInitializeEx")]
     pub fn enter(mut self) -> Result<Entered, CallError> {
         self.check()?;
         let process = Process::or_global(self.process.take());
         let thread = Thread::current();
+        thread.may_enter()?;
         match thread.home() {
             None => {}
             Some(home) => return Entered::again(&thread, home, &process),
@@ -289,7 +291,9 @@ impl StaBuilder {
         if let Some(make) = filter.take() {
             match catch_unwind(AssertUnwindSafe(make)) {
                 Ok(filter) => {
-                    drop(home.filter.replace(Some(filter)));
+                    // Its maker may have registered another.
+                    let before = home.filter.replace(Some(filter));
+                    contain(mailbox, thread, "a filter's destructor", || drop(before));
                     mailbox.tell(thread.who(), None, || What::FilterSet { set: true });
                 }
                 Err(payload) => {
@@ -304,7 +308,7 @@ impl StaBuilder {
 
 /// Nothing half-made stays behind (rule AP-10).
 fn fail(mailbox: &Arc<Mailbox>, process: &Process, thread: &Thread) {
-    drop(mailbox.end(true, 0, thread.who()));
+    drop_unrun(mailbox, thread, mailbox.end(true, 0, thread.who()));
     process.sta_ended(mailbox);
 }
 
@@ -420,8 +424,8 @@ impl Sta {
     }
 
     /// Waits until it has ended, which somebody else has to ask for or has asked for: what it accepted is served, its
-    /// objects are dropped, its thread has ended. Waits for ever if nobody does. An STA pumps in this wait, other
-    /// threads block.
+    /// objects are dropped, its thread has left the library. Waits for ever if nobody does. An STA pumps in this wait;
+    /// other threads block, and wait for the destructors of the thread's locals, too.
     ///
     /// # Errors
     /// `Deadlock` on its own thread, which would wait for itself; the handle is gone then, and so the apartment quits.

@@ -94,6 +94,7 @@ fn wait_for(
     let serial = thread.new_wait();
     let _wait = thread.waits();
     let _open = thread.opened();
+    let _drops = thread.drops_afresh();
     let _until = until.map(|(clock, _)| clock.watch(thread.bell()));
     // A filter may name a time on the apartment's own clock.
     let asks = home.as_ref().filter(|home| home.filter.borrow().is_some());

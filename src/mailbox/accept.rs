@@ -12,13 +12,20 @@ use crate::sync::Arc;
 
 impl Mailbox {
     /// Accepts an entry, lets it wait for room, or gives it back. Never waits.
-    pub(crate) fn accept(
-        self: &Arc<Self>,
+    pub(crate) fn accept(self: &Arc<Self>, entry: Entry, no_room: NoRoom, who: Who) -> Result<(), Box<NotAccepted>> {
+        let mut later = Later::default();
+        let accepted = self.accept_now(entry, no_room, who, &mut later);
+        self.carry_out(later);
+        accepted
+    }
+
+    fn accept_now(
+        &self,
         mut entry: Entry,
         no_room: NoRoom,
         who: Who,
+        later: &mut Later,
     ) -> Result<(), Box<NotAccepted>> {
-        let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         if entry.is_cancelled() {
             // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
@@ -27,7 +34,7 @@ impl Mailbox {
             }
             return Ok(());
         }
-        self.drop_expired(&mut monitor, who, &mut later);
+        self.drop_expired(&mut monitor, who, later);
         let callback = !entry.header.kind.is_one_way() && monitor.chain_is_out(entry.header.chain);
         let error = if !monitor.lets_in(callback) {
             Some(self.disconnected(monitor.door, entry.header.target.object))
@@ -52,9 +59,7 @@ impl Mailbox {
             // Its sender is the caller of this: it need not be rung.
             let _sender = taken.taken();
         }
-        self.enqueue(&mut monitor, entry, who, &mut later);
-        drop(monitor);
-        self.carry_out(later);
+        self.enqueue(&mut monitor, entry, who, later);
         Ok(())
     }
 

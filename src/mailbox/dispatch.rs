@@ -24,9 +24,11 @@ impl Mailbox {
 
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker, later: &mut Later) -> Next {
         if let Some(object) = monitor.releases.pop_front() {
+            monitor.drops(looker);
             return Next::Release(object);
         }
         if let Some(shared) = monitor.pool.as_mut().and_then(|pool| pool.late.pop()) {
+            monitor.drops(looker);
             return Next::Late(shared);
         }
         let mut at = 0;

@@ -40,8 +40,11 @@ pub(crate) enum Owner {
     /// An STA: its one thread.
     Sta(Arc<Bell>),
     /// The MTA: an idle thread of the pool, or a new one, which this starts.
-    Pool(Box<dyn Fn(&Arc<Mailbox>) -> Result<(), CallError> + Send + Sync>),
+    Pool(Box<Grow>),
 }
+
+/// Starts one more thread of the pool, which has been counted already.
+pub(crate) type Grow = dyn Fn(&Arc<Mailbox>) -> Result<(), CallError> + Send + Sync;
 
 /// What a caller that finds no room wants.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -212,6 +212,16 @@ impl Monitor {
         self.executing.push(Executing { thread: looker.who.0, depth: looker.depth, target, since: now });
     }
 
+    /// A thread of the pool runs a destructor: the end waits for it as for a call.
+    pub(super) fn drops(&mut self, looker: &Looker) {
+        if self.pool.is_some() {
+            let location = std::panic::Location::caller();
+            let target = CallTarget { object: None, type_name: "object", method: Some("drop"), location };
+            let Looker { who, depth, now, .. } = *looker;
+            self.executing.push(Executing { thread: who.0, depth, target, since: now });
+        }
+    }
+
     pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {
         self.pool.as_ref().and_then(|pool| pool.objects.get(&object)).cloned()
     }

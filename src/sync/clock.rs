@@ -64,7 +64,9 @@ impl Clock {
         let Kind::Driven(driven) = &self.0 else {
             panic!("a real clock cannot be advanced; make it with Clock::driven()")
         };
-        driven.now.fetch_add(saturating_nanos(by), Ordering::AcqRel);
+        let later = |now| Some(Self::later(now, by));
+        let moved = driven.now.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
+        debug_assert!(moved.is_ok());
         let waiting = driven.waiting.lock().clone();
         for bell in waiting {
             bell.ring();

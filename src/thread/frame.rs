@@ -24,8 +24,10 @@ pub(crate) struct Frame {
     pub(crate) deadline: Option<(Clock, u64)>,
     /// Where its cancelling shows; a direct call shows that of the call it was made in.
     pub(crate) ticket: Option<Ticket>,
-    /// The handles of direct calls, its own and those around it: what they cancel has no ticket to show it.
-    pub(crate) cancels: Vec<CancelHandle>,
+    /// A direct call's own handle: what it cancels has no ticket to show it.
+    pub(crate) cancel: Option<CancelHandle>,
+    /// Those of the direct calls it was made in.
+    pub(crate) around: Vec<CancelHandle>,
     /// What it has borrowed of its object (rule DI-13).
     pub(crate) borrow: Cell<Borrow>,
 }
@@ -53,9 +55,15 @@ impl Frame {
             target: CallTarget { object: Some(object), type_name: "release", method: None, location },
             deadline: None,
             ticket: None,
-            cancels: Vec::new(),
+            cancel: None,
+            around: Vec::new(),
             borrow: Cell::new(Borrow::Nothing),
         }
+    }
+
+    /// All handles that cancel it.
+    pub(crate) fn cancels(&self) -> impl Iterator<Item = &CancelHandle> {
+        self.around.iter().chain(&self.cancel)
     }
 
     /// Why the call is cancelled, if it is.
@@ -63,7 +71,7 @@ impl Frame {
         if let Some(why) = self.ticket.as_ref().and_then(Ticket::why) {
             return Some(why);
         }
-        if self.cancels.iter().any(CancelHandle::is_cancelled) {
+        if self.cancels().any(CancelHandle::is_cancelled) {
             return Some(Why::Handle);
         }
         let past = self.deadline.as_ref().is_some_and(|(clock, at)| *at <= clock.nanos());

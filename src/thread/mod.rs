@@ -15,6 +15,7 @@ pub(crate) use home::{Home, MtaHome, StaHome};
 
 use crate::call::{Record, Ticket};
 use crate::describe::Caller;
+use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::mailbox::{Mailbox, Who};
 use crate::sync::{Arc, Bell, local, next_thread_number};
@@ -25,6 +26,8 @@ use std::rc::Rc;
 
 pub(crate) struct Thread {
     id: ThreadId,
+    /// Its locals are being destroyed: nothing is kept of it from one look to the next.
+    is_foreign: bool,
     bell: Arc<Bell>,
     /// How many calls it has made: the counts of their ids.
     calls: Cell<u64>,
@@ -66,9 +69,10 @@ local! {
 }
 
 impl Thread {
-    fn new(bell: Arc<Bell>) -> Rc<Self> {
+    fn new(bell: Arc<Bell>, is_foreign: bool) -> Rc<Self> {
         Rc::new(Self {
             id: ThreadId(next_thread_number()),
+            is_foreign,
             bell,
             calls: Cell::new(0),
             waits: Cell::new(0),
@@ -89,14 +93,14 @@ impl Thread {
     pub(crate) fn current() -> Rc<Self> {
         let known = CURRENT.try_with(|slot| {
             let mut slot = slot.borrow_mut();
-            Rc::clone(&slot.get_or_insert_with(|| Slot(Self::new(Arc::new(Bell::new())))).0)
+            Rc::clone(&slot.get_or_insert_with(|| Slot(Self::new(Arc::new(Bell::new()), false))).0)
         });
-        known.unwrap_or_else(|_| Self::new(Arc::new(Bell::new())))
+        known.unwrap_or_else(|_| Self::new(Arc::new(Bell::new()), true))
     }
 
     /// The calling thread, which was just started and whose bell its maker knows already.
     pub(crate) fn started(bell: Arc<Bell>) -> Rc<Self> {
-        let thread = Self::new(bell);
+        let thread = Self::new(bell, false);
         let slot = Slot(Rc::clone(&thread));
         if CURRENT.try_with(|current| *current.borrow_mut() = Some(slot)).is_err() {
             crate::broken("a thread that was just started has no locals");
@@ -106,6 +110,16 @@ impl Thread {
 
     pub(crate) fn bell(&self) -> &Arc<Bell> {
         &self.bell
+    }
+
+    /// Whether it can be in an apartment: not any more while its locals are being destroyed.
+    pub(crate) fn may_enter(&self) -> Result<(), CallError> {
+        match self.is_foreign {
+            true => {
+                Err(CallError::NotSupported { what: "entering an apartment while the thread's locals are destroyed" })
+            }
+            false => Ok(()),
+        }
     }
 
     /// Who does what it does now, for the events.
@@ -170,9 +184,20 @@ impl Thread {
         visitor
     }
 
+    /// The MTA that it visited is ending.
+    pub(crate) fn forget_visit(&self) {
+        let visitor = self.visitor.take();
+        drop(visitor);
+    }
+
     /// It as the caller of something.
     pub(crate) fn caller(&self) -> Caller {
         Caller { thread: self.id, apartment: self.home.borrow().as_ref().map(|home| home.mailbox().name.clone()) }
+    }
+
+    /// A wait inside a destructor serves releases like any other, rather than leave them to the loop below it.
+    pub(crate) fn drops_afresh(&self) -> DropsAfresh<'_> {
+        DropsAfresh(self, self.is_dropping.replace(false))
     }
 
     // ---- leaving
@@ -286,6 +311,15 @@ pub(crate) struct Opened<'a>(&'a Thread);
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get().saturating_sub(1));
+    }
+}
+
+/// See [`Thread::drops_afresh`].
+pub(crate) struct DropsAfresh<'a>(&'a Thread, bool);
+
+impl Drop for DropsAfresh<'_> {
+    fn drop(&mut self) {
+        self.0.is_dropping.set(self.1);
     }
 }
 

@@ -276,18 +276,20 @@ fn ca_2_a_running_call_is_asked_and_waited_for_and_fails_whatever_it_gives() {
         let cancel = CancelHandle::new();
         stage.begin();
         let (key, gate) = gate();
+        let (arrived, arrives) = unbounded();
         let mut seen = Vec::new();
         thread::scope(|s| {
             let call = s.spawn(|| {
                 let mut method = |()| {
                     seen.push((is_cancelled(), context().is_cancelled()));
+                    arrived.send(()).unwrap();
                     gate.pass();
                     seen.push((is_cancelled(), context().is_cancelled()));
                     "done all the same"
                 };
                 at_a.with(&CallOptions::new().cancel(&cancel)).call(|_: &()| method(())).unwrap_err()
             });
-            stage.until(a.apartment(), like!(Began));
+            arrives.recv().unwrap();
             cancel.cancel();
             stage.until(a.apartment(), like!(CancelAsked { why: CancelReason::Handle }));
             key.open();

@@ -684,6 +684,21 @@ fn dg_2_a_busy_object_names_the_call_that_holds_it() {
 }
 
 #[test]
+fn dg_2_a_direct_call_to_a_busy_object_is_told_to_its_end_too() {
+    play(|stage| {
+        let ui = stage.sta("ui").enter()?;
+        let cell = ui.create(|| RefCell::new(0))?;
+        stage.begin();
+        cell.call_mut(|_| cell.call_mut(|_| ()).unwrap_err())?;
+        let [outer, nested] = [0, 1].map(|nth| stage.all(ui.apartment(), like!(CallMade))[nth].call.unwrap());
+        let events = of_call(stage, nested);
+        assert_eq!(kinds(&events), ["CallMade", "Began", "Busy", "Returned"]);
+        assert!(matches!(events[2].what, What::Busy { holder: Some(holder) } if holder == outer.id));
+        Ok(())
+    });
+}
+
+#[test]
 fn dg_2_what_a_wait_holds_is_told_once_per_entry_and_wait() {
     play(|stage| {
         let (a, b) = (stage.sta("a").reentrancy(Reentrancy::SameCausality).spawn()?, stage.sta("b").spawn()?);
