@@ -2,11 +2,12 @@
 
 use crate::support::{Gate, Log, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
-    CallError, CallKind, CallOptions, CancelHandle, Clock, Event, IncomingCall, MailboxFull, MessageClass,
+    Apartment, CallError, CallKind, CallOptions, CancelHandle, Clock, Event, IncomingCall, MailboxFull, MessageClass,
     MessageFilter, Outcome, PendingAnswer, PendingMessage, PostOptions, Process, Proxy, Reentrancy, RejectedCall,
-    Retry, ServerCall, WaitFor, What, current_call,
+    Retry, ServerCall, WaitFor, What, current_call, register_filter,
 };
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -164,6 +165,25 @@ fn mb_1_the_entries_behind_the_one_that_runs_keep_their_room_and_are_seen_by_nes
         assert!(place("first begins") < place("second") && place("second") < place("first ends"), "{told:?}");
         assert!(place("second") < place("third"), "{told:?}");
     });
+}
+
+#[test]
+fn mb_1_an_entry_keeps_its_room_while_the_filter_is_asked_about_it() {
+    struct Asked(Apartment, Log<usize>);
+    impl MessageFilter for Asked {
+        fn handle_incoming(&self, _: &IncomingCall) -> ServerCall {
+            self.1.add(self.0.queued());
+            ServerCall::Handled
+        }
+    }
+    let log = Log::new();
+    let ui = Process::new().sta("ui").enter().unwrap();
+    let object = ui.create(|| ()).unwrap();
+    register_filter(Some(Rc::new(Asked(ui.apartment().clone(), log.clone())))).unwrap();
+    join(thread::spawn(move || (0..3).for_each(|_| object.post(|()| ()).unwrap())));
+    ui.pump();
+    // The one that is asked about included.
+    assert_eq!(log.take(), [3, 2, 1]);
 }
 
 // ---- MB-2
@@ -671,7 +691,7 @@ fn mb_3_a_thread_of_the_mta_blocks_while_it_waits_for_room() {
 
 /// What a call out of a full apartment finds there: an STA of capacity 1 that holds all other chains, calls `inside`
 /// on the thread of another, and has one entry queued meanwhile.
-fn with_a_full_mailbox(inside: impl FnOnce(&apartment::Apartment, &Proxy<Cell<u32>>) + Send + 'static) {
+fn with_a_full_mailbox(inside: impl FnOnce(&Apartment, &Proxy<Cell<u32>>) + Send + 'static) {
     must_end(|| {
         let process = Process::new();
         let b = process.sta("b").spawn().unwrap();
