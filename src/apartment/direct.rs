@@ -97,7 +97,7 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
         thread.drop_object(own);
     }
     if let Some(shared) = shared {
-        crate::thread::contain(callee, thread, "a destructor", || drop(shared));
+        crate::thread::drop_shared(callee, thread, shared);
     }
     result
 }

@@ -3,8 +3,7 @@
 use super::handle::Apartment;
 use super::make::keep_at_home;
 use super::serve::{Served, Situation, serve_one};
-use super::sta::serve_until;
-use super::wait::serve_some;
+use super::wait::{serve_some, serve_until};
 use crate::describe::CallTarget;
 use crate::diagnose::What;
 use crate::error::CallError;
@@ -21,8 +20,8 @@ use std::rc::Rc;
 
 /// The current thread is an STA as long as this guard lives; made by [`StaBuilder::enter`](crate::StaBuilder::enter).
 ///
-/// The thread serves its mailbox while it waits for a call of its own, in [`run`](Entered::run) and in
-/// [`pump`](Entered::pump), and at no other time. Dropping the last guard leaves: the door closes, what was accepted is
+/// The thread serves its mailbox in [`run`](Entered::run) and [`pump`](Entered::pump), while it waits for anything of this
+/// library's — a call, room, an apartment's start or end — and while it leaves; at no other time. Dropping the last guard leaves: the door closes, what was accepted is
 /// served, the objects are dropped, their proxies are disconnected (rule LT-2). Dropped while a call is being served, that
 /// happens when the outermost one returns; dropped while the thread unwinds, the apartment ends abnormally (rule LT-3).
 ///

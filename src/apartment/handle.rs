@@ -52,7 +52,7 @@ impl Apartment {
         self.0.close(Thread::current().who(), true);
     }
 
-    /// Sends an application message: a closure for the apartment rather than for one of its objects (rule MB-9). It runs
+    /// Posts an application message: a closure for the apartment rather than for one of its objects (rule MB-9). It runs
     /// in its loop, in its turn; while a call of the apartment is out, only if the class is let through (rule MF-8).
     /// Does not wait: without room it is refused, and the closure handed back.
     ///
@@ -61,7 +61,7 @@ impl Apartment {
     ///
     /// let (drawn, seen) = std::sync::mpsc::channel();
     /// let ui = Sta::spawn("ui")?;
-    /// ui.apartment().send_message(MessageClass::Paint, move || drawn.send("drawn").unwrap())?;
+    /// ui.apartment().post_message(MessageClass::Paint, move || drawn.send("drawn").unwrap())?;
     /// assert_eq!(seen.recv().unwrap(), "drawn");
     /// # Ok::<(), apartment::Error>(())
     /// ```
@@ -70,7 +70,7 @@ impl Apartment {
     /// `MailboxFull`; `Disconnected` once it is asked to quit; `NotSupported` for the MTA, which has no message loop.
     #[doc(alias = "PostMessage")]
     #[track_caller]
-    pub fn send_message<F: FnOnce() + Send + 'static>(&self, class: MessageClass, run: F) -> Result<(), PostError<F>> {
+    pub fn post_message<F: FnOnce() + Send + 'static>(&self, class: MessageClass, run: F) -> Result<(), PostError<F>> {
         if !self.0.is_sta() {
             let what = "the MTA has no message loop; application messages are for STAs";
             return Err(PostError::new(CallError::NotSupported { what }, run));

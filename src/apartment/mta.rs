@@ -12,8 +12,8 @@ use crate::id::ObjectId;
 use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Owner, Pool, Scope, Shared};
 use crate::marshal::Proxy;
 use crate::process::Process;
-use crate::sync::{Arc, Bell, JoinHandle, Mutex, default_parallelism, spawn, thread_is_unwinding};
-use crate::thread::{Home, MtaHome, Thread, contain, drop_unrun, panic_message};
+use crate::sync::{Arc, Bell, JoinHandle, Mutex, default_parallelism, reap, spawn, thread_is_unwinding};
+use crate::thread::{Frame, Home, MtaHome, Thread, contain, drop_shared, drop_unrun, panic_message};
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -214,7 +214,9 @@ impl Starter {
         };
         match spawn(&name, self.stack_size, body) {
             Ok(handle) => {
-                self.threads.lock().handles.push(handle);
+                let mut threads = self.threads.lock();
+                reap(&mut threads.handles);
+                threads.handles.push(handle);
                 Ok(())
             }
             Err(error) => {
@@ -272,10 +274,12 @@ impl Starter {
             match mailbox.next(&looker) {
                 Next::Release(object) => {
                     if let Some(shared) = mailbox.unshelve(object) {
+                        thread.push_frame(Frame::of_a_release(thread, object));
                         self.drop_object(thread, mailbox, object, shared);
+                        thread.pop_frame();
                     }
                 }
-                Next::Late(shared) => contain(mailbox, thread, "a destructor", || drop(shared)),
+                Next::Late(shared) => drop_shared(mailbox, thread, shared),
                 Next::Run(started) => run(thread, mailbox, started),
                 Next::Nothing(Door::Ended) => return,
                 Next::Nothing(door) => {

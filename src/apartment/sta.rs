@@ -4,13 +4,13 @@ use super::entered::{Entered, leave};
 use super::handle::Apartment;
 use super::hook::{self, Hook};
 use super::make::{keep_at_home, make};
-use super::serve::{Served, Situation, serve_one};
-use super::wait::wait;
+use super::serve::Situation;
+use super::wait::{serve_until, wait};
 use crate::describe::Reentrancy;
 use crate::diagnose::{ApartmentHow, WaitFor, What};
 use crate::error::CallError;
 use crate::filter::MessageFilter;
-use crate::mailbox::{Door, Mailbox, Owner};
+use crate::mailbox::{Mailbox, Owner};
 use crate::marshal::Proxy;
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, spawn, thread_is_unwinding};
@@ -335,19 +335,6 @@ impl Start {
 fn run_loop(thread: &Rc<Thread>, home: &Rc<StaHome>) {
     serve_until(thread, home, || home.mailbox.begin_end(false).is_some());
     home.end(thread, false);
-}
-
-/// Serves until the door is closing, nothing is left, and `over` agrees.
-pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: impl FnMut() -> bool) {
-    let serial = thread.new_wait();
-    loop {
-        match serve_one(thread, home, Situation::Loop, serial) {
-            Served::One => {}
-            Served::Nothing(Door::Open) => drop(thread.bell().wait(None)),
-            Served::Nothing(_) if over() => return,
-            Served::Nothing(_) => {}
-        }
-    }
 }
 
 impl Sta {

@@ -11,7 +11,7 @@
 use super::serve::{Served, Situation, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::diagnose::{Serves, WaitEnd, What};
-use crate::mailbox::{Mailbox, Scope};
+use crate::mailbox::{Door, Mailbox, Scope};
 use crate::sync::Clock;
 use crate::thread::{Home, StaHome, Thread};
 use std::rc::Rc;
@@ -148,6 +148,22 @@ fn earliest(thread: &Thread, home: Option<&StaHome>, until: Option<(&Clock, u64)
         open.filter_map(|call| call.callee.clock.instant(call.deadline?)).min()
     });
     [own, ask, calls].into_iter().flatten().min()
+}
+
+/// The loop: serves until the door is closing, nothing is left, and `over` agrees. On top of a wait, where a method runs a
+/// loop of its own, it looks after the calls below it as every wait does.
+pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: impl FnMut() -> bool) {
+    let serial = thread.new_wait();
+    let mut cancelled = false;
+    loop {
+        attend(thread, std::mem::take(&mut cancelled));
+        match serve_one(thread, home, Situation::Loop, serial) {
+            Served::One => {}
+            Served::Nothing(Door::Open) => cancelled = thread.bell().wait(earliest(thread, None, None)).cancelled,
+            Served::Nothing(_) if over() => return,
+            Served::Nothing(_) => {}
+        }
+    }
 }
 
 /// Serves what is there now, at most `limit` entries; gives how many.

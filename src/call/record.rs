@@ -125,7 +125,7 @@ impl<V> Ticket<V> {
         let _settled = Settled(self);
         // SAFETY: only the lifetime changes. The pointer is used by `Running` alone, which exists only while the state
         // is RUNNING; `_settled` keeps this frame, and so `job`, from ending while the state is QUEUED or RUNNING, on
-        // return and on unwinding, and no step leads back into these states but another `lend`. `job` is not touched
+        // return and on unwinding, and no step leads back into these states but another `lend`, or a `queue_without_loan`. `job` is not touched
         // here meanwhile: it is borrowed mutably until this function ends.
         let job: NonNull<Job<'static>> = unsafe { mem::transmute(NonNull::from(job)) };
         attend(Errand { ticket: Some(self.clone()), loan: Some(Loan(job)) })
@@ -398,5 +398,68 @@ impl<V> Ticket<V> {
         }
         *self.record.verdict.lock() = Some(verdict);
         self.step_from(from, REJECTED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn ticket() -> Ticket<()> {
+        Record::new(Arc::new(Bell::new())).unused().next()
+    }
+
+    fn nothing(_: &dyn Any) -> Attempt {
+        Attempt::Ran(None)
+    }
+
+    #[test]
+    fn ap_12_a_broken_invariant_stops_the_program_with_its_name() {
+        const CHILD: &str = "APARTMENT_TEST_BREAKS_AN_INVARIANT";
+        if std::env::var_os(CHILD).is_some() {
+            // An engine that loses an errand and lets the caller go.
+            ticket().lend(&mut nothing, mem::forget);
+            return;
+        }
+        let name = "call::record::tests::ap_12_a_broken_invariant_stops_the_program_with_its_name";
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", name, "--nocapture"]).env(CHILD, "1").output().unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("its callee still held what it lent"), "{said}");
+    }
+
+    #[test]
+    fn lt_3_a_call_whose_callee_unwinds_out_of_it_is_answered_without_a_result() {
+        let ticket = ticket();
+        let mut ran = false;
+        let mut job = |_: &dyn Any| {
+            ran = true;
+            Attempt::Ran(None)
+        };
+        ticket.lend(&mut job, |errand| drop(errand.start()));
+        assert_eq!(ticket.look(), (Look::Done, None));
+        assert!(!ran);
+    }
+
+    #[test]
+    fn ck_5_an_errand_that_is_lost_answers_its_caller() {
+        let ticket = ticket();
+        ticket.lend(&mut nothing, drop);
+        assert_eq!(ticket.look(), (Look::Rejected, None));
+        assert!(ticket.take_verdict().is_none());
+    }
+
+    #[test]
+    fn ca_2_who_names_another_generation_changes_nothing() {
+        let late = ticket();
+        late.lend(&mut nothing, |errand| errand.start().ok().unwrap().done());
+        let next = late.clone().next();
+        next.lend(&mut nothing, |errand| {
+            assert!(!late.ask_cancel(Why::Handle) && !late.revoke());
+            errand.start().ok().unwrap().done();
+        });
+        assert_eq!(next.look(), (Look::Done, None));
     }
 }

@@ -242,6 +242,11 @@ impl PendingAnswer {
         Self { action: PendingAction::WaitDefProcess, ask_again: None }
     }
 
+    /// What it says about the message and the call.
+    pub fn action(self) -> PendingAction {
+        self.action
+    }
+
     /// To be asked once more about the message, if it is still queued then and the call still out.
     #[must_use]
     pub fn ask_again_after(self, delay: Duration) -> Self {

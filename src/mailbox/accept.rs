@@ -6,7 +6,7 @@ use super::monitor::Monitor;
 use super::{Mailbox, NoRoom, Who, reason};
 use crate::call::Ticket;
 use crate::call::record::Why;
-use crate::diagnose::What;
+use crate::diagnose::{CallRef, What};
 use crate::error::CallError;
 use crate::sync::Arc;
 
@@ -133,12 +133,17 @@ impl Mailbox {
         Some(monitor.turned_away.swap_remove(at).1)
     }
 
-    /// Takes a call back that has not started (rule MB-7): it leaves the queue, and the line for room, at once.
-    pub(crate) fn revoke(self: &Arc<Self>, ticket: &Ticket, who: Who) -> bool {
+    /// Cancels a call (rule CA-2). One that has not started leaves the queue, and the line for room, at once (rule MB-7). One
+    /// that runs is asked: `Some(false)`. Nothing if it is over, or was cancelled before.
+    pub(crate) fn cancel(self: &Arc<Self>, ticket: &Ticket, call: CallRef, why: Why, who: Who) -> Option<bool> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
+        if !ticket.ask_cancel(why) {
+            return None;
+        }
+        self.push_event(&monitor, who, Some(call), || What::CancelAsked { why: reason(Some(why)) });
         if !ticket.revoke() {
-            return false;
+            return Some(false);
         }
         let found = if let Some(at) = monitor.entries.iter().position(|entry| entry.is_of(ticket)) {
             monitor.entries.remove(at)
@@ -149,13 +154,12 @@ impl Mailbox {
         };
         if let Some(mut entry) = found {
             self.give_back_room(&mut monitor, &mut entry, who, &mut later);
-            let why = ticket.why();
-            self.revoked(&monitor, &entry.header, why, who);
+            self.revoked(&monitor, &entry.header, Some(why), who);
             later.dropped.push(entry);
         }
         drop(monitor);
         self.carry_out(later);
-        true
+        Some(true)
     }
 
     pub(super) fn revoked(&self, monitor: &Monitor, header: &Header, why: Option<Why>, who: Who) {

@@ -58,7 +58,7 @@ impl<T: 'static> Proxy<T> {
     ///
     /// # Errors
     /// `MailboxFull` at once if there is no room; `Disconnected` if the apartment, or the object, is gone; `ServerFault`
-    /// if the method panicked; `CallRejected` or `RetryLater` if the callee's filter refused and the caller's gave up;
+    /// if the method panicked; `ServerDied` or `ServerDiedDne` if the apartment's thread ended abnormally; `CallRejected` or `RetryLater` if the callee's filter refused and the caller's gave up;
     /// `CallCanceled`, `TimedOut`; `CantCallOut` from inside a filter's method.
     #[track_caller]
     pub fn call<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {

@@ -54,6 +54,9 @@ pub(crate) fn spawn(
     loom::thread::Builder::new().name(name.to_owned()).stack_size(STACK_WORDS).spawn(body)
 }
 
+/// A model's threads are all joined at its end.
+pub(crate) fn reap(_threads: &mut Vec<JoinHandle>) {}
+
 pub(crate) fn is_this_thread(thread: &JoinHandle) -> bool {
     thread.thread().id() == loom::thread::current().id()
 }

@@ -49,6 +49,11 @@ pub(crate) fn spawn(
     builder.spawn(body)
 }
 
+/// Forgets the threads that have ended: some may never have come to serve, and their stacks are given back so.
+pub(crate) fn reap(threads: &mut Vec<JoinHandle>) {
+    threads.retain(|thread| !thread.is_finished());
+}
+
 /// Whether it is the calling thread.
 pub(crate) fn is_this_thread(thread: &JoinHandle) -> bool {
     thread.thread().id() == thread::current().id()

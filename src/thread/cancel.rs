@@ -2,8 +2,8 @@
 
 use crate::call::Ticket;
 use crate::call::record::Why;
-use crate::diagnose::{CallRef, What};
-use crate::mailbox::{Mailbox, Who, reason};
+use crate::diagnose::CallRef;
+use crate::mailbox::{Mailbox, Who};
 use crate::sync::{Arc, Mutex};
 use std::fmt;
 
@@ -45,12 +45,10 @@ impl Target {
     /// Cancels the call: one that has not started leaves the queue at once; one that runs is asked, and what it has out
     /// is cancelled in turn. Whoever comes late changes nothing.
     pub(crate) fn cancel(&self, why: Why, who: Who) {
-        if !self.ticket.ask_cancel(why) {
-            return;
-        }
-        self.callee.tell(who, Some(self.call), || What::CancelAsked { why: reason(Some(why)) });
-        if !self.callee.revoke(&self.ticket, who) {
-            self.callee.ring_out(self.call.chain);
+        match self.callee.cancel(&self.ticket, self.call, why, who) {
+            None => return,
+            Some(true) => {}
+            Some(false) => self.callee.ring_out(self.call.chain),
         }
         self.ticket.ring();
     }

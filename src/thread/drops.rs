@@ -1,8 +1,8 @@
 //! Dropping what is the user's: in a loop, and with panics contained.
 
-use super::Thread;
+use super::{Frame, Thread};
 use crate::diagnose::What;
-use crate::mailbox::{Entry, Mailbox};
+use crate::mailbox::{Entry, Mailbox, Shared};
 use crate::sync::Arc;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +39,13 @@ pub(crate) fn contain(mailbox: &Arc<Mailbox>, thread: &Thread, place: &'static s
         let message = panic_message(payload);
         mailbox.tell(thread.who(), None, || What::Contained { place, message });
     }
+}
+
+/// Drops a reference to an object of the MTA. If it is the last, the destructor runs in no call and no chain.
+pub(crate) fn drop_shared(mailbox: &Arc<Mailbox>, thread: &Thread, shared: Shared) {
+    thread.push_frame(Frame::of_no_call(thread));
+    contain(mailbox, thread, "a destructor", || drop(shared));
+    thread.pop_frame();
 }
 
 /// Drops what an ended apartment never ran, each by itself: a second panic while the first unwinds would end the program.

@@ -44,6 +44,12 @@ pub(crate) enum Borrow {
 impl Frame {
     /// What a destructor runs in when its object was released from elsewhere: no call, no chain.
     pub(crate) fn of_a_release(thread: &Thread, object: ObjectId) -> Self {
+        let frame = Self::of_no_call(thread);
+        Self { target: CallTarget { object: Some(object), ..frame.target }, ..frame }
+    }
+
+    /// What a destructor runs in that belongs to no call.
+    pub(crate) fn of_no_call(thread: &Thread) -> Self {
         let location = std::panic::Location::caller();
         Self {
             id: thread.new_call(),
@@ -52,7 +58,7 @@ impl Frame {
             depth: 0,
             kind: CallKind::OneWay,
             caller: thread.caller(),
-            target: CallTarget { object: Some(object), type_name: "release", method: None, location },
+            target: CallTarget { object: None, type_name: "object", method: Some("drop"), location },
             deadline: None,
             ticket: None,
             cancel: None,

@@ -426,7 +426,7 @@ fn ap_7_a_new_apartment_on_the_same_thread_never_revives_proxies_of_the_old_one(
     assert_eq!(object.post(|n| n.set(5)).unwrap_err().error().hresult(), DISCONNECTED);
     assert!(object.local().is_none());
     assert_eq!(local.proxy().unwrap_err().hresult(), DISCONNECTED);
-    assert!(old_apartment.send_message(MessageClass::User, || ()).is_err());
+    assert!(old_apartment.post_message(MessageClass::User, || ()).is_err());
     // Dropping what is left of the old one leaves the new one's object of that number alone.
     drop((local, object));
     assert_eq!(other.call(Cell::get).unwrap(), 2);

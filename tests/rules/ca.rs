@@ -227,14 +227,14 @@ fn ca_1_outside_a_call_there_is_none() {
             let tell = tell.clone();
             move || tell.send(none()).unwrap()
         };
-        ui.apartment().send_message(MessageClass::User, message())?;
+        ui.apartment().post_message(MessageClass::User, message())?;
         ui.pump();
         assert!(told.recv().unwrap(), "in an application message");
         let at_ui = ui.create(|| ())?;
         at_ui.call(|()| {
             // Dispatched while a call is served; the message is none all the same.
             let again = stage.sta("ui, once more").enter().unwrap();
-            again.apartment().send_message(MessageClass::User, message()).unwrap();
+            again.apartment().post_message(MessageClass::User, message()).unwrap();
             again.pump();
         })?;
         assert!(told.recv().unwrap(), "in an application message inside a call");

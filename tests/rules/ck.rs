@@ -207,7 +207,7 @@ fn ck_4_no_synchronous_call_leaves_the_apartment_from_a_filters_method() {
         at_a.call(|_| assert_eq!(refuses.call(|()| ()).unwrap_err().hresult(), hresult::CALL_REJECTED))?;
         at_a.call(|_| {
             let message = || {
-                a.apartment().send_message(MessageClass::User, || ()).unwrap();
+                a.apartment().post_message(MessageClass::User, || ()).unwrap();
                 stage.until(a.apartment(), like!(PendingAsked));
             };
             at_b.call(|()| message()).unwrap();
@@ -236,8 +236,10 @@ fn ck_4_while_a_filters_method_runs_nothing_is_dispatched() {
         let (key, gate) = gate();
         let process = stage.process.clone();
         let (tell, told) = unbounded();
+        let (arrived, arrives) = unbounded();
         at_a.call(|_| {
             let pumps = move || {
+                arrived.send(()).unwrap();
                 gate.pass();
                 let pumped = process.sta("a, once more").enter().unwrap().pump();
                 tell.send((pumped, drops.len())).unwrap();
@@ -253,11 +255,11 @@ fn ck_4_while_a_filters_method_runs_nothing_is_dispatched() {
         stage.begin();
         thread::scope(|s| {
             s.spawn(|| shown.call(|_| ()).unwrap());
-            stage.until(a.apartment(), like!(Queued));
+            arrives.recv().unwrap();
             s.spawn(|| at_a.call(|n| n.set(n.get() + 1)).unwrap());
             stage.until_nth(2, a.apartment(), like!(Queued));
             at_a.post(|n| n.set(n.get() + 1)).unwrap();
-            a.apartment().send_message(MessageClass::Activation, || ()).unwrap();
+            a.apartment().post_message(MessageClass::Activation, || ()).unwrap();
             drop(goes);
             key.open();
             assert_eq!(told.recv().unwrap(), (0, 0), "nothing pumped, nothing released");

@@ -185,7 +185,7 @@ fn dg_2_a_frame_says_how_deep_a_thread_stands() {
         at_a.call(|()| {
             let callee = || {
                 callback();
-                a.apartment().send_message(MessageClass::Paint, || ()).unwrap();
+                a.apartment().post_message(MessageClass::Paint, || ()).unwrap();
                 stage.until(a.apartment(), like!(MessageEnded));
             };
             at_b.call(|()| callee()).unwrap();
@@ -323,7 +323,7 @@ fn busy_play(stage: &Stage) -> Result<[Sta; 3], CallError> {
         for (first, window) in windows.iter().enumerate() {
             s.spawn(move || {
                 for _ in 0..30 {
-                    window.send_message(MessageClass::Paint, || ()).unwrap();
+                    window.post_message(MessageClass::Paint, || ()).unwrap();
                     around(4, first, ring);
                 }
             });
@@ -742,7 +742,7 @@ fn dg_2_errors_and_panics_are_told_where_they_are_seen() {
         stage.begin();
         at.call(|()| ()).unwrap_err();
         at.post(|()| ()).unwrap_err();
-        sta.apartment().send_message(MessageClass::User, || ()).unwrap_err();
+        sta.apartment().post_message(MessageClass::User, || ()).unwrap_err();
         key.open();
         let refused: Vec<_> = stage
             .events()
@@ -921,13 +921,13 @@ fn dg_2_application_messages_are_told() {
         stage.begin();
         at_b.call(|()| {
             stage.clock.advance(secs(2));
-            window.send_message(MessageClass::Activation, || ()).unwrap();
+            window.post_message(MessageClass::Activation, || ()).unwrap();
             stage.until(&window, like!(MessageEnded));
-            window.send_message(MessageClass::Input, || panic!("in a message")).unwrap();
+            window.post_message(MessageClass::Input, || panic!("in a message")).unwrap();
             stage.until_nth(2, &window, like!(PendingAsked));
         })?;
         ui.pump();
-        window.send_message(MessageClass::User, || ())?;
+        window.post_message(MessageClass::User, || ())?;
         ui.leave();
         let steps: Vec<_> = stage.all(&window, |what| format!("{what:?}").contains("class"));
         let (class, action) = (MessageClass::Activation, PendingAction::WaitNoProcess);

@@ -435,9 +435,9 @@ fn di_10_application_messages_stay_in_order_during_an_outgoing_call() {
                 [(MessageClass::Input, "key down"), (MessageClass::User, "user"), (MessageClass::Input, "key up")]
             {
                 let ran = ran.clone();
-                window.send_message(class, move || ran.send(name).unwrap()).unwrap();
+                window.post_message(class, move || ran.send(name).unwrap()).unwrap();
             }
-            window.send_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
+            window.post_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
             // The waiting thread has looked at all of them by the time it paints.
             paint.recv().unwrap();
         })?;
@@ -596,7 +596,7 @@ fn di_12_none_lets_nothing_in_during_any_wait() {
             stage.until(a, like!(WaitBegan { serves: Serves::Nothing }));
             s.spawn(|| w.at_a.call(|_| ()).unwrap());
             stage.until(a, like!(Held { by: HeldBy::Policy }));
-            a.send_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
+            a.post_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
             w.at_a.post(|_| ()).unwrap();
             // It has passed over the message to tell that it holds the post.
             stage.until_nth(2, a, like!(Held { by: HeldBy::Policy }));

@@ -517,7 +517,7 @@ fn lt_2_asking_to_quit_closes_the_door_at_once() {
     // It stands at the gate: nobody but the door has answered.
     let (refused, run) = object.post(|n| *n.borrow_mut() += 1).unwrap_err().into_parts();
     run(&RefCell::new(0));
-    let (message, _run) = sta.apartment().send_message(MessageClass::User, || ()).unwrap_err().into_parts();
+    let (message, _run) = sta.apartment().post_message(MessageClass::User, || ()).unwrap_err().into_parts();
     let waits = CallOptions::new().wait_for_room();
     let errors = [
         object.call(|_| ()).unwrap_err(),
@@ -859,7 +859,7 @@ fn lt_2_a_guard_that_goes_in_a_message_leaves_the_others() {
         drop(inside.local().unwrap().take());
         seen.add(current().kind);
     };
-    outer.apartment().send_message(MessageClass::User, leave).unwrap();
+    outer.apartment().post_message(MessageClass::User, leave).unwrap();
     outer.pump();
     assert_eq!(log.take(), [Some(Kind::Sta)]);
     assert!(slot.call(|guard| guard.borrow().is_none()).unwrap());
@@ -969,7 +969,7 @@ fn lt_2_messages_still_queued_are_dropped_unrun_counted_and_reported_and_calls_n
             let run = move || {
                 gone.log.add(("message ran", here()));
             };
-            apartment.send_message(class, run).unwrap();
+            apartment.post_message(class, run).unwrap();
             let gone = told("post dropped", &log);
             object.post(move |()| gone.log.add(("post ran", here()))).unwrap();
         }
@@ -999,7 +999,7 @@ fn lt_2_leaving_serves_what_was_accepted_and_drops_messages() {
     let ran = log.clone();
     object.post(move |()| ran.add("post")).unwrap();
     let ran = log.clone();
-    apartment.send_message(MessageClass::User, move || ran.add("message")).unwrap();
+    apartment.post_message(MessageClass::User, move || ran.add("message")).unwrap();
     ui.leave();
     assert_eq!(log.take(), ["post"]);
     let counted = |what: &What| matches!(what, What::ApartmentEnded { messages_dropped: 1, .. });
@@ -1090,7 +1090,7 @@ fn lt_3_a_call_to_a_dead_apartment_is_disconnected_always_the_same() {
         errors.push(in_mta.call(|_| ()).unwrap_err());
         errors.push(in_mta.post(|_| ()).unwrap_err().into());
         for apartment in &apartments[..2] {
-            errors.push(apartment.send_message(MessageClass::User, || ()).unwrap_err().into());
+            errors.push(apartment.post_message(MessageClass::User, || ()).unwrap_err().into());
         }
         for error in &errors {
             assert_eq!(disconnected(error).why, WhyDisconnected::Ended);
@@ -1186,7 +1186,7 @@ fn lt_3_messages_and_posts_of_an_apartment_that_dies_are_dropped_and_reported() 
     let gone = told("post", &log);
     object.post(move |_| drop(gone)).unwrap();
     let gone = told("message", &log);
-    object.apartment().send_message(MessageClass::Paint, move || drop(gone)).unwrap();
+    object.apartment().post_message(MessageClass::Paint, move || drop(gone)).unwrap();
     let thread = owner.thread().id();
     gate.open();
     assert!(owner.join().is_err());
@@ -1303,7 +1303,7 @@ fn lt_4_a_post_or_message_that_panics_is_reported_and_the_apartment_goes_on() {
     // Where what a closure has captured is dropped, too.
     let bad = Bad("the captured one's own");
     object.post(move |_| drop(bad)).unwrap();
-    sta.apartment().send_message(MessageClass::User, || panic!("the message's own")).unwrap();
+    sta.apartment().post_message(MessageClass::User, || panic!("the message's own")).unwrap();
     assert_eq!(object.call(|n| *n).unwrap(), 7);
     let told: Vec<_> = recording
         .events()
@@ -1406,7 +1406,7 @@ fn lt_4_destructors_of_several_closures_that_never_ran_may_all_panic() {
     let ui = process.sta("ui").enter().unwrap();
     for text in ["the first", "the second", "the third"] {
         let bad = Bad(text);
-        ui.apartment().send_message(MessageClass::User, move || drop(bad)).unwrap();
+        ui.apartment().post_message(MessageClass::User, move || drop(bad)).unwrap();
     }
     let apartment = ui.apartment().clone();
     ui.leave();
@@ -1503,7 +1503,7 @@ fn lt_4_a_filter_s_destructor_that_panics_is_contained() {
                 set();
                 at_away
                     .call(|()| {
-                        sta.apartment().send_message(MessageClass::Activation, || ()).unwrap();
+                        sta.apartment().post_message(MessageClass::Activation, || ()).unwrap();
                         recording.until(at(sta.apartment(), |what| matches!(what, What::MessageEnded { .. })));
                     })
                     .unwrap();

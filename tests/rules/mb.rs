@@ -237,7 +237,7 @@ fn mb_2_a_refused_message_hands_its_closure_back() {
         let ran = Arc::clone(&ran);
         move || count_up(&ran)
     };
-    let (error, run) = db.apartment().send_message(MessageClass::User, run).unwrap_err().into_parts();
+    let (error, run) = db.apartment().post_message(MessageClass::User, run).unwrap_err().into_parts();
     full(&error);
     db.pump();
     assert_eq!(ran.load(Ordering::Relaxed), 0);
@@ -822,13 +822,13 @@ fn mb_5_messages_that_a_filter_leaves_in_the_queue_keep_their_room() {
         at_b.call(|()| {
             for n in 1..=2 {
                 let ran = Arc::clone(&ran);
-                apartment.send_message(MessageClass::User, move || count_up(&ran)).unwrap();
+                apartment.post_message(MessageClass::User, move || count_up(&ran)).unwrap();
                 // The filter has been asked, and left it.
                 recording.until(nth(n, at(&apartment, |what| matches!(what, What::PendingAsked { .. }))));
                 assert_eq!(apartment.queued(), n);
             }
             // The mailbox has filled while its owner waits without processing.
-            full(apartment.send_message(MessageClass::User, || ()).unwrap_err().error());
+            full(apartment.post_message(MessageClass::User, || ()).unwrap_err().error());
             full(object.post(|()| ()).unwrap_err().error());
         })
         .unwrap();
@@ -851,7 +851,7 @@ fn mb_6_entries_of_one_sender_run_in_the_order_they_were_sent() {
     for n in 0..300 {
         let log = log.clone();
         if n % 3 == 0 {
-            sta.apartment().send_message(MessageClass::User, move || log.add(n)).unwrap();
+            sta.apartment().post_message(MessageClass::User, move || log.add(n)).unwrap();
         } else {
             object.post(move |()| log.add(n)).unwrap();
         }
@@ -923,7 +923,7 @@ fn mb_6_calls_overtake_application_messages_during_a_wait_and_not_in_the_loop() 
         let log = Log::new();
         let send = |what: &'static str| {
             let log = log.clone();
-            a.apartment().send_message(MessageClass::User, move || log.add(what)).unwrap();
+            a.apartment().post_message(MessageClass::User, move || log.add(what)).unwrap();
         };
         let post = |what: &'static str| {
             let log = log.clone();
@@ -1197,10 +1197,10 @@ fn mb_9_calls_and_messages_share_one_capacity() {
     let ui = process.sta("ui").capacity(2).enter().unwrap();
     let object = ui.create(|| ()).unwrap();
     object.post(|()| ()).unwrap();
-    ui.apartment().send_message(MessageClass::Paint, || ()).unwrap();
+    ui.apartment().post_message(MessageClass::Paint, || ()).unwrap();
     assert_eq!(ui.apartment().queued(), 2);
     full(object.post(|()| ()).unwrap_err().error());
-    full(ui.apartment().send_message(MessageClass::Input, || ()).unwrap_err().error());
+    full(ui.apartment().post_message(MessageClass::Input, || ()).unwrap_err().error());
     let told = recording.until(at(ui.apartment(), |what| matches!(what, What::MessageQueued { .. })));
     assert!(matches!(told.what, What::MessageQueued { class: MessageClass::Paint, queued: 2, capacity: 2 }));
     assert_eq!(ui.pump(), 2);
@@ -1222,7 +1222,7 @@ fn mb_9_a_post_is_a_one_way_call_and_a_message_is_no_call() {
             move |()| tell()
         })
         .unwrap();
-    ui.apartment().send_message(MessageClass::User, inside("message")).unwrap();
+    ui.apartment().post_message(MessageClass::User, inside("message")).unwrap();
     ui.pump();
     let complete = 0x8001_0117;
     assert_eq!(log.take(), [("post", Ok(CallKind::OneWay)), ("message", Err(complete))]);
@@ -1252,7 +1252,7 @@ fn mb_9_a_message_has_no_causality() {
                 })
                 .unwrap();
             };
-            apartment.send_message(MessageClass::User, message).unwrap();
+            apartment.post_message(MessageClass::User, message).unwrap();
         }
     };
     at_ui.call(outer).unwrap();
@@ -1285,7 +1285,7 @@ fn mb_9_messages_are_never_shown_to_handle_incoming() {
         move || {
             for class in [MessageClass::Input, MessageClass::Paint, MessageClass::Activation, MessageClass::User] {
                 let ran = Arc::clone(&ran);
-                apartment.send_message(class, move || count_up(&ran)).unwrap();
+                apartment.post_message(class, move || count_up(&ran)).unwrap();
             }
             object.post(|()| ()).unwrap();
         }
@@ -1318,7 +1318,7 @@ fn mb_9_a_message_is_of_the_class_it_was_sent_with() {
             .unwrap()
             .call(|()| {
                 for class in classes {
-                    apartment.send_message(class, || ()).unwrap();
+                    apartment.post_message(class, || ()).unwrap();
                 }
                 recording.until(nth(4, at(&apartment, |what| matches!(what, What::PendingAsked { .. }))));
             })
@@ -1342,7 +1342,7 @@ fn mb_9_a_message_is_of_the_class_it_was_sent_with() {
 #[test]
 fn mb_9_the_mta_takes_no_messages() {
     let mta = Process::new().mta().spawn().unwrap();
-    let refused = mta.apartment().send_message(MessageClass::User, || ()).unwrap_err();
+    let refused = mta.apartment().post_message(MessageClass::User, || ()).unwrap_err();
     assert_eq!(refused.error().hresult(), NOT_SUPPORTED);
     refused.into_closure()();
 }

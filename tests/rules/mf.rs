@@ -220,7 +220,7 @@ fn mf_2_a_filter_is_not_asked_about_anything_else() {
             stage.clock.advance(secs(1));
             // Releases, messages, quit.
             s.spawn(|| drop(goes)).join().unwrap();
-            ui.apartment().send_message(MessageClass::User, || ()).unwrap();
+            ui.apartment().post_message(MessageClass::User, || ()).unwrap();
             ui.pump();
             ui.apartment().quit();
             ui.run();
@@ -230,6 +230,33 @@ fn mf_2_a_filter_is_not_asked_about_anything_else() {
         assert_eq!(stage.count(ui.apartment(), like!(MessageEnded)), 1);
         assert!(stage.count(ui.apartment(), like!(ObjectDropped)) >= 1);
         assert!(calls.is_empty(), "{calls:?}", calls = calls.try_iter().collect::<Vec<_>>());
+        Ok(())
+    });
+}
+
+#[test]
+fn mf_2_a_call_past_its_deadline_is_not_asked_about_even_if_its_caller_has_not_noticed() {
+    play(|stage| {
+        let (seen, calls) = unbounded();
+        let ui = stage.sta("ui").filter(move || shows(seen)).enter()?;
+        let at_ui = ui.create(|| Cell::new(0))?;
+        let a = stage.sta("a").spawn()?;
+        let at_a = a.create(|| ())?;
+        stage.begin();
+        let (key, gate) = gate();
+        thread::scope(|s| {
+            let call = s.spawn(|| at_a.call(|()| at_ui.within(secs(1)).call(add).unwrap_err()).unwrap());
+            stage.until(ui.apartment(), like!(Queued));
+            // The thread that waits for it serves somebody else and looks at no clock.
+            s.spawn(|| at_a.call(|()| gate.pass()).unwrap());
+            stage.until_nth(2, a.apartment(), like!(Began));
+            stage.clock.advance(secs(1));
+            ui.pump();
+            key.open();
+            assert_eq!(seen_as(call.join().unwrap()), (hresult::TIMED_OUT, Outcome::NotStarted));
+        });
+        assert_eq!(at_ui.call(Cell::get)?, 0);
+        assert!(calls.is_empty());
         Ok(())
     });
 }
@@ -718,7 +745,7 @@ fn mf_6_at_once_is_after_serving_what_is_already_waiting() {
             s.spawn(|| at_caller.call(add).unwrap());
             stage.until_nth(2, caller.apartment(), like!(Queued));
             at_caller.post(add).unwrap();
-            caller.apartment().send_message(MessageClass::Paint, || ()).unwrap();
+            caller.apartment().post_message(MessageClass::Paint, || ()).unwrap();
             arrived.send(()).unwrap();
         });
         let tried_again = stage.until_nth(2, busy.apartment(), like!(Queued)).seq;
@@ -817,7 +844,7 @@ fn mf_6_the_wait_for_a_retry_asks_about_application_messages() {
         while_waiting_to_retry(stage, &caller, CallOptions::new, || {
             stage.clock.advance(secs(4));
             let (painted, paint) = unbounded();
-            caller.apartment().send_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
+            caller.apartment().post_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
             paint.recv().unwrap();
             stage.clock.advance(secs(6));
         })?;
@@ -1059,7 +1086,7 @@ fn arrives(stage: &Stage, answer: Option<PendingAnswer>, class: MessageClass) ->
     let (ran, runs) = unbounded();
     let window = ui.apartment().clone();
     let call = at_b.call(|()| {
-        window.send_message(class, move || ran.send(()).unwrap()).unwrap();
+        window.post_message(class, move || ran.send(()).unwrap()).unwrap();
         if answer == Some(PendingAnswer::cancel_call()) {
             stage.until(b.apartment(), like!(CancelAsked));
         } else if answer.is_some() {
@@ -1067,7 +1094,7 @@ fn arrives(stage: &Stage, answer: Option<PendingAnswer>, class: MessageClass) ->
         } else {
             // Looked at after it.
             let (painted, paint) = unbounded();
-            window.send_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
+            window.post_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
             paint.recv().unwrap();
         }
     });
@@ -1143,7 +1170,7 @@ fn mf_8_cancel_call_revokes_a_call_that_has_not_started() {
         let error = thread::scope(|s| {
             s.spawn(|| {
                 stage.until(b.apartment(), like!(Queued));
-                window.send_message(MessageClass::User, || ()).unwrap();
+                window.post_message(MessageClass::User, || ()).unwrap();
             });
             at_b.call(add).unwrap_err()
         });
@@ -1166,7 +1193,7 @@ fn mf_8_cancel_call_asks_the_callee_that_runs() {
         let mut seen = Vec::new();
         let error = at_b.call(|()| {
             seen.push(apartment::is_cancelled());
-            window.send_message(MessageClass::User, || ()).unwrap();
+            window.post_message(MessageClass::User, || ()).unwrap();
             stage.until(b.apartment(), like!(CancelAsked { why: apartment::CancelReason::Filter }));
             seen.push(apartment::is_cancelled());
         });
@@ -1202,7 +1229,7 @@ fn mf_8_cancel_call_cancels_the_innermost_call_alone() {
         stage.begin();
         let (key, gate) = gate();
         let cancelled = || {
-            a.apartment().send_message(MessageClass::Input, || ()).unwrap();
+            a.apartment().post_message(MessageClass::Input, || ()).unwrap();
             stage.until(c.apartment(), like!(CancelAsked));
         };
         thread::scope(|s| {
@@ -1236,7 +1263,7 @@ fn mf_8_it_learns_the_class_the_callee_and_the_time_since_the_call_was_made() {
             stage.begin();
             at_b.call(|()| {
                 stage.clock.advance(secs(3));
-                window.send_message(class, || ()).unwrap();
+                window.post_message(class, || ()).unwrap();
                 stage.until(&window, like!(PendingAsked));
             })?;
             let message = questions.recv().unwrap();
@@ -1258,7 +1285,7 @@ fn mf_8_it_learns_whether_the_apartment_is_itself_serving_a_call() {
         stage.begin();
         at_a.call(|_| {
             let callee = || {
-                a.apartment().send_message(MessageClass::Paint, || ()).unwrap();
+                a.apartment().post_message(MessageClass::Paint, || ()).unwrap();
                 stage.until(a.apartment(), like!(MessageEnded));
             };
             at_b.call(|()| callee()).unwrap();
@@ -1267,10 +1294,10 @@ fn mf_8_it_learns_whether_the_apartment_is_itself_serving_a_call() {
         assert_eq!((nested, nested as u32), (PendingType::Nested, 2));
         // An application message is no call.
         let (window, other) = (a.apartment().clone(), at_b.clone());
-        a.apartment().send_message(MessageClass::User, move || {
+        a.apartment().post_message(MessageClass::User, move || {
             let (painted, paint) = unbounded();
             let callee = |_: &()| {
-                window.send_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
+                window.post_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();
                 paint.recv().unwrap();
             };
             other.call(callee).unwrap();
@@ -1311,13 +1338,13 @@ fn mf_8_it_is_not_asked_in_a_plain_wait_or_in_the_loop() {
         thread::scope(|s| {
             s.spawn(|| at_a.call(|_| drop(other)).unwrap());
             stage.until(&ends, like!(QuitAsked));
-            a.apartment().send_message(MessageClass::User, || ()).unwrap();
+            a.apartment().post_message(MessageClass::User, || ()).unwrap();
             // Served in that wait, which so has looked at its queue.
             at_a.call(add).unwrap();
             key.open();
         });
         stage.until(a.apartment(), like!(MessageEnded));
-        a.apartment().send_message(MessageClass::User, || ())?;
+        a.apartment().post_message(MessageClass::User, || ())?;
         stage.until_nth(2, a.apartment(), like!(MessageEnded));
         assert!(questions.is_empty());
         Ok(())
@@ -1332,13 +1359,13 @@ fn mf_8_the_same_message_is_asked_about_once() {
         let at_b = b.create(|| ())?;
         stage.begin();
         let input_and_calls = || {
-            a.apartment().send_message(MessageClass::Input, || ()).unwrap();
+            a.apartment().post_message(MessageClass::Input, || ()).unwrap();
             stage.until(a.apartment(), like!(PendingAsked));
             stage.clock.advance(secs(60));
             at_a.call(add).unwrap();
         };
         let activation = || {
-            a.apartment().send_message(MessageClass::Activation, || ()).unwrap();
+            a.apartment().post_message(MessageClass::Activation, || ()).unwrap();
             stage.until(a.apartment(), like!(MessageEnded));
         };
         at_a.call(|_| {
@@ -1367,7 +1394,7 @@ fn mf_8_it_is_asked_again_after_the_time_it_names_about_what_is_still_queued() {
         let at_b = b.create(|| ())?;
         stage.begin();
         let callee = || {
-            let send = |class| a.apartment().send_message(class, || ()).unwrap();
+            let send = |class| a.apartment().post_message(class, || ()).unwrap();
             send(MessageClass::Input);
             send(MessageClass::Activation);
             stage.until(a.apartment(), like!(MessageEnded));
@@ -1406,8 +1433,10 @@ fn mf_8_when_it_is_asked_again_it_may_answer_otherwise() {
         let at_b = b.create(|| ())?;
         stage.begin();
         let callee = || {
-            a.apartment().send_message(MessageClass::Paint, || ()).unwrap();
+            a.apartment().post_message(MessageClass::Paint, || ()).unwrap();
             stage.until(a.apartment(), like!(PendingAsked));
+            // Served after the answer has been taken in.
+            at_a.call(add).unwrap();
             stage.clock.advance(secs(5));
             // Only the second answer lets it run, and it runs in this wait.
             stage.until(a.apartment(), like!(MessageEnded));
@@ -1482,7 +1511,7 @@ fn mf_9_filter_methods_run_with_no_lock_held() {
         register_filter(Some(rejected))?;
         busy.1.call(add).unwrap_err();
         register_filter(Some(pending))?;
-        ui.apartment().send_message(MessageClass::User, || ())?;
+        ui.apartment().post_message(MessageClass::User, || ())?;
         let idle = stage.sta("idle").spawn()?;
         let window = ui.apartment().clone();
         idle.create(|| ())?.call(|()| drop(stage.until(&window, like!(PendingAsked))))?;
@@ -1563,7 +1592,7 @@ fn mf_9_a_panic_in_message_pending_counts_as_wait_no_process() {
         at_b.call(|()| {
             for class in CLASSES {
                 let ran = ran.clone();
-                window.send_message(class, move || ran.send(class).unwrap()).unwrap();
+                window.post_message(class, move || ran.send(class).unwrap()).unwrap();
             }
             stage.until_nth(4, &window, like!(PendingAsked));
         })?;

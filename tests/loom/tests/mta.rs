@@ -83,3 +83,24 @@ fn mta_release() {
         drop(here);
     });
 }
+
+/// A thread in no apartment calls the MTA directly while somebody asks it to quit: it ends all the same, and is joined.
+#[test]
+fn visit_against_quit() {
+    Model::new("a visit against quit").preemptions(2).check(|| {
+        let process = Process::new();
+        let mta = process.mta().threads(1).spawn().unwrap();
+        let shared = mta.create(|| 1_u32).unwrap();
+        let quitter = thread::spawn({
+            let apartment = mta.apartment().clone();
+            move || apartment.quit()
+        });
+        match shared.call(|one| *one) {
+            Ok(one) => assert_eq!(one, 1),
+            Err(error) => assert_eq!(error.hresult(), 0x8001_0108),
+        }
+        quitter.join().unwrap();
+        drop(mta);
+        drop(shared);
+    });
+}
