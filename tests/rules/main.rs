@@ -10,6 +10,5 @@ mod lt;
 mod mb;
 mod mf;
 mod real_time;
-mod smoke;
 mod stage;
 mod support;
