@@ -1,6 +1,6 @@
 #![doc = include_str!("../docs/tutorial.md")]
 
-// In story order; each module uses only those above it.
+// In story order; each module uses only those above it (but `apartment` gives out `marshal`'s proxies).
 mod sync;
 
 mod id;

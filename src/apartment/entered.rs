@@ -45,9 +45,6 @@ impl Entered {
     pub(super) fn again(thread: &Rc<Thread>, home: Home, process: &Process) -> Result<Self, CallError> {
         let current = home.mailbox().name.clone();
         match home {
-            Home::Sta(home) if home.leaves_later.get() || home.is_leaving.get() => {
-                Err(home.mailbox.disconnected(home.mailbox.door(), None))
-            }
             Home::Sta(home) if home.process.is(process) => {
                 home.enters.set(home.enters.get() + 1);
                 Ok(Self::guard(thread, &home, true))

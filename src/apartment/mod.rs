@@ -1,4 +1,4 @@
-//! The apartments themselves: how they are made, what their threads do, and how calls go between them.
+#![doc = include_str!("README.md")]
 
 mod context;
 mod direct;

@@ -67,6 +67,39 @@ impl Process {
     }
 }
 
+impl Process {
+    /// A guard that makes the MTA exist, with default options if there is none yet, and keeps it alive while no thread is
+    /// in it (rule AP-6). It can be dropped on any thread, and its drop never waits. This waits for nothing either.
+    ///
+    /// ```
+    /// use apartment::{Kind, Process};
+    ///
+    /// let process = Process::new();
+    /// assert_eq!(process.current().kind, None);
+    /// let usage = process.mta_usage()?;
+    /// assert_eq!((process.current().kind, process.current().implicit), (Some(Kind::Mta), true));
+    /// std::thread::spawn(|| drop(usage)).join().unwrap();
+    /// # Ok::<(), apartment::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Disconnected` if there is one that is just ending; `SysCallFailed` if its first thread cannot be started.
+    #[doc(alias("CoIncrementMTAUsage", "CoDecrementMTAUsage"))]
+    pub fn mta_usage(&self) -> Result<MtaUsage, CallError> {
+        loop {
+            if let Some(mailbox) = self.mta_mailbox() {
+                return MtaUsage::of(&mailbox);
+            }
+            match self.mta().spawn() {
+                Ok(mta) => return mta.usage(),
+                // Somebody else has made it meanwhile.
+                Err(CallError::NotSupported { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 impl MtaBuilder {
     /// The process it belongs to; the default one otherwise.
     #[must_use]
@@ -86,8 +119,8 @@ impl MtaBuilder {
         Self { capacity: entries, ..self }
     }
 
-    /// How many of its threads run at once, at least 1; as many as the machine can otherwise. Threads that are blocked in
-    /// outgoing calls do not count: others are started in their place.
+    /// Up to how many threads the pool grows to serve its queue, at least 1; as many as the machine runs at once otherwise.
+    /// Threads that are blocked in outgoing calls do not count: others are started in their place.
     #[must_use]
     pub fn threads(self, threads: usize) -> Self {
         Self { threads, ..self }
@@ -405,11 +438,7 @@ impl Mta {
     /// `Disconnected` if the MTA was asked to quit.
     #[doc(alias("CoIncrementMTAUsage", "CoDecrementMTAUsage"))]
     pub fn usage(&self) -> Result<MtaUsage, CallError> {
-        let mailbox = &self.apartment.0;
-        match mailbox.use_begins() {
-            true => Ok(MtaUsage(Arc::clone(mailbox))),
-            false => Err(mailbox.disconnected(mailbox.door(), None)),
-        }
+        MtaUsage::of(&self.apartment.0)
     }
 
     /// Asks it to quit; see [`Apartment::quit`]. Never waits.
@@ -473,6 +502,15 @@ impl fmt::Debug for MtaBuilder {
 /// Keeps the MTA alive; made by [`Mta::usage`] (rule AP-6).
 #[must_use = "the usage is given back when the guard is dropped"]
 pub struct MtaUsage(Arc<Mailbox>);
+
+impl MtaUsage {
+    fn of(mailbox: &Arc<Mailbox>) -> Result<Self, CallError> {
+        match mailbox.use_begins() {
+            true => Ok(Self(Arc::clone(mailbox))),
+            false => Err(mailbox.disconnected(mailbox.door(), None)),
+        }
+    }
+}
 
 impl Drop for MtaUsage {
     fn drop(&mut self) {

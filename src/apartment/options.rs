@@ -90,7 +90,7 @@ impl fmt::Debug for CallOptions<'_> {
 /// Options of a post: a post has no reply to cancel or retry, only room to wait for.
 ///
 /// ```
-/// use apartment::{PostOptions, Sta};
+/// use apartment::{CallOptions, PostOptions, Sta};
 /// use std::time::Duration;
 ///
 /// let sta = Sta::builder("log").capacity(1).spawn()?;
@@ -99,7 +99,8 @@ impl fmt::Debug for CallOptions<'_> {
 /// for line in 0..100 {
 ///     log.with(&patient).post(move |log| log.borrow_mut().push(line))?;
 /// }
-/// assert_eq!(log.call_ref(|log| log.len())?, 100);
+/// let patient = CallOptions::new().wait_for_room();
+/// assert_eq!(log.with(&patient).call_ref(|log| log.len())?, 100);
 /// # Ok::<(), apartment::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]

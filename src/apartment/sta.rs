@@ -173,7 +173,8 @@ impl StaBuilder {
     /// Makes the current thread the apartment, until the guard is dropped. Does not wait.
     ///
     /// A thread that is an STA of the same process already enters once more: the guard then stands for one more entry
-    /// into the same apartment, which keeps the name and the options it has (rule AP-3).
+    /// into the same apartment, which keeps the name and the options it has (rule AP-3). One that is being left by then is
+    /// left all the same: its door stays closed.
     ///
     /// ```
     /// use apartment::Sta;
@@ -191,8 +192,7 @@ impl StaBuilder {
     /// ```
     ///
     /// # Errors
-    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `Disconnected` if it is just
-    /// leaving an STA; `NotSupported` while its locals are being destroyed; `SysCallFailed` if the hook or
+    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `NotSupported` while its locals are being destroyed; `SysCallFailed` if the hook or
     /// the filter cannot be made; `InvalidArgument` for a capacity of 0.
     #[doc(alias = "CoInitializeEx")]
     pub fn enter(mut self) -> Result<Entered, CallError> {

@@ -1,4 +1,4 @@
-//! The modal wait: the one place where a thread of this library sleeps, and what it serves meanwhile.
+//! The modal wait: where a thread that waits for something sleeps, and what it serves meanwhile.
 //!
 //! It reads like the specification. A wait looks, in this order: is what it waits for there? has a call of this stack
 //! been cancelled, or reached its deadline? is there something to serve that may come in now? If nothing of that, it

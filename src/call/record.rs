@@ -11,8 +11,8 @@
 //! | state | meaning | who leaves it, and where to |
 //! |---|---|---|
 //! | `IDLE` | no call, or one between two attempts | the caller, by lending: `QUEUED` |
-//! | `QUEUED` | the callee's mailbox has the [`Errand`] | the callee: `RUNNING`, or `REJECTED`; whoever revokes: `REVOKED`; all of them under the callee's lock |
-//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee alone: `DONE`, or `REJECTED` (object busy) |
+//! | `QUEUED` | the callee's mailbox has the [`Errand`] | the callee: `RUNNING`, or `REJECTED`; whoever revokes: `REVOKED`; all of them under the callee's lock, but for an errand that is in no queue (withdrawn, or lost): `REJECTED` |
+//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee alone: `DONE`, or `REJECTED` (object busy, or gone) |
 //! | `DONE` | the callee has let go; the result is in the caller's frame | the caller, by its next call |
 //! | `REVOKED` | it will never run | the caller, by its next call |
 //! | `REJECTED` | it has not run; the verdict is in the record | the caller: `QUEUED` (next attempt) or its next call |

@@ -22,7 +22,7 @@ pub(crate) struct Pool {
     pub(crate) threads: usize,
     /// How many of them are blocked in an outgoing call, a wait or a join.
     pub(crate) blocked: usize,
-    /// How many are to run at once.
+    /// Up to how many that are not blocked it grows.
     pub(crate) target: usize,
     /// How many there may be, blocked ones included.
     pub(crate) maximum: usize,

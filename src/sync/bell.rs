@@ -1,4 +1,4 @@
-//! One bell per thread: the only thing a thread of this library ever sleeps on.
+//! One bell per thread: what it sleeps on, whatever it waits for.
 
 use super::{Condvar, Mutex};
 use std::time::Instant;

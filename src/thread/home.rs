@@ -131,8 +131,10 @@ impl StaHome {
             self.let_go(thread, id);
             dropped += 1;
         }
-        let filter = self.filter.borrow_mut().take();
-        contain(&self.mailbox, thread, "a filter's destructor", || drop(filter));
+        // A filter's destructor may register the next.
+        while let Some(filter) = self.filter.take() {
+            contain(&self.mailbox, thread, "a filter's destructor", || drop(filter));
+        }
         let unrun = self.mailbox.end(abnormal, dropped, thread.who());
         drop_unrun(&self.mailbox, thread, unrun);
         // What destructors brought in between.

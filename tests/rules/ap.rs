@@ -1009,3 +1009,17 @@ fn ap_12_a_refused_resource_and_a_full_mailbox_are_two_variants_with_one_hresult
     assert!(matches!(full, CallError::MailboxFull(_)), "{full}");
     assert_eq!(refused.hresult(), full.hresult());
 }
+
+#[test]
+fn ap_6_a_usage_guard_makes_the_mta_exist() {
+    let process = Process::new();
+    assert_eq!(process.current().kind, None);
+    let usage = process.mta_usage().unwrap();
+    assert_eq!((process.current().kind, process.current().implicit), (Some(Kind::Mta), true));
+    let another = process.mta_usage().unwrap();
+    assert_eq!(process.mta().spawn().unwrap_err().hresult(), 0x8000_4021, "that is the one there is");
+    drop(usage);
+    assert_eq!(process.current().kind, Some(Kind::Mta), "one guard is left");
+    drop(another);
+    assert!(process.mta_usage().is_err() || process.current().kind.is_some(), "ending, or made anew");
+}
