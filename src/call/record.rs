@@ -84,17 +84,31 @@ impl<V> Clone for Ticket<V> {
     }
 }
 
+/// Who waits for the reply, and is rung when there is something to see. (A future's waker would be another kind.)
+pub(crate) enum Waiter {
+    /// A thread, which sleeps on its bell.
+    Thread(Arc<Bell>),
+}
+
+impl Waiter {
+    fn ring(&self) {
+        match self {
+            Self::Thread(bell) => bell.ring(),
+        }
+    }
+}
+
 /// See the module's documentation. `V` is the verdict that a rejection leaves.
 pub(crate) struct Record<V> {
     word: AtomicU64,
-    bell: Arc<Bell>,
+    waiter: Waiter,
     verdict: Mutex<Option<V>>,
 }
 
 impl<V> Record<V> {
-    /// A record for the thread whose bell this is.
-    pub(crate) fn new(bell: Arc<Bell>) -> Arc<Self> {
-        Arc::new(Self { word: AtomicU64::new(IDLE), bell, verdict: Mutex::new(None) })
+    /// A record for the calls of one who waits.
+    pub(crate) fn new(waiter: Waiter) -> Arc<Self> {
+        Arc::new(Self { word: AtomicU64::new(IDLE), waiter, verdict: Mutex::new(None) })
     }
 
     /// The record as it is before its first call.
@@ -189,7 +203,7 @@ impl<V> Ticket<V> {
 
     /// The caller looks again.
     pub(crate) fn ring(&self) {
-        self.record.bell.ring();
+        self.record.waiter.ring();
     }
 
     fn step_from(&self, from: u64, to: u64) -> bool {
@@ -407,7 +421,7 @@ mod tests {
     use std::process::Command;
 
     fn ticket() -> Ticket<()> {
-        Record::new(Arc::new(Bell::new())).unused().next()
+        Record::new(Waiter::Thread(Arc::new(Bell::new()))).unused().next()
     }
 
     fn nothing(_: &dyn Any) -> Attempt {

@@ -1,6 +1,6 @@
 //! One bell per thread: what it sleeps on, whatever it waits for.
 
-use super::{Condvar, Mutex};
+use super::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// What a ring asked for beyond "look again".
@@ -20,12 +20,35 @@ pub(crate) struct Ring {
 /// Only the bell's own thread waits on it.
 pub(crate) struct Bell {
     rung: Mutex<Option<Ring>>,
-    changed: Condvar,
+    host: Host,
+}
+
+/// How a thread is woken, and how it sleeps inside a wait. Everything that sleeps or wakes goes through this: the place for
+/// threads that are somebody else's, an event loop's say, and sleep in that loop.
+enum Host {
+    /// The thread is ours to park.
+    Parks(Condvar),
+}
+
+impl Host {
+    /// The ring has been left, and the bell's lock released.
+    fn wake(&self) {
+        match self {
+            Self::Parks(changed) => changed.notify_all(),
+        }
+    }
+
+    /// Sleeps until woken, or until then; may return early.
+    fn park<'a>(&self, rung: MutexGuard<'a, Option<Ring>>, until: Option<Instant>) -> MutexGuard<'a, Option<Ring>> {
+        match self {
+            Self::Parks(changed) => changed.wait(rung, until),
+        }
+    }
 }
 
 impl Bell {
     pub(crate) fn new() -> Self {
-        Self { rung: Mutex::new(None), changed: Condvar::new() }
+        Self { rung: Mutex::new(None), host: Host::Parks(Condvar::new()) }
     }
 
     /// Something changed: the thread is to look again.
@@ -44,7 +67,7 @@ impl Bell {
         *rung = Some(Ring { cancelled: ring.cancelled || before.is_some_and(|before| before.cancelled) });
         drop(rung);
         if before.is_none() {
-            self.changed.notify_all();
+            self.host.wake();
         }
     }
 
@@ -58,7 +81,7 @@ impl Bell {
             if until.is_some_and(|until| Instant::now() >= until) {
                 return Ring::default();
             }
-            rung = self.changed.wait(rung, until);
+            rung = self.host.park(rung, until);
         }
     }
 }

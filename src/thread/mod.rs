@@ -13,6 +13,7 @@ pub(crate) use drops::{contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
 pub(crate) use home::{Home, MtaHome, StaHome};
 
+use crate::call::record::Waiter;
 use crate::call::{Record, Ticket};
 use crate::describe::Caller;
 use crate::error::CallError;
@@ -297,7 +298,7 @@ impl Thread {
     /// A call record for as long as `call` runs: one that is free, or a new one. A warm call allocates none.
     pub(crate) fn with_ticket<R>(&self, call: impl FnOnce(&Ticket) -> R) -> R {
         let free = self.records.borrow_mut().pop();
-        let last = free.unwrap_or_else(|| Record::new(Arc::clone(&self.bell)).unused());
+        let last = free.unwrap_or_else(|| Record::new(Waiter::Thread(Arc::clone(&self.bell))).unused());
         let ticket = last.next();
         let result = call(&ticket);
         self.records.borrow_mut().push(ticket);
