@@ -10,6 +10,7 @@ mod make;
 mod mta;
 mod options;
 mod outgoing;
+mod pool;
 mod post;
 mod retry;
 mod serve;

@@ -4,19 +4,17 @@ use super::entered::EnteredMta;
 use super::handle::Apartment;
 use super::hook::{self, Hook};
 use super::make::{keep_shared, make};
-use super::serve::run;
+use super::pool::Starter;
 use super::sta::{DEFAULT_CAPACITY, Start, join_threads, wait_until_gone};
 use crate::diagnose::{ApartmentHow, What};
 use crate::error::CallError;
-use crate::id::ObjectId;
-use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Owner, Pool, Scope, Shared};
+use crate::mailbox::{Mailbox, Owner, Pool};
 use crate::marshal::Proxy;
 use crate::process::Process;
-use crate::sync::{Arc, Bell, JoinHandle, Mutex, default_parallelism, reap, spawn, thread_is_unwinding};
-use crate::thread::{Frame, Home, MtaHome, Thread, contain, drop_shared, drop_unrun, panic_message};
+use crate::sync::{Arc, Mutex, default_parallelism, thread_is_unwinding};
+use crate::thread::{Home, MtaHome, Thread, drop_unrun};
 use std::error::Error as StdError;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// How many threads a pool has at most (rule DI-14).
@@ -156,12 +154,7 @@ impl MtaBuilder {
     pub fn spawn(self) -> Result<Mta, CallError> {
         self.check()?;
         let process = Process::or_global(self.process);
-        let starter = Arc::new(Starter {
-            process: process.clone(),
-            hook: Mutex::new(self.hook),
-            stack_size: self.stack_size,
-            threads: Mutex::new(Threads { started: 0, handles: Vec::new() }),
-        });
+        let starter = Arc::new(Starter::new(&process, self.hook, self.stack_size));
         let grow = Arc::clone(&starter);
         let owner = Owner::Pool(Box::new(move |mailbox| grow.start(mailbox, None)));
         let mut pool = Pool::new(self.threads, self.max_threads.unwrap_or(DEFAULT_MAXIMUM.max(self.threads)));
@@ -183,14 +176,14 @@ impl MtaBuilder {
             reentrancy: None,
             process: process.shared_name(),
         });
-        let waits = starter.hook.lock().is_some();
+        let waits = starter.has_hook();
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let started = starter.start(&mailbox, Some(Arc::clone(&start)));
         let started = if waits && started.is_ok() { start.wait(&maker, &mailbox) } else { started };
         if let Err(error) = started {
             drop_unrun(&mailbox, &maker, mailbox.end(true, 0, maker.who()));
             process.mta_ended(&mailbox);
-            join_threads(std::mem::take(&mut starter.threads.lock().handles));
+            join_threads(starter.take_threads());
             return Err(error);
         }
         Ok(Mta { apartment: Apartment(mailbox), starter })
@@ -209,138 +202,6 @@ impl MtaBuilder {
             return Ok(());
         };
         Err(CallError::InvalidArgument { what })
-    }
-}
-
-/// Starts the pool's threads and keeps their handles for the join.
-struct Starter {
-    process: Process,
-    /// Gone with the MTA, though a proxy may keep the rest.
-    hook: Mutex<Option<Hook>>,
-    stack_size: Option<usize>,
-    threads: Mutex<Threads>,
-}
-
-struct Threads {
-    started: usize,
-    handles: Vec<JoinHandle>,
-}
-
-impl Starter {
-    /// Starts one; the mailbox has counted it already.
-    fn start(self: &Arc<Self>, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) -> Result<(), CallError> {
-        let number = {
-            let mut threads = self.threads.lock();
-            threads.started += 1;
-            threads.started
-        };
-        let name = format!("{} {number}", mailbox.name.name);
-        let body = {
-            let (starter, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
-            move || {
-                starter.live(&mailbox, start);
-                // With the last of them goes what the hook has captured.
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop((starter, mailbox)))) {
-                    panic_message(payload);
-                }
-            }
-        };
-        match spawn(&name, self.stack_size, body) {
-            Ok(handle) => {
-                let mut threads = self.threads.lock();
-                reap(&mut threads.handles);
-                threads.handles.push(handle);
-                Ok(())
-            }
-            Err(error) => {
-                let what = format!("a thread of the pool of {} could not be started", mailbox.name);
-                Err(CallError::sys_call_failed(what, error))
-            }
-        }
-    }
-
-    /// A pool thread's life.
-    fn live(&self, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) {
-        let bell = Arc::new(Bell::new());
-        let thread = Thread::started(Arc::clone(&bell));
-        let hook = self.hook.lock().clone();
-        let entered = hook::enter(hook.as_ref(), &mailbox.name);
-        contain(mailbox, &thread, "the destructor of a hook", || drop(hook));
-        let guard = match entered {
-            Ok(guard) => guard,
-            Err(error) => {
-                match start {
-                    Some(start) => start.report(Err(error)),
-                    None => {
-                        mailbox.growth_failed(&error);
-                        contain(mailbox, &thread, "the destructor of a hook's error", || drop(error));
-                    }
-                }
-                return;
-            }
-        };
-        let home = MtaHome::new(Arc::clone(mailbox), true, false);
-        thread.set_home(Some(Home::Mta(Rc::new(home))));
-        let name = Arc::clone(&mailbox.name.name);
-        mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
-        if let Some(start) = start {
-            start.report(Ok(()));
-        }
-        self.serve(&thread, mailbox, &bell);
-        mailbox.tell(thread.who(), None, || What::ThreadLeft);
-        contain(mailbox, &thread, "the destructor of the guard around the thread", || drop(guard));
-        thread.set_home(None);
-        mailbox.thread_gone();
-    }
-
-    fn serve(&self, thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, bell: &Arc<Bell>) {
-        loop {
-            let looker = Looker {
-                who: thread.who(),
-                depth: 0,
-                now: mailbox.clock.nanos(),
-                wait: 0,
-                scope: Scope::Everything,
-                messages: Messages::Held,
-                filter: false,
-            };
-            match mailbox.next(&looker) {
-                Next::Release(object) => {
-                    if let Some(shared) = mailbox.unshelve(object) {
-                        thread.push_frame(Frame::of_a_release(thread, object));
-                        self.drop_object(thread, mailbox, object, shared);
-                        thread.pop_frame();
-                    }
-                }
-                Next::Late(shared) => drop_shared(mailbox, thread, shared),
-                Next::Run(started) => run(thread, mailbox, started),
-                Next::Nothing(Door::Ended) => return,
-                Next::Nothing(door) => {
-                    if door == Door::Closing
-                        && let Some(objects) = mailbox.begin_end(false)
-                    {
-                        let dropped = objects.len();
-                        for (id, object) in objects {
-                            self.drop_object(thread, mailbox, id, object);
-                        }
-                        let unrun = mailbox.end(false, dropped, thread.who());
-                        drop_unrun(mailbox, thread, unrun);
-                        let hook = self.hook.lock().take();
-                        contain(mailbox, thread, "the destructor of a hook", || drop(hook));
-                        self.process.mta_ended(mailbox);
-                    } else if mailbox.goes_idle(bell, door) {
-                        bell.wait(None);
-                        mailbox.no_longer_idle(bell);
-                    }
-                }
-                Next::Ask(_) | Next::AskMessage { .. } => crate::broken("the MTA has no filter"),
-            }
-        }
-    }
-
-    fn drop_object(&self, thread: &Thread, mailbox: &Arc<Mailbox>, object: ObjectId, shared: Shared) {
-        mailbox.tell(thread.who(), None, || What::ObjectDropped { object });
-        contain(mailbox, thread, "a destructor", || drop(shared));
     }
 }
 
@@ -470,8 +331,7 @@ impl Mta {
 
 fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
     wait_until_gone(mailbox);
-    let handles = std::mem::take(&mut starter.threads.lock().handles);
-    join_threads(handles);
+    join_threads(starter.take_threads());
 }
 
 impl Drop for Mta {

@@ -1,0 +1,160 @@
+//! The MTA's pool: how its threads are started, and what one does from its beginning to its end.
+
+use super::hook::{self, Hook};
+use super::serve::run;
+use super::sta::Start;
+use crate::diagnose::What;
+use crate::error::CallError;
+use crate::id::ObjectId;
+use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Scope, Shared};
+use crate::process::Process;
+use crate::sync::{Arc, Bell, JoinHandle, Mutex, reap, spawn};
+use crate::thread::{Frame, Home, MtaHome, Thread, contain, drop_shared, drop_unrun, panic_message};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+/// Starts the pool's threads and keeps their handles for the join.
+pub(super) struct Starter {
+    process: Process,
+    /// Gone with the MTA, though a proxy may keep the rest.
+    hook: Mutex<Option<Hook>>,
+    stack_size: Option<usize>,
+    threads: Mutex<Threads>,
+}
+
+pub(super) struct Threads {
+    started: usize,
+    handles: Vec<JoinHandle>,
+}
+
+impl Starter {
+    pub(super) fn new(process: &Process, hook: Option<Hook>, stack_size: Option<usize>) -> Self {
+        let threads = Mutex::new(Threads { started: 0, handles: Vec::new() });
+        Self { process: process.clone(), hook: Mutex::new(hook), stack_size, threads }
+    }
+
+    pub(super) fn has_hook(&self) -> bool {
+        self.hook.lock().is_some()
+    }
+
+    /// Its threads, to be joined.
+    pub(super) fn take_threads(&self) -> Vec<JoinHandle> {
+        std::mem::take(&mut self.threads.lock().handles)
+    }
+
+    /// Starts one; the mailbox has counted it already.
+    pub(super) fn start(self: &Arc<Self>, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) -> Result<(), CallError> {
+        let number = {
+            let mut threads = self.threads.lock();
+            threads.started += 1;
+            threads.started
+        };
+        let name = format!("{} {number}", mailbox.name.name);
+        let body = {
+            let (starter, mailbox) = (Arc::clone(self), Arc::clone(mailbox));
+            move || {
+                starter.live(&mailbox, start);
+                // With the last of them goes what the hook has captured.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop((starter, mailbox)))) {
+                    panic_message(payload);
+                }
+            }
+        };
+        match spawn(&name, self.stack_size, body) {
+            Ok(handle) => {
+                let mut threads = self.threads.lock();
+                reap(&mut threads.handles);
+                threads.handles.push(handle);
+                Ok(())
+            }
+            Err(error) => {
+                let what = format!("a thread of the pool of {} could not be started", mailbox.name);
+                Err(CallError::sys_call_failed(what, error))
+            }
+        }
+    }
+
+    /// A pool thread's life.
+    fn live(&self, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) {
+        let bell = Arc::new(Bell::new());
+        let thread = Thread::started(Arc::clone(&bell));
+        let hook = self.hook.lock().clone();
+        let entered = hook::enter(hook.as_ref(), &mailbox.name);
+        contain(mailbox, &thread, "the destructor of a hook", || drop(hook));
+        let guard = match entered {
+            Ok(guard) => guard,
+            Err(error) => {
+                match start {
+                    Some(start) => start.report(Err(error)),
+                    None => {
+                        mailbox.growth_failed(&error);
+                        contain(mailbox, &thread, "the destructor of a hook's error", || drop(error));
+                    }
+                }
+                return;
+            }
+        };
+        let home = MtaHome::new(Arc::clone(mailbox), true, false);
+        thread.set_home(Some(Home::Mta(Rc::new(home))));
+        let name = Arc::clone(&mailbox.name.name);
+        mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
+        if let Some(start) = start {
+            start.report(Ok(()));
+        }
+        self.serve(&thread, mailbox, &bell);
+        mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        contain(mailbox, &thread, "the destructor of the guard around the thread", || drop(guard));
+        thread.set_home(None);
+        mailbox.thread_gone();
+    }
+
+    fn serve(&self, thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, bell: &Arc<Bell>) {
+        loop {
+            let looker = Looker {
+                who: thread.who(),
+                depth: 0,
+                now: mailbox.clock.nanos(),
+                wait: 0,
+                scope: Scope::Everything,
+                messages: Messages::Held,
+                filter: false,
+            };
+            match mailbox.next(&looker) {
+                Next::Release(object) => {
+                    if let Some(shared) = mailbox.unshelve(object) {
+                        thread.push_frame(Frame::of_a_release(thread, object));
+                        self.drop_object(thread, mailbox, object, shared);
+                        thread.pop_frame();
+                    }
+                }
+                Next::Late(shared) => drop_shared(mailbox, thread, shared),
+                Next::Run(started) => run(thread, mailbox, started),
+                Next::Nothing(Door::Ended) => return,
+                Next::Nothing(door) => {
+                    if door == Door::Closing
+                        && let Some(objects) = mailbox.begin_end(false)
+                    {
+                        let dropped = objects.len();
+                        for (id, object) in objects {
+                            self.drop_object(thread, mailbox, id, object);
+                        }
+                        let unrun = mailbox.end(false, dropped, thread.who());
+                        drop_unrun(mailbox, thread, unrun);
+                        let hook = self.hook.lock().take();
+                        contain(mailbox, thread, "the destructor of a hook", || drop(hook));
+                        self.process.mta_ended(mailbox);
+                    } else if mailbox.goes_idle(bell, door) {
+                        bell.wait(None);
+                        mailbox.no_longer_idle(bell);
+                    }
+                }
+                Next::Ask(_) | Next::AskMessage { .. } => crate::broken("the MTA has no filter"),
+            }
+        }
+    }
+
+    fn drop_object(&self, thread: &Thread, mailbox: &Arc<Mailbox>, object: ObjectId, shared: Shared) {
+        mailbox.tell(thread.who(), None, || What::ObjectDropped { object });
+        contain(mailbox, thread, "a destructor", || drop(shared));
+    }
+}
