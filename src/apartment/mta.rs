@@ -5,13 +5,13 @@ use super::handle::Apartment;
 use super::hook::{self, Hook};
 use super::make::{keep_shared, make};
 use super::pool::Starter;
-use super::sta::{DEFAULT_CAPACITY, Start, join_threads, wait_until_gone};
+use super::sta::{DEFAULT_CAPACITY, Start, join_threads, may_wait_for_end, wait_until_gone};
 use crate::diagnose::{ApartmentHow, What};
 use crate::error::CallError;
 use crate::mailbox::{Mailbox, Owner, Pool};
 use crate::marshal::Proxy;
 use crate::process::Process;
-use crate::sync::{Arc, Mutex, default_parallelism, thread_is_unwinding};
+use crate::sync::{Arc, Mutex, default_parallelism};
 use crate::thread::{Home, MtaHome, Thread, drop_unrun};
 use std::error::Error as StdError;
 use std::fmt;
@@ -337,7 +337,7 @@ fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
 impl Drop for Mta {
     fn drop(&mut self) {
         let last = self.apartment.0.use_ends(Thread::current().who());
-        if last && !self.is_here() && !thread_is_unwinding() {
+        if last && may_wait_for_end() && !self.is_here() {
             wait_for_end(&self.apartment.0, &self.starter);
         }
     }

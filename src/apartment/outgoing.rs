@@ -89,7 +89,10 @@ fn go_out(
             Attempted::Ended(result) => break result,
             Attempted::Rejected(rejected, error) => {
                 match ask_again(thread, home, making, header.attempt, rejected, place, ticket) {
-                    Again::Now => header.attempt += 1,
+                    Again::Now => {
+                        header.attempt += 1;
+                        thread.next_attempt(place, header.attempt);
+                    }
                     Again::GivenUp => break Err(CallError::CallRejected { callee: callee.name.clone() }),
                     Again::NobodyToAsk => {
                         break Err(error.unwrap_or_else(|| no_filter(callee, rejected)));

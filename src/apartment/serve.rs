@@ -145,6 +145,7 @@ fn ask_about_message(
         elapsed,
         nested: pending_type,
         answer: answer.action,
+        ask_again: answer.ask_again,
     });
     answer.action
 }

@@ -210,6 +210,8 @@ pub enum What {
         nested: PendingType,
         /// What was answered.
         answer: PendingAction,
+        /// After what time it wants to be asked again.
+        ask_again: Option<Duration>,
     },
     /// An application message begins to run.
     MessageBegan {

@@ -282,6 +282,13 @@ impl Thread {
         self.outgoing.borrow_mut().push(outgoing);
     }
 
+    /// The call at that place is tried once more.
+    pub(crate) fn next_attempt(&self, at: usize, attempt: u32) {
+        if let Some(outgoing) = self.outgoing.borrow_mut().get_mut(at) {
+            outgoing.attempt = attempt;
+        }
+    }
+
     pub(crate) fn pop_outgoing(&self) {
         let ended = self.outgoing.borrow_mut().pop();
         drop(ended);

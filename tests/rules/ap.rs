@@ -142,7 +142,7 @@ fn ap_2_an_mta_object_is_made_called_and_dropped_on_threads_of_the_mta() {
         }
     }
     let (process, recording) = recorded();
-    let mta = process.mta().threads(2).spawn().unwrap();
+    let mta = process.mta().threads(1).spawn().unwrap();
     let sta = process.sta("caller").spawn().unwrap();
     let caller = sta.create(|| ()).unwrap();
     let log = Log::new();

@@ -634,3 +634,28 @@ fn ck_6_a_reference_as_a_result_works_where_it_comes_to() {
         Ok(())
     });
 }
+
+#[test]
+fn ck_4_a_handle_dropped_in_a_filters_method_asks_to_quit_and_does_not_join() {
+    struct Owner(RefCell<Option<Sta>>);
+    impl apartment::MessageFilter for Owner {
+        fn handle_incoming(&self, call: &apartment::IncomingCall) -> ServerCall {
+            if call.kind == apartment::CallKind::Synchronous {
+                drop(self.0.take());
+            }
+            ServerCall::Handled
+        }
+    }
+    play(|stage| {
+        let owned = stage.sta("owned").spawn()?;
+        let at_owned = owned.create(|| ())?;
+        let owner = stage.sta("owner").filter(move || Owner(RefCell::new(Some(owned)))).spawn()?;
+        let at_owner = owner.create(|| ())?;
+        // What the owned one still has to do calls the owner, which cannot answer inside its filter's method.
+        let owner_again = at_owner.clone();
+        at_owned.post(move |()| owner_again.call(|()| ()).unwrap())?;
+        at_owner.call(|()| ())?;
+        stage.until(&at_owned.apartment(), like!(ApartmentEnded));
+        Ok(())
+    });
+}
