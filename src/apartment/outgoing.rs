@@ -72,6 +72,7 @@ fn go_out(
         callee: Arc::clone(callee),
         made: *made,
         deadline: header.deadline,
+        room_until: None,
         parent: parent.clone(),
     };
     let own = terms.cancel.map(|handle| handle.watch(target_of(&outgoing)));
@@ -91,7 +92,6 @@ fn go_out(
                 match ask_again(thread, home, making, header.attempt, rejected, place, ticket) {
                     Again::Now => {
                         header.attempt += 1;
-                        thread.next_attempt(place, header.attempt);
                     }
                     Again::GivenUp => break Err(CallError::CallRejected { callee: callee.name.clone() }),
                     Again::NobodyToAsk => {
@@ -186,16 +186,14 @@ fn attempt(
     let Making { callee, terms, .. } = making;
     let no_room = if terms.room == Room::Refuse { NoRoom::Refuse } else { NoRoom::Wait };
     let until = room_until(callee, terms.room);
+    let _room = until.map(|_| callee.clock.watch(thread.bell()));
+    thread.attempts(place, header.attempt, until);
     let accepted = ticket.lend(job, |errand| {
         let entry = Entry::new(header.clone(), Body::Call(errand));
         callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
         let told = no_room == NoRoom::Refuse || !callee.recorder.is_on();
         let mut room = Line { thread, home, callee, header, ticket, until, told, waits: false };
-        wait(thread, Situation::Call(place), until.map(|at| (&callee.clock, at)), || room.settled());
-        if !ticket.is_settled() {
-            // It had its room by the time that was up; the rest of the wait is for the reply.
-            wait(thread, Situation::Call(place), None, || ticket.is_settled());
-        }
+        wait(thread, Situation::Call(place), None, || room.settled());
         Ok(())
     });
     if let Err(error) = accepted {
@@ -246,23 +244,14 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Whether the attempt is settled; if the time for room is up, it is settled by leaving the line.
+    /// Whether the attempt is settled: run, rejected, taken back; or out of the line, its time for room being up.
     fn settled(&mut self) -> bool {
         if !self.told {
             self.tell();
         }
-        if self.ticket.is_settled() {
-            return true;
-        }
-        if self.until.is_some_and(|until| until <= self.callee.clock.nanos()) {
-            self.until = None;
-            return self.callee.leave_line(self.ticket).is_some();
-        }
-        false
+        self.ticket.is_settled()
     }
-}
 
-impl Line<'_> {
     /// Says when the wait turns from one for a reply into one for room, and back.
     fn tell(&mut self) {
         let waits = self.callee.waits_for_room(self.ticket);

@@ -13,7 +13,7 @@ use crate::call::record::Why;
 use crate::diagnose::{Serves, WaitEnd, What};
 use crate::mailbox::{Door, Mailbox, Scope};
 use crate::sync::Clock;
-use crate::thread::{Home, StaHome, Thread};
+use crate::thread::{Home, Outgoing, StaHome, Thread};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -119,7 +119,7 @@ fn wait_for(
 }
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call
-/// was cancelled. Buried ones too: they leave their queues at once, though they return only when their turn comes.
+/// was cancelled; takes those out of the line for room whose time there is up. Buried ones too: they leave their queues at once, though they return only when their turn comes.
 fn attend(thread: &Thread, cancelled: bool) -> bool {
     let mut any = false;
     while let Some((at, why)) = thread.with_outgoing(|calls| {
@@ -134,6 +134,13 @@ fn attend(thread: &Thread, cancelled: bool) -> bool {
         target_of(&call).cancel(why, thread.who());
         any = true;
     }
+    while let Some(at) = thread.with_outgoing(|calls| {
+        calls.iter().position(|call| call.room_until.is_some_and(|until| until <= call.callee.clock.nanos()))
+    }) {
+        let Some(call) = thread.outgoing(at) else { break };
+        thread.room_is_over(at);
+        any |= call.callee.leave_line(&call.ticket).is_some();
+    }
     any
 }
 
@@ -144,8 +151,11 @@ fn earliest(thread: &Thread, home: Option<&StaHome>, until: Option<(&Clock, u64)
         .filter(|home| home.filter.borrow().is_some())
         .and_then(|home| home.mailbox.next_ask().and_then(|at| home.mailbox.clock.instant(at)));
     let calls = thread.with_outgoing(|calls| {
-        let open = calls.iter().filter(|call| call.deadline.is_some() && call.ticket.is_open());
-        open.filter_map(|call| call.callee.clock.instant(call.deadline?)).min()
+        let ends = |call: &Outgoing| {
+            let deadline = call.deadline.filter(|_| call.ticket.is_open());
+            call.callee.clock.instant(deadline.into_iter().chain(call.room_until).min()?)
+        };
+        calls.iter().filter_map(ends).min()
     });
     [own, ask, calls].into_iter().flatten().min()
 }

@@ -97,6 +97,8 @@ pub(crate) struct Outgoing {
     pub(crate) made: u64,
     /// When it ends by itself, on the callee's clock.
     pub(crate) deadline: Option<u64>,
+    /// When its time in the line for room is up, on the callee's clock, should it still stand there.
+    pub(crate) room_until: Option<u64>,
     /// The call it was made in: cancelled with it.
     pub(crate) parent: Option<Ticket>,
 }

@@ -282,10 +282,18 @@ impl Thread {
         self.outgoing.borrow_mut().push(outgoing);
     }
 
-    /// The call at that place is tried once more.
-    pub(crate) fn next_attempt(&self, at: usize, attempt: u32) {
+    /// The call at that place is tried, and may wait for room until then.
+    pub(crate) fn attempts(&self, at: usize, attempt: u32, room_until: Option<u64>) {
         if let Some(outgoing) = self.outgoing.borrow_mut().get_mut(at) {
             outgoing.attempt = attempt;
+            outgoing.room_until = room_until;
+        }
+    }
+
+    /// The time for room of the call at that place is up.
+    pub(crate) fn room_is_over(&self, at: usize) {
+        if let Some(outgoing) = self.outgoing.borrow_mut().get_mut(at) {
+            outgoing.room_until = None;
         }
     }
 
