@@ -596,8 +596,8 @@ fn current_depth() -> Option<u32> {
 }
 
 #[test]
-fn lt_1_the_result_and_the_closure_of_a_call_may_panic_when_they_go_at_the_caller() {
-    alone("lt_1_the_result_and_the_closure_of_a_call_may_panic_when_they_go_at_the_caller", || {
+fn lt_4_a_refused_closure_that_panics_when_it_goes_is_a_fault_of_its_caller_alone() {
+    alone("lt_4_a_refused_closure_that_panics_when_it_goes_is_a_fault_of_its_caller_alone", || {
         let (process, recording) = recorded();
         let [a, b] = ["a", "b"].map(|name| process.sta(name).spawn().unwrap());
         let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
