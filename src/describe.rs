@@ -14,6 +14,10 @@ pub enum CallKind {
     /// A post: the caller goes on (rule CK-2).
     #[doc(alias = "asynchronous")]
     OneWay,
+    /// The caller waits; delivered ahead of everything that is queued, and served without letting anything else in
+    /// (rule CK-3).
+    #[doc(alias = "input_sync")]
+    InputSynchronized,
     /// Makes an object in the apartment; the caller waits.
     Create,
 }
@@ -25,6 +29,33 @@ impl CallKind {
     }
 }
 
+/// A method of an interface, as filters, errors and events name it.
+#[doc(alias = "INTERFACEINFO")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Method {
+    /// The interface's name, without its path.
+    pub interface: &'static str,
+    /// The method's name.
+    pub name: &'static str,
+    /// The how manieth of the interface it is, from 0 in the order in which they are declared. (COM counts the three of
+    /// `IUnknown` before them.)
+    #[doc(alias = "wMethod")]
+    pub index: u16,
+    /// How it is called.
+    pub kind: CallKind,
+}
+
+impl Method {
+    #[doc(hidden)]
+    pub const fn new(interface: &'static str, name: &'static str, index: u16, kind: CallKind) -> Self {
+        Self { interface, name, index, kind }
+    }
+}
+
+/// What a destructor runs as.
+pub(crate) static DROP: Method = Method::new("object", "drop", 0, CallKind::OneWay);
+
 /// What a call asks for: the object, its type, and the method; a call by closure has no method's name and is known by
 /// where it was made.
 #[doc(alias = "INTERFACEINFO")]
@@ -34,8 +65,8 @@ pub struct CallTarget {
     pub object: Option<ObjectId>,
     /// The object's type.
     pub type_name: &'static str,
-    /// The method, where the call has one.
-    pub method: Option<&'static str>,
+    /// The interface's method; none for a call by closure.
+    pub method: Option<&'static Method>,
     /// Where in the source the call was made.
     pub location: &'static Location<'static>,
 }
@@ -43,7 +74,7 @@ pub struct CallTarget {
 impl fmt::Display for CallTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.method {
-            Some(method) => write!(f, "`{}::{method}` called at {}", short(self.type_name), self.location),
+            Some(method) => write!(f, "`{}::{}` called at {}", method.interface, method.name, self.location),
             None => write!(f, "`{}` called at {}", short(self.type_name), self.location),
         }
     }

@@ -15,6 +15,8 @@ mod diagnose;
 
 mod call;
 
+mod common;
+
 mod mailbox;
 
 mod process;
@@ -22,6 +24,8 @@ mod process;
 mod thread;
 
 mod stub;
+
+mod view;
 
 mod apartment;
 
@@ -31,7 +35,7 @@ pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
     Sta, StaBuilder, current, current_call, is_cancelled, register_filter,
 };
-pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Reentrancy};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Method, Reentrancy};
 pub use diagnose::{
     ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, Recording, Route, Serves, WaitEnd,
     WaitFor, What,
@@ -48,6 +52,14 @@ pub use marshal::{Local, Proxy, WeakProxy, With};
 pub use process::{Process, ProcessBuilder};
 pub use sync::Clock;
 pub use thread::CancelHandle;
+pub use view::InterfaceOf;
+
+/// What the code that the macros make stands on; nothing for anybody else.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::marshal::{Calls, call_method as call, post_method as post};
+    pub use crate::view::{Declaration, View};
+}
 
 /// An invariant of the engine does not hold: the program stops rather than muddle through (rule AP-12).
 #[cold]

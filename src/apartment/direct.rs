@@ -52,7 +52,7 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
         kind: header.kind,
         caller: header.caller.clone(),
         target: header.target,
-        deadline: header.deadline.map(|at| (callee.clock.clone(), at)),
+        deadline: header.deadline.map(|at| (callee.common.clock.clone(), at)),
         ticket: making.parent.clone(),
         cancel: making.terms.cancel.cloned(),
         around: making.around.clone(),

@@ -13,6 +13,7 @@ use crate::process::Process;
 use crate::stub::Stub;
 use crate::sync::{Arc, thread_is_unwinding};
 use crate::thread::{Home, MtaHome, StaHome, Thread, panic_message};
+use crate::view::Held;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -79,7 +80,8 @@ impl Entered {
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(object) => {
                 let mailbox = &self.home.mailbox;
-                let object = keep_at_home(mailbox, object).ok_or_else(|| mailbox.disconnected(Door::Ended, None))?;
+                let object =
+                    keep_at_home(mailbox, Held::new(object)).ok_or_else(|| mailbox.disconnected(Door::Ended, None))?;
                 Ok(Proxy::from_stub(Stub::new(mailbox, object)))
             }
             Err(payload) => {

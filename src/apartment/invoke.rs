@@ -69,7 +69,7 @@ pub(crate) fn invoke(
 pub(super) fn tell(thread: &Thread, home: &Option<Home>, callee: &Mailbox, call: CallRef, what: impl FnOnce() -> What) {
     match home {
         Some(home) => home.mailbox().tell(thread.who(), Some(call), what),
-        None if callee.recorder.is_on() => callee.recorder.push(None, thread.who(), Some(call), what()),
+        None if callee.common.recorder.is_on() => callee.common.recorder.push(None, thread.who(), Some(call), what()),
         None => {}
     }
 }
@@ -83,13 +83,13 @@ pub(super) fn making<'a>(
     terms: Terms<'a>,
 ) -> Making<'a> {
     let id = thread.new_call();
-    let made = callee.clock.nanos();
+    let made = callee.common.clock.nanos();
     let own = terms.within.map(|within| Clock::later(made, within));
     thread.with_frame(|frame| {
         let serving = frame.filter(|frame| frame.chain.is_some());
         let chain = serving.and_then(|frame| frame.chain).unwrap_or(ChainId(id));
         let inherited =
-            serving.and_then(|frame| frame.deadline.as_ref()).map(|deadline| on_clock(deadline, &callee.clock));
+            serving.and_then(|frame| frame.deadline.as_ref()).map(|deadline| on_clock(deadline, &callee.common.clock));
         let header = Header {
             id,
             chain,

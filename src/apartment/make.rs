@@ -10,16 +10,17 @@ use crate::mailbox::{Door, Mailbox};
 use crate::stub::Stub;
 use crate::sync::Arc;
 use crate::thread::{Thread, contain, panic_message};
+use crate::view::Held;
 use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
 /// Runs `make` in the apartment and keeps what it made there. `E` is the maker's own error.
 #[track_caller]
-pub(super) fn make<T: 'static, E: Send>(
+pub(crate) fn make<T: 'static, E: Send>(
     mailbox: &Arc<Mailbox>,
-    make: impl FnOnce() -> Result<T, E> + Send,
-    keep: fn(&Arc<Mailbox>, T) -> Option<ObjectId>,
+    make: impl FnOnce() -> Result<Held<T>, E> + Send,
+    keep: fn(&Arc<Mailbox>, Held<T>) -> Option<ObjectId>,
 ) -> Result<Result<Arc<Stub>, E>, CallError> {
     let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location: Location::caller() };
     let mut make = Some(make);
@@ -44,7 +45,7 @@ pub(super) fn make<T: 'static, E: Send>(
 }
 
 /// On the STA's thread: its table keeps the object.
-pub(super) fn keep_at_home<T: 'static>(mailbox: &Arc<Mailbox>, object: T) -> Option<ObjectId> {
+pub(crate) fn keep_at_home<T: 'static>(mailbox: &Arc<Mailbox>, object: Held<T>) -> Option<ObjectId> {
     let thread = Thread::current();
     match thread.sta() {
         Some(home) if Arc::ptr_eq(&home.mailbox, mailbox) => home.keep(&thread, Rc::new(object), type_name::<T>()),
@@ -57,7 +58,7 @@ pub(super) fn keep_at_home<T: 'static>(mailbox: &Arc<Mailbox>, object: T) -> Opt
 }
 
 /// On a thread of the MTA: its shelf keeps the object.
-pub(super) fn keep_shared<T: Send + Sync + 'static>(mailbox: &Arc<Mailbox>, object: T) -> Option<ObjectId> {
+pub(crate) fn keep_shared<T: Send + Sync + 'static>(mailbox: &Arc<Mailbox>, object: Held<T>) -> Option<ObjectId> {
     let thread = Thread::current();
     match mailbox.shelve(Arc::new(object)) {
         Ok(object) => {

@@ -13,6 +13,7 @@ use crate::marshal::Proxy;
 use crate::process::Process;
 use crate::sync::{Arc, Mutex, default_parallelism};
 use crate::thread::{Home, MtaHome, Thread, drop_unrun};
+use crate::view::Held;
 use std::error::Error as StdError;
 use std::fmt;
 use std::rc::Rc;
@@ -161,8 +162,7 @@ impl MtaBuilder {
         pool.usages = 1;
         pool.threads = 1;
         let name = process.new_name(self.name);
-        let recorder = process.recorder().clone();
-        let mailbox = Mailbox::new(name, self.capacity, process.clock().clone(), recorder, owner, Some(pool));
+        let mailbox = Mailbox::new(name, self.capacity, Arc::clone(process.common()), owner, Some(pool));
         if process.mta_began(&mailbox).is_err() {
             return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
         }
@@ -249,7 +249,7 @@ impl Mta {
         &self,
         make_it: impl FnOnce() -> Result<T, E> + Send,
     ) -> Result<Result<Proxy<T>, E>, CallError> {
-        Ok(make(&self.apartment.0, make_it, keep_shared::<T>)?.map(Proxy::from_stub))
+        Ok(make(&self.apartment.0, || make_it().map(Held::new), keep_shared::<T>)?.map(Proxy::from_stub))
     }
 
     /// The apartment as anybody may hold it.

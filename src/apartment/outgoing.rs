@@ -80,7 +80,7 @@ fn go_out(
     if matches!(own, Some(None)) || watched.is_none() {
         return refused(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
     }
-    let _deadline = header.deadline.map(|_| callee.clock.watch(thread.bell()));
+    let _deadline = header.deadline.map(|_| callee.common.clock.watch(thread.bell()));
     let place = thread.with_outgoing(<[Outgoing]>::len);
     thread.push_outgoing(outgoing);
     let out = OutCall::begin(thread, home, making, place);
@@ -125,7 +125,8 @@ struct OutCall<'a> {
 impl<'a> OutCall<'a> {
     fn begin(thread: &'a Rc<Thread>, home: &'a Option<Home>, making: &'a Making<'a>, place: usize) -> Self {
         let Making { callee, header, made, .. } = making;
-        let on = callee.recorder.is_on() || home.as_ref().is_some_and(|home| home.mailbox().recorder.is_on());
+        let on =
+            callee.common.recorder.is_on() || home.as_ref().is_some_and(|home| home.mailbox().common.recorder.is_on());
         let event = || What::WaitBegan {
             on: WaitFor::Reply,
             serves: serves(thread, home.as_ref(), Situation::Call(place)),
@@ -136,8 +137,8 @@ impl<'a> OutCall<'a> {
             Some(home) => {
                 let bell = Arc::clone(thread.bell());
                 // On its own apartment's clock, whose filter is told the time since.
-                let clock = &home.mailbox().clock;
-                let made = if clock.is(&callee.clock) { *made } else { clock.nanos() };
+                let clock = &home.mailbox().common.clock;
+                let made = if clock.is(&callee.common.clock) { *made } else { clock.nanos() };
                 let out = Out { id: header.id, chain: header.chain, made, bell };
                 let event = on.then(|| (thread.who(), call, event()));
                 home.mailbox().out_began(out, home.is_pool_thread(), event);
@@ -186,12 +187,12 @@ fn attempt(
     let Making { callee, terms, .. } = making;
     let no_room = if terms.room == Room::Refuse { NoRoom::Refuse } else { NoRoom::Wait };
     let until = room_until(callee, terms.room);
-    let _room = until.map(|_| callee.clock.watch(thread.bell()));
+    let _room = until.map(|_| callee.common.clock.watch(thread.bell()));
     thread.attempts(place, header.attempt, until);
     let accepted = ticket.lend(job, |errand| {
         let entry = Entry::new(header.clone(), Body::Call(errand));
         callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
-        let told = no_room == NoRoom::Refuse || !callee.recorder.is_on();
+        let told = no_room == NoRoom::Refuse || !callee.common.recorder.is_on();
         let mut room = Line { thread, home, callee, header, ticket, until, told, waits: false };
         wait(thread, Situation::Call(place), None, || room.settled());
         Ok(())
@@ -224,7 +225,7 @@ fn attempt(
 /// When the wait for room ends by itself, on the callee's clock.
 fn room_until(callee: &Mailbox, room: Room) -> Option<u64> {
     match room {
-        Room::Within(time) => Some(callee.clock.after(time)),
+        Room::Within(time) => Some(callee.common.clock.after(time)),
         Room::Refuse | Room::Wait => None,
     }
 }

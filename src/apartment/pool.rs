@@ -113,7 +113,7 @@ impl Starter {
             let looker = Looker {
                 who: thread.who(),
                 depth: 0,
-                now: mailbox.clock.nanos(),
+                now: mailbox.common.clock.nanos(),
                 wait: 0,
                 scope: Scope::Everything,
                 messages: Messages::Held,

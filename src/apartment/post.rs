@@ -76,7 +76,7 @@ impl PostLine {
         callee: &Arc<Mailbox>,
         ticket: &Ticket,
     ) -> Result<(), (CallError, Box<dyn Closure>)> {
-        let until = self.until.map(|at| (&callee.clock, at));
+        let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
             wait(thread, Situation::Plain(WaitFor::Room, callee), until, || ticket.is_settled());
         }
@@ -89,7 +89,7 @@ impl PostLine {
         };
         let error = match ticket.take_verdict() {
             Some(Verdict::Failed(error)) => error,
-            _ if self.deadline.is_some_and(|deadline| deadline <= callee.clock.nanos()) => {
+            _ if self.deadline.is_some_and(|deadline| deadline <= callee.common.clock.nanos()) => {
                 CallError::TimedOut { outcome: Outcome::NotStarted }
             }
             _ => callee.mailbox_full(),

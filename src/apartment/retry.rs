@@ -36,7 +36,7 @@ pub(super) fn ask_again(
         Some(Home::Sta(home)) => home.filter.borrow().clone(),
         _ => None,
     };
-    let elapsed = Duration::from_nanos(callee.clock.nanos().saturating_sub(*made));
+    let elapsed = Duration::from_nanos(callee.common.clock.nanos().saturating_sub(*made));
     let target = header.target;
     let call = RejectedCall { callee: callee.name.clone(), target, elapsed, rejected, attempts };
     let answer = match (terms.retry, &filter) {
@@ -48,7 +48,7 @@ pub(super) fn ask_again(
         drop_filter(thread, home, filter);
     }
     // From the answer on, which is told after it: who has seen the question may count on the time.
-    let until = answer.delay().map(|delay| callee.clock.after(delay));
+    let until = answer.delay().map(|delay| callee.common.clock.after(delay));
     let own_policy = terms.retry.is_some();
     let call_ref = CallRef { attempt: attempts, ..header.call_ref() };
     tell(thread, home, callee, call_ref, || What::RetryAsked { rejected, elapsed, answer, own_policy });
@@ -66,7 +66,7 @@ pub(super) fn ask_again(
         let depth = thread.opened();
         tell(thread, home, callee, call_ref, || turned(WaitFor::RetryTime, Some(until)));
         drop(depth);
-        wait(thread, Situation::Call(place), Some((&callee.clock, until)), || ticket.why().is_some());
+        wait(thread, Situation::Call(place), Some((&callee.common.clock, until)), || ticket.why().is_some());
         let _depth = thread.opened();
         tell(thread, home, callee, call_ref, || turned(WaitFor::Reply, header.deadline));
     }
@@ -82,7 +82,7 @@ fn ask(thread: &Thread, home: &Option<Home>, callee: &Mailbox, question: impl Fn
             let what = What::Contained { place: "retry_rejected", message };
             match home {
                 Some(home) => home.mailbox().tell(thread.who(), None, || what),
-                None => callee.recorder.push(None, thread.who(), None, what),
+                None => callee.common.recorder.push(None, thread.who(), None, what),
             }
             Retry::GiveUp
         }

@@ -93,7 +93,7 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) 
         (Situation::Plain(..), _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
-    Looker { who: thread.who(), depth, now: home.mailbox.clock.nanos(), wait, scope, messages, filter }
+    Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }
 }
 
 /// Which calls come in, that many waits deep (rule DI-12).
@@ -133,13 +133,13 @@ fn ask_about_message(
     };
     let nested = thread.with_frames(|frames| frames.iter().any(|frame| frame.chain.is_some()));
     let pending_type = if nested { PendingType::Nested } else { PendingType::TopLevel };
-    let elapsed = Duration::from_nanos(outgoing.callee.clock.nanos().saturating_sub(outgoing.made));
+    let elapsed = Duration::from_nanos(outgoing.callee.common.clock.nanos().saturating_sub(outgoing.made));
     let pending = PendingMessage { class, callee: outgoing.callee.name.clone(), elapsed, pending_type };
     let answer = ask(thread, home, "message_pending", || filter.message_pending(&pending))
         .unwrap_or_else(PendingAnswer::wait_no_process);
     drop_filter(thread, home, filter);
     // From the answer on, which is told after it: who has seen the question may count on the time.
-    home.mailbox.ask_again(id, answer.ask_again.map(|delay| home.mailbox.clock.after(delay)));
+    home.mailbox.ask_again(id, answer.ask_again.map(|delay| home.mailbox.common.clock.after(delay)));
     home.mailbox.tell(thread.who(), Some(message_ref(id)), || What::PendingAsked {
         class,
         elapsed,
@@ -200,7 +200,7 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
             match attempt {
                 Attempt::Ran(panicked) => {
                     mailbox.tell(thread.who(), Some(call), || What::Ended { panicked });
-                    if header.deadline.is_some_and(|deadline| deadline <= mailbox.clock.nanos()) {
+                    if header.deadline.is_some_and(|deadline| deadline <= mailbox.common.clock.nanos()) {
                         // A deadline is a cancel by clock, and this one came before the reply.
                         running.expire();
                     }
@@ -262,7 +262,7 @@ fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket
         kind: header.kind,
         caller: header.caller.clone(),
         target: header.target,
-        deadline: header.deadline.map(|at| (mailbox.clock.clone(), at)),
+        deadline: header.deadline.map(|at| (mailbox.common.clock.clone(), at)),
         ticket,
         cancel: None,
         around: Vec::new(),

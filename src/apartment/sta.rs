@@ -15,6 +15,7 @@ use crate::marshal::Proxy;
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, spawn, thread_is_unwinding};
 use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
+use crate::view::Held;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -220,7 +221,7 @@ impl StaBuilder {
     fn mailbox(&self, process: &Process, bell: &Arc<Bell>) -> Arc<Mailbox> {
         let name = process.new_name(self.name.clone());
         let owner = Owner::Sta(Arc::clone(bell));
-        Mailbox::new(name, self.capacity, process.clock().clone(), process.recorder().clone(), owner, None)
+        Mailbox::new(name, self.capacity, Arc::clone(process.common()), owner, None)
     }
 
     fn begin(&self, process: &Process, mailbox: &Arc<Mailbox>, how: ApartmentHow) -> bool {
@@ -397,7 +398,7 @@ impl Sta {
         &self,
         make_it: impl FnOnce() -> Result<T, E> + Send,
     ) -> Result<Result<Proxy<T>, E>, CallError> {
-        Ok(make(&self.apartment.0, make_it, keep_at_home::<T>)?.map(Proxy::from_stub))
+        Ok(make(&self.apartment.0, || make_it().map(Held::new), keep_at_home::<T>)?.map(Proxy::from_stub))
     }
 
     /// The apartment as anybody may hold it.

@@ -56,7 +56,7 @@ impl<'a> PlainWait<'a> {
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
         match &home {
             Some(home) => home.mailbox().wait_began(blocks, thread.who(), began),
-            None if of.recorder.is_on() => of.recorder.push(None, thread.who(), None, began()),
+            None if of.common.recorder.is_on() => of.common.recorder.push(None, thread.who(), None, began()),
             None => {}
         }
         Some(Self { home, of, blocks })
@@ -66,7 +66,7 @@ impl<'a> PlainWait<'a> {
         let ended = || What::WaitEnded { by: if done { WaitEnd::Done } else { WaitEnd::TimedOut } };
         match self.home {
             Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
-            None if self.of.recorder.is_on() => self.of.recorder.push(None, thread.who(), None, ended()),
+            None if self.of.common.recorder.is_on() => self.of.common.recorder.push(None, thread.who(), None, ended()),
             None => {}
         }
     }
@@ -98,7 +98,7 @@ fn wait_for(
     let _until = until.map(|(clock, _)| clock.watch(thread.bell()));
     // A filter may name a time on the apartment's own clock.
     let asks = home.as_ref().filter(|home| home.filter.borrow().is_some());
-    let _asks = asks.map(|home| home.mailbox.clock.watch(thread.bell()));
+    let _asks = asks.map(|home| home.mailbox.common.clock.watch(thread.bell()));
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
     while !done() {
@@ -124,7 +124,7 @@ fn attend(thread: &Thread, cancelled: bool) -> bool {
     let mut any = false;
     while let Some((at, why)) = thread.with_outgoing(|calls| {
         calls.iter().enumerate().find_map(|(at, call)| {
-            let past = call.deadline.is_some_and(|deadline| deadline <= call.callee.clock.nanos());
+            let past = call.deadline.is_some_and(|deadline| deadline <= call.callee.common.clock.nanos());
             let parent = if cancelled { call.parent.as_ref().and_then(|parent| parent.why()) } else { None };
             let why = parent.or(past.then_some(Why::Deadline))?;
             call.ticket.is_open().then_some((at, why))
@@ -135,7 +135,7 @@ fn attend(thread: &Thread, cancelled: bool) -> bool {
         any = true;
     }
     while let Some(at) = thread.with_outgoing(|calls| {
-        calls.iter().position(|call| call.room_until.is_some_and(|until| until <= call.callee.clock.nanos()))
+        calls.iter().position(|call| call.room_until.is_some_and(|until| until <= call.callee.common.clock.nanos()))
     }) {
         let Some(call) = thread.outgoing(at) else { break };
         thread.room_is_over(at);
@@ -149,11 +149,11 @@ fn earliest(thread: &Thread, home: Option<&StaHome>, until: Option<(&Clock, u64)
     let own = until.and_then(|(clock, at)| clock.instant(at));
     let ask = home
         .filter(|home| home.filter.borrow().is_some())
-        .and_then(|home| home.mailbox.next_ask().and_then(|at| home.mailbox.clock.instant(at)));
+        .and_then(|home| home.mailbox.next_ask().and_then(|at| home.mailbox.common.clock.instant(at)));
     let calls = thread.with_outgoing(|calls| {
         let ends = |call: &Outgoing| {
             let deadline = call.deadline.filter(|_| call.ticket.is_open());
-            call.callee.clock.instant(deadline.into_iter().chain(call.room_until).min()?)
+            call.callee.common.clock.instant(deadline.into_iter().chain(call.room_until).min()?)
         };
         calls.iter().filter_map(ends).min()
     });

@@ -69,7 +69,7 @@ impl Mailbox {
         if monitor.queued < self.capacity {
             return;
         }
-        let now = self.clock.nanos();
+        let now = self.common.clock.nanos();
         let expired = |entry: &Entry| entry.room && entry.header.deadline.is_some_and(|deadline| deadline <= now);
         while let Some(at) = monitor.entries.iter().position(expired) {
             let Some(mut entry) = monitor.entries.remove(at) else { return };
@@ -101,7 +101,7 @@ impl Mailbox {
             entry.room = true;
             if let Some(taken) = entry.taken.take() {
                 later.tickets.extend(taken.taken());
-            } else if let (true, Body::Call(errand)) = (self.recorder.is_on(), &entry.body) {
+            } else if let (true, Body::Call(errand)) = (self.common.recorder.is_on(), &entry.body) {
                 // The caller tells that its wait turned.
                 later.tickets.extend(errand.ticket().cloned());
             }

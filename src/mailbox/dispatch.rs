@@ -49,7 +49,7 @@ impl Mailbox {
             }
         }
         if looker.messages == Messages::Pending {
-            let now = self.clock.nanos();
+            let now = self.common.clock.nanos();
             if let Some(message) = monitor.message_to_ask_about(now) {
                 return message;
             }
@@ -60,7 +60,7 @@ impl Mailbox {
     /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
     pub(super) fn take(&self, monitor: &mut Monitor, at: usize, looker: &Looker, later: &mut Later) -> Option<Started> {
         let mut entry = monitor.entries.remove(at)?;
-        let now = self.clock.nanos();
+        let now = self.common.clock.nanos();
         let call_type = monitor.call_type(&entry.header, self.is_sta());
         self.give_back_room(monitor, &mut entry, looker.who, later);
         let Entry { header, body, .. } = entry;

@@ -15,11 +15,12 @@ pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Scope, Starte
 pub(crate) use pool::{Pool, Shared};
 
 use crate::call::record::Why;
+use crate::common::Common;
 use crate::describe::ApartmentName;
-use crate::diagnose::{CallRef, CancelReason, Recorder, What};
+use crate::diagnose::{CallRef, CancelReason, What};
 use crate::error::{CallError, Disconnected, MailboxFull, Outcome, WhyDisconnected};
 use crate::id::{ObjectId, ThreadId};
-use crate::sync::{Arc, Bell, Clock, Mutex};
+use crate::sync::{Arc, Bell, Mutex};
 use monitor::Monitor;
 
 /// Who does a step, for the events: the thread, and how deep it stands.
@@ -29,8 +30,7 @@ pub(crate) type Who = (ThreadId, u16);
 pub(crate) struct Mailbox {
     pub(crate) name: ApartmentName,
     pub(crate) capacity: usize,
-    pub(crate) clock: Clock,
-    pub(crate) recorder: Recorder,
+    pub(crate) common: Arc<Common>,
     owner: Owner,
     monitor: Mutex<Monitor>,
 }
@@ -57,13 +57,12 @@ impl Mailbox {
     pub(crate) fn new(
         name: ApartmentName,
         capacity: usize,
-        clock: Clock,
-        recorder: Recorder,
+        common: Arc<Common>,
         owner: Owner,
         pool: Option<Pool>,
     ) -> Arc<Self> {
-        let now = clock.nanos();
-        Arc::new(Self { name, capacity, clock, recorder, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
+        let now = common.clock.nanos();
+        Arc::new(Self { name, capacity, common, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
     }
 
     pub(crate) fn is_sta(&self) -> bool {
@@ -72,16 +71,16 @@ impl Mailbox {
 
     /// A step of this apartment that changes nothing in the monitor, told under its lock like all its steps.
     pub(crate) fn tell(&self, who: Who, call: Option<CallRef>, what: impl FnOnce() -> What) {
-        if self.recorder.is_on() {
+        if self.common.recorder.is_on() {
             let what = what();
             let _order = self.monitor.lock();
-            self.recorder.push(Some(self.name.id), who, call, what);
+            self.common.recorder.push(Some(self.name.id), who, call, what);
         }
     }
 
     pub(super) fn push_event(&self, _under: &Monitor, who: Who, call: Option<CallRef>, what: impl FnOnce() -> What) {
-        if self.recorder.is_on() {
-            self.recorder.push(Some(self.name.id), who, call, what());
+        if self.common.recorder.is_on() {
+            self.common.recorder.push(Some(self.name.id), who, call, what());
         }
     }
 
@@ -102,7 +101,7 @@ impl Mailbox {
 
     pub(super) fn full(&self, monitor: &Monitor) -> MailboxFull {
         use std::time::Duration;
-        let now = self.clock.nanos();
+        let now = self.common.clock.nanos();
         let since = |then: u64| Duration::from_nanos(now.saturating_sub(then));
         MailboxFull {
             callee: self.name.clone(),

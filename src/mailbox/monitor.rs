@@ -5,7 +5,7 @@ use super::entry::{Ask, Body, Closure, Entry, Header};
 use super::later::Wake;
 use super::pool::{Pool, Shared};
 use crate::call::{Running, Ticket};
-use crate::describe::{CallKind, CallTarget};
+use crate::describe::{CallKind, CallTarget, DROP};
 use crate::diagnose::HeldBy;
 use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
@@ -216,7 +216,7 @@ impl Monitor {
     pub(super) fn drops(&mut self, looker: &Looker) {
         if self.pool.is_some() {
             let location = std::panic::Location::caller();
-            let target = CallTarget { object: None, type_name: "object", method: Some("drop"), location };
+            let target = CallTarget { object: None, type_name: "object", method: Some(&DROP), location };
             let Looker { who, depth, now, .. } = *looker;
             self.executing.push(Executing { thread: who.0, depth, target, since: now });
         }

@@ -1,11 +1,13 @@
 //! The direct reference at home.
 
 use super::proxy::Proxy;
+use super::reference::Reference;
 use crate::error::CallError;
 use crate::mailbox::{Door, Shared};
 use crate::stub::Stub;
 use crate::sync::Arc;
 use crate::thread::{Home, Thread, contain};
+use crate::view::View;
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
@@ -31,30 +33,32 @@ use std::rc::Rc;
 /// # Ok::<(), apartment::Error>(())
 /// ```
 #[doc(alias = "interface pointer")]
-pub struct Local<T> {
+pub struct Local<T: ?Sized> {
     /// Always there but in `drop`.
-    held: Option<Held>,
-    stub: Arc<Stub>,
-    object: PhantomData<*const T>,
+    kept: Option<Kept>,
+    reference: Reference,
+    view: View<T>,
+    not_send: PhantomData<*const ()>,
 }
 
 #[derive(Clone)]
-enum Held {
+enum Kept {
     Sta(Rc<dyn Any>),
     Mta(Shared),
 }
 
-impl<T: 'static> Local<T> {
+impl<T: ?Sized + 'static> Local<T> {
     pub(super) fn of(proxy: &Proxy<T>) -> Option<Self> {
-        let stub = proxy.stub();
-        let held = match Thread::current().home()? {
-            Home::Sta(home) if Arc::ptr_eq(&home.mailbox, &stub.mailbox) => Held::Sta(home.object(stub.object)?),
+        let reference = proxy.reference();
+        let stub = &reference.stub;
+        let kept = match Thread::current().home()? {
+            Home::Sta(home) if Arc::ptr_eq(&home.mailbox, &stub.mailbox) => Kept::Sta(home.object(stub.object)?),
             Home::Mta(home) if Arc::ptr_eq(&home.mailbox, &stub.mailbox) && !home.implicit => {
-                Held::Mta(home.mailbox.shared(stub.object)?)
+                Kept::Mta(home.mailbox.shared(stub.object)?)
             }
             _ => return None,
         };
-        Some(Self { held: Some(held), stub: Arc::clone(stub), object: PhantomData })
+        Some(Self { kept: Some(kept), reference: reference.clone(), view: proxy.view(), not_send: PhantomData })
     }
 
     /// A proxy to the object, which may go anywhere.
@@ -63,34 +67,34 @@ impl<T: 'static> Local<T> {
     /// `Disconnected` once the apartment has ended (rule LT-2).
     #[doc(alias("CoMarshalInterface", "marshal"))]
     pub fn proxy(&self) -> Result<Proxy<T>, CallError> {
-        match self.stub.mailbox.door() {
-            Door::Ended => Err(self.stub.mailbox.disconnected(Door::Ended, Some(self.stub.object))),
-            _ => Ok(Proxy::from_stub(Arc::clone(&self.stub))),
+        let Stub { mailbox, object } = &*self.reference.stub;
+        match mailbox.door() {
+            Door::Ended => Err(mailbox.disconnected(Door::Ended, Some(*object))),
+            _ => Ok(Proxy::of(self.reference.clone(), self.view)),
         }
     }
 }
 
-impl<T: 'static> Deref for Local<T> {
+impl<T: ?Sized + 'static> Deref for Local<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        let object = match &self.held {
-            Some(Held::Sta(object)) => object.downcast_ref(),
-            Some(Held::Mta(object)) => object.downcast_ref(),
-            None => None,
-        };
-        object.unwrap_or_else(|| crate::broken("a local reference holds an object of its type"))
+        match &self.kept {
+            Some(Kept::Sta(object)) => self.view.of(&**object),
+            Some(Kept::Mta(object)) => self.view.of(&**object),
+            None => crate::broken("a local reference that is not being dropped holds its object"),
+        }
     }
 }
 
-impl<T> Drop for Local<T> {
+impl<T: ?Sized> Drop for Local<T> {
     fn drop(&mut self) {
         let thread = Thread::current();
-        match self.held.take() {
-            Some(Held::Sta(object)) => thread.drop_object(object),
-            Some(Held::Mta(object)) => {
+        match self.kept.take() {
+            Some(Kept::Sta(object)) => thread.drop_object(object),
+            Some(Kept::Mta(object)) => {
                 // A thread that has left the MTA is no place to drop one of its objects.
-                let mailbox = &self.stub.mailbox;
+                let mailbox = &self.reference.stub.mailbox;
                 let left = !thread.home().is_some_and(|home| home.is_at(mailbox));
                 let object = if left { mailbox.release_shared(object) } else { Some(object) };
                 contain(mailbox, &thread, "a destructor", || drop(object));
@@ -100,22 +104,24 @@ impl<T> Drop for Local<T> {
     }
 }
 
-impl<T> Clone for Local<T> {
+impl<T: ?Sized> Clone for Local<T> {
     fn clone(&self) -> Self {
-        Self { held: self.held.clone(), stub: Arc::clone(&self.stub), object: PhantomData }
+        let reference = self.reference.clone();
+        Self { kept: self.kept.clone(), reference, view: self.view, not_send: PhantomData }
     }
 }
 
-impl<T> PartialEq for Local<T> {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.stub.mailbox, &other.stub.mailbox) && self.stub.object == other.stub.object
+/// Equal exactly if both mean the same object, whatever they see it as (rule LT-7).
+impl<T: ?Sized, U: ?Sized> PartialEq<Local<U>> for Local<T> {
+    fn eq(&self, other: &Local<U>) -> bool {
+        self.reference.same_object(&other.reference)
     }
 }
 
-impl<T> Eq for Local<T> {}
+impl<T: ?Sized> Eq for Local<T> {}
 
-impl<T: fmt::Debug + 'static> fmt::Debug for Local<T> {
+impl<T: ?Sized + fmt::Debug + 'static> fmt::Debug for Local<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Local").field(&**self).finish()
+        f.debug_tuple("Local").field(&&**self).finish()
     }
 }

@@ -1,16 +1,17 @@
 //! The typed handle that crosses threads.
 
 use super::local::Local;
+use super::reference::{Reference, WeakReference};
 use super::verbs::{With, call, call_mut, call_ref, post};
 use crate::apartment::{Apartment, CallOptions, Terms};
 use crate::error::{CallError, PostError};
 use crate::id::ObjectId;
 use crate::stub::Stub;
-use crate::sync::{Arc, Weak};
+use crate::sync::Arc;
+use crate::view::View;
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::marker::PhantomData;
 use std::time::Duration;
 
 /// A reference to an object of an apartment, to be called from anywhere.
@@ -35,19 +36,35 @@ use std::time::Duration;
 /// ```
 #[doc(alias("agile reference", "interface proxy", "IAgileReference"))]
 pub struct Proxy<T: ?Sized> {
-    stub: Arc<Stub>,
-    object: PhantomData<fn() -> T>,
+    reference: Reference,
+    view: View<T>,
 }
 
 impl<T: 'static> Proxy<T> {
     pub(crate) fn from_stub(stub: Arc<Stub>) -> Self {
-        Self { stub, object: PhantomData }
+        Self { reference: Reference::new(stub), view: View::own() }
+    }
+}
+
+impl<T: ?Sized> Proxy<T> {
+    pub(crate) fn of(reference: Reference, view: View<T>) -> Self {
+        Self { reference, view }
     }
 
-    pub(super) fn stub(&self) -> &Arc<Stub> {
-        &self.stub
+    pub(crate) fn reference(&self) -> &Reference {
+        &self.reference
     }
 
+    pub(crate) fn reference_mut(&mut self) -> &mut Reference {
+        &mut self.reference
+    }
+
+    pub(crate) fn view(&self) -> View<T> {
+        self.view
+    }
+}
+
+impl<T: ?Sized + 'static> Proxy<T> {
     /// Calls the object: runs `method` on it, in its apartment, and gives the result. The closure may borrow from the
     /// caller's stack: the call does not return before the callee has let go, on every path (rule CK-5).
     ///
@@ -62,7 +79,7 @@ impl<T: 'static> Proxy<T> {
     /// `CallCanceled`, `TimedOut`; `CantCallOut` from inside a filter's method.
     #[track_caller]
     pub fn call<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
-        call(&self.stub, Terms::default(), method)
+        call(self, Terms::default(), None, method)
     }
 
     /// Posts a closure to the object: a one-way call (rule CK-2). Does not wait, not even for room: without it the post
@@ -73,7 +90,7 @@ impl<T: 'static> Proxy<T> {
     /// `MailboxFull` or `Disconnected`, with the closure.
     #[track_caller]
     pub fn post<F: FnOnce(&T) + Send + 'static>(&self, run: F) -> Result<(), PostError<F>> {
-        post(&self.stub, Terms::default(), run)
+        post(self, Terms::default(), None, run)
     }
 
     /// The same verbs with options, which are borrowed: [`CallOptions`] give `call`, `call_mut` and `call_ref`,
@@ -105,17 +122,17 @@ impl<T: 'static> Proxy<T> {
 
     /// A reference that does not keep the object.
     pub fn downgrade(&self) -> WeakProxy<T> {
-        WeakProxy { stub: Arc::downgrade(&self.stub), object: PhantomData }
+        WeakProxy { reference: self.reference.downgrade(), view: self.view }
     }
 
     /// The object's apartment.
     pub fn apartment(&self) -> Apartment {
-        Apartment(Arc::clone(&self.stub.mailbox))
+        Apartment(Arc::clone(&self.reference.stub.mailbox))
     }
 
     /// The object's id, as filters and events name it; unique within its apartment.
     pub fn object_id(&self) -> ObjectId {
-        self.stub.object
+        self.reference.stub.object
     }
 }
 
@@ -131,7 +148,7 @@ impl<T: 'static> Proxy<RefCell<T>> {
     /// cannot help: the call is direct, or whoever holds the borrow waits for this call's own chain.
     #[track_caller]
     pub fn call_mut<R: Send>(&self, method: impl FnOnce(&mut T) -> R + Send) -> Result<R, CallError> {
-        call_mut(&self.stub, Terms::default(), method)
+        call_mut(self, Terms::default(), method)
     }
 
     /// Calls the object with `&T`: as [`call_mut`](Proxy::call_mut), sharing the borrow with others that only read.
@@ -140,19 +157,20 @@ impl<T: 'static> Proxy<RefCell<T>> {
     /// As [`call_mut`](Proxy::call_mut).
     #[track_caller]
     pub fn call_ref<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
-        call_ref(&self.stub, Terms::default(), method)
+        call_ref(self, Terms::default(), method)
     }
 }
 
 impl<T: ?Sized> Clone for Proxy<T> {
     fn clone(&self) -> Self {
-        Self { stub: Arc::clone(&self.stub), object: PhantomData }
+        Self { reference: self.reference.clone(), view: self.view }
     }
 }
 
-impl<T: ?Sized> PartialEq for Proxy<T> {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.stub.mailbox, &other.stub.mailbox) && self.stub.object == other.stub.object
+/// Equal exactly if both mean the same object, whatever they see it as (rule LT-7).
+impl<T: ?Sized, U: ?Sized> PartialEq<Proxy<U>> for Proxy<T> {
+    fn eq(&self, other: &Proxy<U>) -> bool {
+        self.reference.same_object(&other.reference)
     }
 }
 
@@ -160,14 +178,15 @@ impl<T: ?Sized> Eq for Proxy<T> {}
 
 impl<T: ?Sized> Hash for Proxy<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.stub.mailbox).hash(state);
-        self.stub.object.hash(state);
+        let stub = &self.reference.stub;
+        Arc::as_ptr(&stub.mailbox).hash(state);
+        stub.object.hash(state);
     }
 }
 
 impl<T: ?Sized> fmt::Debug for Proxy<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stub = &self.stub;
+        let stub = &self.reference.stub;
         write!(f, "Proxy<{}>({} of {})", std::any::type_name::<T>(), stub.object, stub.mailbox.name)
     }
 }
@@ -186,20 +205,21 @@ impl<T: ?Sized> fmt::Debug for Proxy<T> {
 /// # Ok::<(), apartment::Error>(())
 /// ```
 pub struct WeakProxy<T: ?Sized> {
-    stub: Weak<Stub>,
-    object: PhantomData<fn() -> T>,
+    reference: WeakReference,
+    view: View<T>,
 }
 
-impl<T: 'static> WeakProxy<T> {
-    /// A proxy, if the object still has references. Does not wait, and does not say whether its apartment lives.
+impl<T: ?Sized> WeakProxy<T> {
+    /// A proxy, if the object still has references; under strict rules it belongs where the one belonged that this was
+    /// made of. Does not wait, and does not say whether its apartment lives.
     pub fn upgrade(&self) -> Option<Proxy<T>> {
-        self.stub.upgrade().map(Proxy::from_stub)
+        self.reference.upgrade().map(|reference| Proxy::of(reference, self.view))
     }
 }
 
 impl<T: ?Sized> Clone for WeakProxy<T> {
     fn clone(&self) -> Self {
-        Self { stub: Weak::clone(&self.stub), object: PhantomData }
+        Self { reference: self.reference.clone(), view: self.view }
     }
 }
 

@@ -3,15 +3,15 @@
 use super::proxy::Proxy;
 use crate::apartment::{CallOptions, PostOptions, Terms, give_back, invoke, send};
 use crate::call::record::Attempt;
-use crate::describe::{CallKind, CallTarget};
+use crate::describe::{CallKind, Method};
 use crate::error::{CallError, PostError};
 use crate::mailbox::{Body, Closure};
 use crate::stub::Stub;
 use crate::sync::Arc;
 use crate::thread::{Borrow, Thread, panic_message};
-use std::any::{Any, type_name};
+use crate::view::View;
+use std::any::Any;
 use std::cell::RefCell;
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 /// A proxy with options for its next calls; made by [`Proxy::with`] and [`Proxy::within`].
@@ -22,7 +22,7 @@ pub struct With<'a, T: ?Sized, O> {
     options: O,
 }
 
-impl<'a, T: 'static, O> With<'a, T, O> {
+impl<'a, T: ?Sized + 'static, O> With<'a, T, O> {
     pub(super) fn new(proxy: &'a Proxy<T>, options: O) -> Self {
         Self { proxy, options }
     }
@@ -47,14 +47,14 @@ impl<O: Callable> Callable for &O {
 
 macro_rules! calling_verbs {
     ($options:ty) => {
-        impl<T: 'static> With<'_, T, $options> {
+        impl<T: ?Sized + 'static> With<'_, T, $options> {
             /// As [`Proxy::call`], with these options.
             ///
             /// # Errors
             /// As [`Proxy::call`].
             #[track_caller]
             pub fn call<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
-                call(self.proxy.stub(), self.options.terms(), method)
+                call(self.proxy, self.options.terms(), None, method)
             }
         }
 
@@ -65,7 +65,7 @@ macro_rules! calling_verbs {
             /// As [`Proxy::call_mut`].
             #[track_caller]
             pub fn call_mut<R: Send>(&self, method: impl FnOnce(&mut T) -> R + Send) -> Result<R, CallError> {
-                call_mut(self.proxy.stub(), self.options.terms(), method)
+                call_mut(self.proxy, self.options.terms(), method)
             }
 
             /// As [`Proxy::call_ref`], with these options.
@@ -74,7 +74,7 @@ macro_rules! calling_verbs {
             /// As [`Proxy::call_ref`].
             #[track_caller]
             pub fn call_ref<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
-                call_ref(self.proxy.stub(), self.options.terms(), method)
+                call_ref(self.proxy, self.options.terms(), method)
             }
         }
     };
@@ -83,7 +83,7 @@ macro_rules! calling_verbs {
 calling_verbs!(&CallOptions<'_>);
 calling_verbs!(CallOptions<'_>);
 
-impl<T: 'static> With<'_, T, &PostOptions> {
+impl<T: ?Sized + 'static> With<'_, T, &PostOptions> {
     /// As [`Proxy::post`], with these options: it may wait for room.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl<T: 'static> With<'_, T, &PostOptions> {
     #[track_caller]
     pub fn post<F: FnOnce(&T) + Send + 'static>(&self, run: F) -> Result<(), PostError<F>> {
         let PostOptions { within, room } = *self.options;
-        post(self.proxy.stub(), Terms { within, room, ..Terms::default() }, run)
+        post(self.proxy, Terms { within, room, ..Terms::default() }, None, run)
     }
 }
 
@@ -100,50 +100,43 @@ fn result<R>(left: Option<R>) -> R {
     left.unwrap_or_else(|| crate::broken("a call that ran left its result"))
 }
 
-fn object<T: 'static>(object: &dyn Any) -> &T {
-    object.downcast_ref().unwrap_or_else(|| crate::broken("a proxy's object is of its type"))
-}
-
-fn target<T>(stub: &Stub, location: &'static Location<'static>) -> CallTarget {
-    CallTarget { object: Some(stub.object), type_name: type_name::<T>(), method: None, location }
-}
-
 #[track_caller]
-pub(super) fn call<T: 'static, R: Send>(
-    stub: &Arc<Stub>,
+pub(super) fn call<T: ?Sized + 'static, R: Send>(
+    proxy: &Proxy<T>,
     terms: Terms<'_>,
-    method: impl FnOnce(&T) -> R + Send,
+    method: Option<&'static Method>,
+    body: impl FnOnce(&T) -> R + Send,
 ) -> Result<R, CallError> {
-    attempt(stub, terms, method, |cell: &T, method| run(|| method(cell)))
+    attempt(proxy, terms, method, body, |object: &T, body| run(|| body(object)))
 }
 
 #[track_caller]
 pub(super) fn call_mut<T: 'static, R: Send>(
-    stub: &Arc<Stub>,
+    proxy: &Proxy<RefCell<T>>,
     terms: Terms<'_>,
-    method: impl FnOnce(&mut T) -> R + Send,
+    body: impl FnOnce(&mut T) -> R + Send,
 ) -> Result<R, CallError> {
-    attempt(stub, terms, method, |cell: &RefCell<T>, method| match cell.try_borrow_mut() {
+    attempt(proxy, terms, None, body, |cell: &RefCell<T>, body| match cell.try_borrow_mut() {
         Ok(mut object) => {
             Thread::current().holds(Borrow::Cell);
-            run(|| method(&mut object))
+            run(|| body(&mut object))
         }
-        Err(_) => Ran::Busy(method),
+        Err(_) => Ran::Busy(body),
     })
 }
 
 #[track_caller]
 pub(super) fn call_ref<T: 'static, R: Send>(
-    stub: &Arc<Stub>,
+    proxy: &Proxy<RefCell<T>>,
     terms: Terms<'_>,
-    method: impl FnOnce(&T) -> R + Send,
+    body: impl FnOnce(&T) -> R + Send,
 ) -> Result<R, CallError> {
-    attempt(stub, terms, method, |cell: &RefCell<T>, method| match cell.try_borrow() {
+    attempt(proxy, terms, None, body, |cell: &RefCell<T>, body| match cell.try_borrow() {
         Ok(object) => {
             Thread::current().holds(Borrow::Cell);
-            run(|| method(&object))
+            run(|| body(&object))
         }
-        Err(_) => Ran::Busy(method),
+        Err(_) => Ran::Busy(body),
     })
 }
 
@@ -165,58 +158,129 @@ fn run<M, R>(method: impl FnOnce() -> R) -> Ran<M, R> {
 }
 
 #[track_caller]
-fn attempt<T: 'static, M: Send, R: Send>(
-    stub: &Arc<Stub>,
+fn attempt<T: ?Sized + 'static, B: Send, R: Send>(
+    proxy: &Proxy<T>,
     terms: Terms<'_>,
-    method: M,
-    try_it: fn(&T, M) -> Ran<M, R>,
+    method: Option<&'static Method>,
+    body: B,
+    try_it: fn(&T, B) -> Ran<B, R>,
 ) -> Result<R, CallError> {
-    let target = target::<T>(stub, Location::caller());
-    let mut method = Some(method);
+    let reference = proxy.reference();
+    reference.usable()?;
+    let target = reference.target::<T>(method, Location::caller());
+    let kind = method.map_or(CallKind::Synchronous, |method| method.kind);
+    let view = proxy.view();
+    let mut body = Some(body);
     let mut left = None;
-    let mut job = |any: &dyn Any| {
-        let Some(taken) = method.take() else { crate::broken("a call's closure runs once") };
-        match try_it(object(any), taken) {
+    let mut job = |held: &dyn Any| {
+        let Some(taken) = body.take() else { crate::broken("a call's closure runs once") };
+        match try_it(view.of(held), taken) {
             Ran::Returned(result) => left = Some(result),
             Ran::Panicked(message) => return Attempt::Ran(Some(message)),
             Ran::Busy(again) => {
-                method = Some(again);
+                body = Some(again);
                 return Attempt::Busy;
             }
         }
         Attempt::Ran(None)
     };
-    invoke(&stub.mailbox, CallKind::Synchronous, target, terms, &mut job)?;
+    invoke(&reference.stub.mailbox, kind, target, terms, &mut job)?;
     Ok(result(left))
 }
 
 #[track_caller]
-pub(super) fn post<T: 'static, F: FnOnce(&T) + Send + 'static>(
-    stub: &Arc<Stub>,
+pub(super) fn post<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static>(
+    proxy: &Proxy<T>,
     terms: Terms<'_>,
+    method: Option<&'static Method>,
     run: F,
 ) -> Result<(), PostError<F>> {
-    let target = target::<T>(stub, Location::caller());
-    let closure = Posted { run, stub: Arc::clone(stub), object: PhantomData };
-    send(&stub.mailbox, target, terms, Body::Post, Box::new(closure))
+    let reference = proxy.reference();
+    if let Err(error) = reference.usable() {
+        return Err(PostError::new(error, run));
+    }
+    let target = reference.target::<T>(method, Location::caller());
+    let closure = Posted { run, view: proxy.view(), stub: Arc::clone(&reference.stub) };
+    send(&reference.stub.mailbox, target, terms, Body::Post, Box::new(closure))
         .map_err(|(error, closure)| PostError::new(error, give_back::<Posted<T, F>>(closure).run))
 }
 
 /// A post's closure, and a reference: the object is there when it runs.
-struct Posted<T, F> {
+struct Posted<T: ?Sized, F> {
     run: F,
+    view: View<T>,
     stub: Arc<Stub>,
-    object: PhantomData<fn() -> T>,
 }
 
-impl<T: 'static, F: FnOnce(&T) + Send + 'static> Closure for Posted<T, F> {
-    fn run(self: Box<Self>, any: &dyn Any) {
-        let Self { run, stub, .. } = *self;
-        run(object(any));
+impl<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static> Closure for Posted<T, F> {
+    fn run(self: Box<Self>, held: &dyn Any) {
+        let Self { run, view, stub } = *self;
+        run(view.of(held));
         drop(stub);
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
+}
+
+/// What an interface's methods can be called through: a proxy, with or without options.
+#[doc(hidden)]
+pub trait Calls<I: ?Sized> {
+    fn proxy(&self) -> &Proxy<I>;
+    fn options(&self) -> Option<&CallOptions<'_>>;
+}
+
+impl<I: ?Sized> Calls<I> for Proxy<I> {
+    fn proxy(&self) -> &Proxy<I> {
+        self
+    }
+
+    fn options(&self) -> Option<&CallOptions<'_>> {
+        None
+    }
+}
+
+impl<I: ?Sized> Calls<I> for With<'_, I, CallOptions<'_>> {
+    fn proxy(&self) -> &Proxy<I> {
+        self.proxy
+    }
+
+    fn options(&self) -> Option<&CallOptions<'_>> {
+        Some(&self.options)
+    }
+}
+
+impl<I: ?Sized> Calls<I> for With<'_, I, &CallOptions<'_>> {
+    fn proxy(&self) -> &Proxy<I> {
+        self.proxy
+    }
+
+    fn options(&self) -> Option<&CallOptions<'_>> {
+        Some(self.options)
+    }
+}
+
+/// Calls an interface's method and waits.
+#[doc(hidden)]
+#[track_caller]
+pub fn call_method<I: ?Sized + 'static, R: Send>(
+    caller: &impl Calls<I>,
+    method: &'static Method,
+    body: impl FnOnce(&I) -> R + Send,
+) -> Result<R, CallError> {
+    let terms = caller.options().map_or_else(Terms::default, Callable::terms);
+    call(caller.proxy(), terms, Some(method), body)
+}
+
+/// Sends an interface's one-way method off.
+#[doc(hidden)]
+#[track_caller]
+pub fn post_method<I: ?Sized + 'static>(
+    caller: &impl Calls<I>,
+    method: &'static Method,
+    body: impl FnOnce(&I) + Send + 'static,
+) -> Result<(), CallError> {
+    let terms = caller.options().map_or_else(Terms::default, Callable::terms);
+    Ok(post(caller.proxy(), terms, Some(method), body)?)
 }

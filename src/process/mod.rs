@@ -1,5 +1,6 @@
 //! A process: a set of apartments with a clock, a main STA, at most one MTA, and the events of all of them.
 
+use crate::common::Common;
 use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
 use crate::id::ApartmentId;
@@ -26,9 +27,7 @@ use std::fmt;
 pub struct Process(Arc<Inner>);
 
 struct Inner {
-    name: Arc<str>,
-    clock: Clock,
-    recorder: Recorder,
+    common: Arc<Common>,
     state: Mutex<State>,
 }
 
@@ -45,6 +44,7 @@ pub struct ProcessBuilder {
     name: Option<String>,
     clock: Option<Clock>,
     record: Option<usize>,
+    strict: bool,
 }
 
 impl ProcessBuilder {
@@ -66,13 +66,26 @@ impl ProcessBuilder {
         Self { record: Some(bound), ..self }
     }
 
+    /// With strict COM rules, for teaching and for porting:
+    ///
+    /// * A thread that is in no apartment, while there is no MTA, can do nothing but make or enter an apartment, ask where
+    ///   it is, and drop references: everything else is `NotInitialized` (rule ST-1).
+    /// * A proxy belongs to the apartment that unmarshalled it, made it, or was given it as an interface's argument or
+    ///   result; used anywhere else it is `WrongThread`, and nothing reaches the object (rule ST-2). Marshal it.
+    /// * A one-way call made by a thread of the MTA, or by one in no apartment, waits as a synchronous one does
+    ///   (rule ST-3).
+    #[must_use]
+    pub fn strict_rules(self) -> Self {
+        Self { strict: true, ..self }
+    }
+
     /// Makes the process.
     pub fn build(self) -> Process {
         let clock = self.clock.unwrap_or_else(Clock::real);
+        let name = self.name.unwrap_or_else(|| "process".to_owned()).into();
+        let recorder = Recorder::new(clock.clone(), self.record);
         Process(Arc::new(Inner {
-            name: self.name.unwrap_or_else(|| "process".to_owned()).into(),
-            recorder: Recorder::new(clock.clone(), self.record),
-            clock,
+            common: Common::new(name, clock, recorder, self.strict),
             state: Mutex::new(State { apartments_made: 0, main: None, mta: Weak::new() }),
         }))
     }
@@ -109,25 +122,29 @@ impl Process {
 
     /// What it is called.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.0.common.name
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
-        Arc::clone(&self.0.name)
+        Arc::clone(&self.0.common.name)
     }
 
     /// Its clock.
     pub fn clock(&self) -> &Clock {
-        &self.0.clock
+        &self.0.common.clock
     }
 
     /// Its events since its making, if it was made with [`ProcessBuilder::record`].
     pub fn recording(&self) -> Option<Recording> {
-        self.0.recorder.recording()
+        self.0.common.recorder.recording()
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {
-        &self.0.recorder
+        &self.0.common.recorder
+    }
+
+    pub(crate) fn common(&self) -> &Arc<Common> {
+        &self.0.common
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
@@ -176,6 +193,7 @@ impl Process {
             Some(there) => Err(there),
             None => {
                 state.mta = Arc::downgrade(mailbox);
+                self.0.common.set_mta(Some(mailbox.name.id));
                 Ok(())
             }
         }
@@ -186,6 +204,7 @@ impl Process {
         let mut state = self.0.state.lock();
         if std::ptr::eq(state.mta.as_ptr(), Arc::as_ptr(mailbox)) {
             state.mta = Weak::new();
+            self.0.common.set_mta(None);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Thread;
 use super::cancel::CancelHandle;
 use crate::call::Ticket;
 use crate::call::record::Why;
-use crate::describe::{CallKind, CallTarget, Caller};
+use crate::describe::{CallKind, CallTarget, Caller, DROP};
 use crate::id::{CallId, ChainId, ObjectId};
 use crate::mailbox::Mailbox;
 use crate::sync::{Arc, Clock};
@@ -58,7 +58,7 @@ impl Frame {
             depth: 0,
             kind: CallKind::OneWay,
             caller: thread.caller(),
-            target: CallTarget { object: None, type_name: "object", method: Some("drop"), location },
+            target: CallTarget { object: None, type_name: "object", method: Some(&DROP), location },
             deadline: None,
             ticket: None,
             cancel: None,

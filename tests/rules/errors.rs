@@ -2,8 +2,8 @@
 
 use crate::support::{hold, join};
 use apartment::{
-    ApartmentName, CallError, CallTarget, CantCallOut, Disconnected, MailboxFull, ObjectId, Outcome, PostError,
-    Process, Reentrant, WhyDisconnected,
+    ApartmentName, CallError, CallKind, CallTarget, CantCallOut, Disconnected, MailboxFull, Method, ObjectId, Outcome,
+    PostError, Process, Reentrant, WhyDisconnected,
 };
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -25,7 +25,8 @@ fn named() -> (ApartmentName, ObjectId) {
 #[track_caller]
 fn target(object: Option<ObjectId>) -> CallTarget {
     let type_name = "core::cell::RefCell<app::model::Table>";
-    CallTarget { object, type_name, method: Some("vacuum"), location: Location::caller() }
+    static VACUUM: Method = Method::new("Table", "vacuum", 0, CallKind::Synchronous);
+    CallTarget { object, type_name, method: Some(&VACUUM), location: Location::caller() }
 }
 
 /// One of each, with its HRESULT, whether it may have run, and a part of its text.
@@ -144,7 +145,7 @@ fn mailbox_full_says_how_full_and_what_its_owner_does_instead() {
     let executing = target(Some(object));
     let seconds = Duration::from_secs_f64;
     let idle = MailboxFull { callee, queued: 64, capacity: 64, waiting: 0, executing: None, idle_for: seconds(0.5) };
-    let called = format!("`RefCell<Table>::vacuum` called at {}", executing.location);
+    let called = format!("`Table::vacuum` called at {}", executing.location);
     let refused = "apartment \"db\" refused a call: 64 of 64 queued";
     assert_eq!(idle.to_string(), format!("{refused}; it executes nothing and has dispatched nothing for 0.5 s"));
     let busy = MailboxFull { executing: Some((executing, seconds(12.4))), idle_for: seconds(12.4), ..idle.clone() };

@@ -1,0 +1,42 @@
+//! What all apartments of a process share, and by which they know that they are of the same.
+
+use crate::diagnose::Recorder;
+use crate::id::{ApartmentId, ObjectId};
+use crate::sync::{Arc, AtomicU64, Clock, Ordering};
+
+/// Below the process, which knows its apartments; an apartment knows only this of its process.
+pub(crate) struct Common {
+    pub(crate) name: Arc<str>,
+    pub(crate) clock: Clock,
+    pub(crate) recorder: Recorder,
+    /// Whether COM's rules hold to the letter (rules ST-1 to ST-3).
+    pub(crate) strict: bool,
+    /// The id of the MTA while there is one; 0 otherwise. Written under the process' lock.
+    mta: AtomicU64,
+    /// Free-threaded objects are numbered by their process, having no apartment.
+    objects_made: AtomicU64,
+}
+
+impl Common {
+    pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Recorder, strict: bool) -> Arc<Self> {
+        let (mta, objects_made) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { name, clock, recorder, strict, mta, objects_made })
+    }
+
+    /// The MTA began, or ended.
+    pub(crate) fn set_mta(&self, mta: Option<ApartmentId>) {
+        self.mta.store(mta.map_or(0, ApartmentId::get), Ordering::Release);
+    }
+
+    pub(crate) fn mta(&self) -> Option<ApartmentId> {
+        match self.mta.load(Ordering::Acquire) {
+            0 => None,
+            id => Some(ApartmentId(id)),
+        }
+    }
+
+    /// A number for a free-threaded object.
+    pub(crate) fn new_object(&self) -> ObjectId {
+        ObjectId(self.objects_made.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
