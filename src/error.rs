@@ -146,7 +146,7 @@ pub enum CallError {
     #[doc(alias = "CO_E_OBJNOTREG")]
     #[error("the object is no longer registered")]
     ObjectNotRegistered,
-    /// The object has no such interface (rule MA-5). Not yet reported by any call.
+    /// The object has no such interface (rule MA-5).
     #[doc(alias = "E_NOINTERFACE")]
     #[error("the object has no interface `{interface}`")]
     NoInterface {

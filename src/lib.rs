@@ -52,13 +52,13 @@ pub use marshal::{Local, Proxy, WeakProxy, With};
 pub use process::{Process, ProcessBuilder};
 pub use sync::Clock;
 pub use thread::CancelHandle;
-pub use view::InterfaceOf;
+pub use view::{Implements, InterfaceOf};
 
 /// What the code that the macros make stands on; nothing for anybody else.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::marshal::{Calls, call_method as call, post_method as post};
-    pub use crate::view::{Declaration, View};
+    pub use crate::view::{Declaration, Declares, View, carried};
 }
 
 /// An invariant of the engine does not hold: the program stops rather than muddle through (rule AP-12).

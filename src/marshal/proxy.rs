@@ -8,7 +8,7 @@ use crate::error::{CallError, PostError};
 use crate::id::ObjectId;
 use crate::stub::Stub;
 use crate::sync::Arc;
-use crate::view::View;
+use crate::view::{Declares, Implements, View};
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -133,6 +133,32 @@ impl<T: ?Sized + 'static> Proxy<T> {
     /// The object's id, as filters and events name it; unique within its apartment.
     pub fn object_id(&self) -> ObjectId {
         self.reference.stub.object
+    }
+}
+
+impl<T: 'static> Proxy<T> {
+    /// The same object through an interface that its type declares with [`implements!`](crate::implements): known when
+    /// the program is compiled, so it cannot fail. Does not wait, and asks nobody.
+    #[doc(alias = "QueryInterface")]
+    pub fn cast<I: ?Sized + 'static>(&self) -> Proxy<I>
+    where
+        T: Implements<I>,
+    {
+        Proxy::of(self.reference.declared(T::declaration(None)), T::VIEW)
+    }
+}
+
+impl<T: ?Sized + Declares + 'static> Proxy<T> {
+    /// The same object through another interface, or as its own type, if it has it: asked while the program runs
+    /// (rule MA-5). The answer is what the object's type declares, whatever casts were made before. Does not wait, and
+    /// asks nobody: neither the object nor its apartment's filter.
+    ///
+    /// # Errors
+    /// `NoInterface` if the object's type does not declare it.
+    #[doc(alias = "QueryInterface")]
+    pub fn query<I: ?Sized + 'static>(&self) -> Result<Proxy<I>, CallError> {
+        let declaration = T::declaration(self.reference.declaration);
+        Ok(Proxy::of(self.reference.declared(declaration), declaration.require::<I>()?))
     }
 }
 
