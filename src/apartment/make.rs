@@ -22,6 +22,7 @@ pub(crate) fn make<T: 'static, E: Send>(
     make: impl FnOnce() -> Result<Held<T>, E> + Send,
     keep: fn(&Arc<Mailbox>, Held<T>) -> Option<ObjectId>,
 ) -> Result<Result<Arc<Stub>, E>, CallError> {
+    Thread::current().is_initialized(&mailbox.common)?;
     let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location: Location::caller() };
     let mut make = Some(make);
     let mut made = None;

@@ -51,6 +51,7 @@ impl<T: ?Sized + 'static> Local<T> {
     pub(super) fn of(proxy: &Proxy<T>) -> Option<Self> {
         let reference = proxy.reference();
         let stub = &reference.stub;
+        reference.usable().ok()?;
         let kept = match Thread::current().home()? {
             Home::Sta(home) if Arc::ptr_eq(&home.mailbox, &stub.mailbox) => Kept::Sta(home.object(stub.object)?),
             Home::Mta(home) if Arc::ptr_eq(&home.mailbox, &stub.mailbox) && !home.implicit => {

@@ -157,6 +157,7 @@ impl<T: ?Sized + Declares + 'static> Proxy<T> {
     /// `NoInterface` if the object's type does not declare it.
     #[doc(alias = "QueryInterface")]
     pub fn query<I: ?Sized + 'static>(&self) -> Result<Proxy<I>, CallError> {
+        self.reference.usable()?;
         let declaration = T::declaration(self.reference.declaration);
         Ok(Proxy::of(self.reference.declared(declaration), declaration.require::<I>()?))
     }

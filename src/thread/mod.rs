@@ -15,6 +15,7 @@ pub(crate) use home::{Home, MtaHome, StaHome};
 
 use crate::call::record::Waiter;
 use crate::call::{Record, Ticket};
+use crate::common::Common;
 use crate::describe::Caller;
 use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
@@ -165,6 +166,13 @@ impl Thread {
             Some(Home::Sta(home)) => Some(Rc::clone(home)),
             _ => None,
         }
+    }
+
+    /// Under strict rules a thread does nothing before it is in an apartment; one in none is as good as in the MTA, once
+    /// there is an MTA (rule ST-1).
+    pub(crate) fn is_initialized(&self, process: &Common) -> Result<(), CallError> {
+        let outside = process.strict && process.mta().is_none() && self.home.borrow().is_none();
+        if outside { Err(CallError::NotInitialized) } else { Ok(()) }
     }
 
     pub(crate) fn set_home(&self, home: Option<Home>) {

@@ -11,6 +11,7 @@ mod lt;
 mod mb;
 mod mf;
 mod real_time;
+mod st;
 mod stage;
 mod support;
 mod waits;
