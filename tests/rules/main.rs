@@ -3,6 +3,7 @@
 mod ap;
 mod ca;
 mod ck;
+mod com_map;
 mod dg;
 mod di;
 mod endings;
