@@ -34,6 +34,7 @@ programs! {
     fn di_4_mta_object_must_be_send();
     fn di_4_mta_object_must_be_sync();
     fn ma_1_local_cannot_leave();
+    fn ma_7_free_threaded_object_cannot_hold_a_local();
     fn passes_what_is_allowed();
 }
 

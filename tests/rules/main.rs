@@ -9,6 +9,7 @@ mod di;
 mod endings;
 mod errors;
 mod lt;
+mod ma;
 mod mb;
 mod mf;
 mod real_time;
