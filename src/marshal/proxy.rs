@@ -141,7 +141,7 @@ impl<T: ?Sized + 'static> Proxy<T> {
 }
 
 impl<T: 'static> Proxy<T> {
-    /// The same object through an interface that its type declares with [`implements!`](crate::implements): known when
+    /// The same object through an interface that its type declares with [`implements!`](crate::implements!): known when
     /// the program is compiled, so it cannot fail. Does not wait, and asks nobody.
     #[doc(alias = "QueryInterface")]
     pub fn cast<I: ?Sized + 'static>(&self) -> Proxy<I>
@@ -152,7 +152,7 @@ impl<T: 'static> Proxy<T> {
     }
 }
 
-impl<T: ?Sized + Declares + 'static> Proxy<T> {
+impl<T: ?Sized + 'static> Proxy<T> {
     /// The same object through another interface, or as its own type, if it has it: asked while the program runs
     /// (rule MA-5). The answer is what the object's type declares, whatever casts were made before. Does not wait, and
     /// asks nobody: neither the object nor its apartment's filter.
@@ -160,7 +160,10 @@ impl<T: ?Sized + Declares + 'static> Proxy<T> {
     /// # Errors
     /// `NoInterface` if the object's type does not declare it.
     #[doc(alias = "QueryInterface")]
-    pub fn query<I: ?Sized + 'static>(&self) -> Result<Proxy<I>, CallError> {
+    pub fn query<I: ?Sized + 'static>(&self) -> Result<Proxy<I>, CallError>
+    where
+        T: Declares,
+    {
         self.reference.usable()?;
         let declaration = T::declaration(self.reference.declaration);
         Ok(Proxy::of(self.reference.declared(declaration), declaration.require::<I>()?))
