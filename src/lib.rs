@@ -31,6 +31,8 @@ mod apartment;
 
 mod marshal;
 
+mod interface;
+
 mod class;
 
 pub use apartment::{
@@ -51,6 +53,7 @@ pub use filter::{
     RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
 };
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
+pub use interface::{Marshal, Marshaller, implements, interface};
 pub use marshal::{Local, Proxy, WeakProxy, With};
 pub use process::{Process, ProcessBuilder};
 pub use sync::Clock;
@@ -60,6 +63,8 @@ pub use view::{Implements, InterfaceOf};
 /// What the code that the macros make stands on; nothing for anybody else.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::describe::{CallKind, Method};
+    pub use crate::interface::expand::*;
     pub use crate::marshal::{Calls, call_method as call, post_method as post};
     pub use crate::view::{Declaration, Declares, View, carried};
 }

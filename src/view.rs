@@ -65,8 +65,13 @@ fn object<T: 'static>(held: &dyn Any) -> &T {
 }
 
 /// An interface, `dyn Sheet`, that can be had of a `T`. It is implemented for the interface, by
-/// [`interface!`](crate::interface), for everything that implements its trait: so the interface, its objects and their
+/// [`interface!`](crate::interface!), for everything that implements its trait: so the interface, its objects and their
 /// users may live in crates of their own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no interface",
+    label = "not an interface",
+    note = "an interface is a trait that is declared in `apartment::interface!`"
+)]
 pub trait InterfaceOf<T: ?Sized> {
     /// The object as the interface.
     fn of(object: &T) -> &Self;
@@ -115,7 +120,7 @@ pub fn carried(declaration: Option<&'static Declaration>) -> &'static Declaratio
     declaration.unwrap_or_else(|| crate::broken("a reference to an interface was cast from its object's type"))
 }
 
-/// Said of a type by [`implements!`](crate::implements): its objects answer to the interface `I`.
+/// Said of a type by [`implements!`](crate::implements!): its objects answer to the interface `I`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not declare that it answers to `{I}`",
     label = "not declared to answer to `{I}`",

@@ -3,11 +3,12 @@
 use super::model::{Class, Making};
 use super::place::{At, place};
 use super::server::activate;
-use super::{initialized, is_of, tell};
+use super::{is_of, tell};
 use crate::apartment::{Mta, Situation, Sta, wait};
 use crate::describe::Creator;
 use crate::diagnose::{Placed, Route, WaitFor, What};
 use crate::error::{CallError, CantCallOut};
+use crate::id::ApartmentId;
 use crate::mailbox::Mailbox;
 use crate::marshal::{Proxy, Reference};
 use crate::process::{Coming, Found, Host, Process, Server, ServerId};
@@ -70,7 +71,7 @@ impl Process {
     #[track_caller]
     pub fn create_instance<I: ?Sized + 'static>(&self, class: &str) -> Result<Proxy<I>, CallError> {
         let location = Location::caller();
-        initialized(self)?;
+        Thread::current().is_initialized(self.common())?;
         Known::find(self, class)?.create(self, location)
     }
 }
@@ -118,6 +119,10 @@ impl Known {
         loop {
             let home = thread.home();
             let creator = creator(process, home.as_ref());
+            if self.class.free_threaded {
+                self.tell_placed(process, thread, creator, None, Route::FreeThreaded, false);
+                return self.class.maker.make_free(process, self.making(process, location));
+            }
             let (at, route) = place(creator, model);
             if route == Route::Mailbox && thread.in_filter() {
                 let error = CallError::CantCallOut(CantCallOut::InFilter);
@@ -141,18 +146,8 @@ impl Known {
                     }
                 },
             };
-            tell(process, thread, || {
-                What::Placed(Box::new(Placed {
-                    class: Arc::clone(&self.id),
-                    model,
-                    creator,
-                    apartment: Some(mailbox.name.id),
-                    route,
-                    host_made: made && mailbox.host,
-                }))
-            });
-            let after = Box::new(process.count(self.server, Server::objects));
-            let result = self.class.maker.make(Making { class: &self.id, at: &mailbox, after, location });
+            self.tell_placed(process, thread, creator, Some(mailbox.name.id), route, made && mailbox.host);
+            let result = self.class.maker.make(&mailbox, self.making(process, location));
             let at_home = home.is_some_and(|home| home.is_at(&mailbox));
             match result {
                 Err(error) if !at_home && has_not_run(&error, &mailbox) && !waits_for_us(thread, &mailbox) => {
@@ -162,6 +157,29 @@ impl Known {
                 result => return result,
             }
         }
+    }
+}
+
+impl Known {
+    /// The object is counted from here on.
+    fn making(&self, process: &Process, location: &'static Location<'static>) -> Making<'_> {
+        Making { class: &self.id, after: Box::new(process.count(self.server, Server::objects)), location }
+    }
+
+    fn tell_placed(
+        &self,
+        process: &Process,
+        thread: &Thread,
+        creator: Creator,
+        apartment: Option<ApartmentId>,
+        route: Route,
+        host_made: bool,
+    ) {
+        let (class, model) = (&self.id, self.class.model());
+        tell(process, thread, || {
+            let class = Arc::clone(class);
+            What::Placed(Box::new(Placed { class, model, creator, apartment, route, host_made }))
+        });
     }
 }
 

@@ -1,7 +1,6 @@
 //! Class factories and locks: what keeps a server loaded without an object.
 
 use super::create::Known;
-use super::initialized;
 use super::server::activate;
 use crate::describe::ThreadingModel;
 use crate::error::CallError;
@@ -35,7 +34,7 @@ impl Process {
     /// [`create_instance`](Process::create_instance).
     #[doc(alias = "CoGetClassObject")]
     pub fn class_factory(&self, class: &str) -> Result<ClassFactory, CallError> {
-        initialized(self)?;
+        Thread::current().is_initialized(self.common())?;
         let class = Known::find(self, class)?;
         let activation = activate(self, &Thread::current(), class.server)?;
         let lock = ServerLock(self.count(class.server, Server::locks));
@@ -61,7 +60,7 @@ impl ClassFactory {
     #[track_caller]
     pub fn create_instance<I: ?Sized + 'static>(&self) -> Result<Proxy<I>, CallError> {
         let location = Location::caller();
-        initialized(&self.process)?;
+        Thread::current().is_initialized(self.process.common())?;
         self.class.create(&self.process, location)
     }
 

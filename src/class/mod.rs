@@ -11,25 +11,16 @@ pub use model::Class;
 pub use server::Server;
 
 use crate::diagnose::What;
-use crate::error::CallError;
 use crate::process::Process;
 use crate::sync::Arc;
 use crate::thread::{Home, Thread, panic_message};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Under strict rules a thread of no apartment can make nothing while there is no MTA (rule ST-1).
-fn initialized(process: &Process) -> Result<(), CallError> {
-    let common = process.common();
-    let outside = common.strict && common.mta().is_none() && Thread::current().home().is_none();
-    if outside { Err(CallError::NotInitialized) } else { Ok(()) }
-}
-
 /// A step of the calling thread's: of its apartment, if it is in one of the process.
 fn tell(process: &Process, thread: &Thread, what: impl FnOnce() -> What) {
     match thread.home() {
         Some(home) if is_of(&home, process) => home.mailbox().tell(thread.who(), None, what),
-        _ if process.recorder().is_on() => process.recorder().push(None, thread.who(), None, what()),
-        _ => {}
+        _ => process.common().tell(thread.who(), None, what),
     }
 }
 

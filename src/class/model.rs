@@ -1,17 +1,20 @@
 //! A class: how its objects are made, and on which threads they can live.
 
 use crate::apartment::{keep_at_home, keep_shared, make_from};
-use crate::describe::ThreadingModel;
+use crate::describe::{CallTarget, ThreadingModel};
 use crate::error::CallError;
 use crate::mailbox::Mailbox;
+use crate::process::Process;
 use crate::stub::Stub;
 use crate::sync::Arc;
+use crate::thread::panic_message;
 use crate::view::{After, Declaration, Declares, Held};
+use std::any::type_name;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 /// A class: a factory of objects and the threading model that says where they can live (rule CL-1).
 ///
@@ -25,6 +28,7 @@ use std::panic::Location;
 #[doc(alias("coclass", "ThreadingModel", "IClassFactory"))]
 pub struct Class {
     model: ThreadingModel,
+    pub(super) free_threaded: bool,
     pub(super) maker: Box<dyn Maker>,
 }
 
@@ -33,13 +37,15 @@ pub(super) trait Maker: Send + Sync {
     /// What the objects' type answers to.
     fn declaration(&self) -> &'static Declaration;
 
-    fn make(&self, making: Making<'_>) -> Result<Arc<Stub>, CallError>;
+    fn make(&self, at: &Arc<Mailbox>, making: Making<'_>) -> Result<Arc<Stub>, CallError>;
+
+    /// Makes one that belongs to no apartment, on this thread.
+    fn make_free(&self, process: &Process, making: Making<'_>) -> Result<Arc<Stub>, CallError>;
 }
 
 /// An object that is to be made.
 pub(super) struct Making<'a> {
     pub(super) class: &'a Arc<str>,
-    pub(super) at: &'a Arc<Mailbox>,
     /// Dropped behind the object.
     pub(super) after: After,
     pub(super) location: &'static Location<'static>,
@@ -64,10 +70,14 @@ impl<T: Declares + 'static, F: Fn() -> Result<T, Boxed> + Send + Sync> Maker for
         T::declaration(None)
     }
 
-    fn make(&self, making: Making<'_>) -> Result<Arc<Stub>, CallError> {
-        let Making { class, at, after, location } = making;
+    fn make(&self, at: &Arc<Mailbox>, making: Making<'_>) -> Result<Arc<Stub>, CallError> {
+        let Making { class, after, location } = making;
         let make = || Ok(Held::with((self.factory)()?, after));
         make_from(location, at, make, keep_at_home::<T>)?.map_err(|error| CallError::factory_failed(class, error))
+    }
+
+    fn make_free(&self, _: &Process, _: Making<'_>) -> Result<Arc<Stub>, CallError> {
+        crate::broken("a free-threaded class is registered only if its objects are shared")
     }
 }
 
@@ -76,11 +86,23 @@ impl<T: Declares + Send + Sync + 'static, F: Fn() -> Result<T, Boxed> + Send + S
         T::declaration(None)
     }
 
-    fn make(&self, making: Making<'_>) -> Result<Arc<Stub>, CallError> {
-        let Making { class, at, after, location } = making;
+    fn make(&self, at: &Arc<Mailbox>, making: Making<'_>) -> Result<Arc<Stub>, CallError> {
+        let Making { class, after, location } = making;
         let make = || Ok(Held::with((self.factory)()?, after));
         let keep = if at.is_sta() { keep_at_home::<T> } else { keep_shared::<T> };
         make_from(location, at, make, keep)?.map_err(|error| CallError::factory_failed(class, error))
+    }
+
+    fn make_free(&self, process: &Process, making: Making<'_>) -> Result<Arc<Stub>, CallError> {
+        let Making { class, after, location } = making;
+        match catch_unwind(AssertUnwindSafe(&self.factory)) {
+            Ok(Ok(object)) => Ok(process.keep_free(Held::with(object, after))),
+            Ok(Err(error)) => Err(CallError::factory_failed(class, error)),
+            Err(payload) => {
+                let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location };
+                Err(CallError::ServerFault { target, message: panic_message(payload) })
+            }
+        }
     }
 }
 
@@ -168,6 +190,14 @@ impl Class {
         Self::shared(ThreadingModel::Both, factory)
     }
 
+    /// Its objects are also [free-threaded](crate::Process::free_threaded): they belong to no apartment and are called
+    /// directly from everywhere (rule MA-7). For classes of the model Both only; registering another fails.
+    #[must_use]
+    #[doc(alias("CoCreateFreeThreadedMarshaler", "free-threaded marshaler"))]
+    pub fn free_threaded(self) -> Self {
+        Self { free_threaded: true, ..self }
+    }
+
     /// Its threading model.
     pub fn model(&self) -> ThreadingModel {
         self.model
@@ -178,7 +208,7 @@ impl Class {
         factory: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Self {
         let factory = move || factory().map_err(Into::into);
-        Self { model, maker: Box::new(Stays { factory, makes: PhantomData }) }
+        Self { model, free_threaded: false, maker: Box::new(Stays { factory, makes: PhantomData }) }
     }
 
     fn shared<T: Declares + Send + Sync + 'static, E: Into<Boxed>>(
@@ -186,7 +216,7 @@ impl Class {
         factory: impl Fn() -> Result<T, E> + Send + Sync + 'static,
     ) -> Self {
         let factory = move || factory().map_err(Into::into);
-        Self { model, maker: Box::new(Shared { factory, makes: PhantomData }) }
+        Self { model, free_threaded: false, maker: Box::new(Shared { factory, makes: PhantomData }) }
     }
 }
 
@@ -194,6 +224,7 @@ impl fmt::Debug for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Class")
             .field("model", &self.model)
+            .field("free_threaded", &self.free_threaded)
             .field("objects", &self.maker.declaration().type_name())
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 
 use super::create::wait_for;
 use super::model::Class;
-use super::{contained, initialized, tell};
+use super::{contained, tell};
 use crate::apartment::{Terms, invoke};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method, ThreadingModel};
@@ -105,11 +105,16 @@ impl Process {
     /// Registers a server with its classes. It is loaded when first used. Does not wait.
     ///
     /// # Errors
-    /// `InvalidArgument` if a server of that name, or a class of one of the ids, is registered already; then nothing of it
-    /// is.
+    /// `InvalidArgument` if a server of that name, or a class of one of the ids, is registered already, or if a class is
+    /// said to be free-threaded that is not of the model Both; then nothing of it is registered.
     #[doc(alias("DllRegisterServer", "CoRegisterClassObject"))]
     pub fn register_server(&self, server: Server) -> Result<(), CallError> {
         let Server { name, classes, code } = server;
+        let other = |class: &Class| class.free_threaded && class.model() != ThreadingModel::Both;
+        if let Some((id, class)) = classes.iter().find(|(_, class)| other(class)) {
+            let what = format!("class {id:?} is to be free-threaded, and its model is {:?}, not Both", class.model());
+            return Err(CallError::InvalidArgument { what: what.into() });
+        }
         let single = classes.iter().any(|(_, class)| class.model() == ThreadingModel::Single);
         let classes = classes.into_iter().map(|(id, class)| (id, Arc::new(class) as Arc<dyn Any + Send + Sync>));
         self.register(name, code, single, classes.collect())
@@ -144,7 +149,7 @@ impl Process {
     #[track_caller]
     pub fn free_unused_servers(&self, delay: Duration) -> Result<Vec<String>, CallError> {
         let location = Location::caller();
-        initialized(self)?;
+        Thread::current().is_initialized(self.common())?;
         if let Some(main) = self.main_mailbox() {
             let mut freed = Vec::new();
             let mut job = |_: &dyn Any| {

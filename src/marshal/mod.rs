@@ -1,5 +1,6 @@
 //! References to objects: proxies, which go anywhere, and local ones, which stay at home.
 
+mod free;
 mod local;
 mod proxy;
 mod reference;

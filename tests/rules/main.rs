@@ -3,14 +3,17 @@
 mod ap;
 mod ca;
 mod ck;
+mod com_map;
 mod dg;
 mod di;
 mod endings;
 mod errors;
 mod lt;
+mod ma;
 mod mb;
 mod mf;
 mod real_time;
+mod st;
 mod stage;
 mod support;
 mod waits;
