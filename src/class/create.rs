@@ -51,7 +51,7 @@ impl Process {
     /// process.register_class("Counter", Class::free(|| Counter(AtomicU32::new(0))))?;
     /// let here = process.sta("here").enter()?;
     /// let counter = process.create_instance::<Counter>("Counter")?;
-    /// assert_eq!(counter.apartment().kind(), Kind::Mta);
+    /// assert_eq!(counter.apartment().unwrap().kind(), Kind::Mta);
     /// assert_eq!(counter.call(|counter| counter.0.fetch_add(1, Ordering::Relaxed))?, 0);
     /// # drop(here);
     /// # Ok::<(), apartment::Error>(())

@@ -6,7 +6,7 @@ mod hosts;
 mod servers;
 
 pub(crate) use coming::Coming;
-pub(crate) use hosts::{Found, Hook, Host, hook};
+pub(crate) use hosts::{Found, Hook, Host, HostOptions, hook};
 pub(crate) use servers::{Ask, Begun, Code, Count, Loaded, Server, ServerId};
 
 use crate::common::Common;
@@ -39,7 +39,7 @@ pub struct Process(Arc<Inner>);
 
 struct Inner {
     common: Arc<Common>,
-    around_hosts: Option<Hook>,
+    hosts: HostOptions,
     state: Mutex<State>,
 }
 
@@ -58,7 +58,7 @@ pub struct ProcessBuilder {
     clock: Option<Clock>,
     record: Option<usize>,
     strict: bool,
-    around_hosts: Option<Hook>,
+    hosts: HostOptions,
 }
 
 impl ProcessBuilder {
@@ -102,7 +102,15 @@ impl ProcessBuilder {
         self,
         make_guard: impl Fn() -> Result<G, E> + Send + Sync + 'static,
     ) -> Self {
-        Self { around_hosts: Some(hook(make_guard)), ..self }
+        let hosts = HostOptions { hook: Some(hook(make_guard)), ..self.hosts };
+        Self { hosts, ..self }
+    }
+
+    /// The size of the stacks of its host apartments' threads, in bytes; the system's choice otherwise.
+    #[must_use]
+    pub fn host_stack_size(self, bytes: usize) -> Self {
+        let hosts = HostOptions { stack_size: Some(bytes), ..self.hosts };
+        Self { hosts, ..self }
     }
 
     /// Makes the process.
@@ -112,7 +120,7 @@ impl ProcessBuilder {
         let recorder = Recorder::new(clock.clone(), self.record);
         Process(Arc::new(Inner {
             common: Common::new(name, clock, recorder, self.strict),
-            around_hosts: self.around_hosts,
+            hosts: self.hosts,
             state: Mutex::new(State { apartments_made: 0, places: Places::default(), servers: Servers::default() }),
         }))
     }
@@ -195,8 +203,7 @@ impl fmt::Debug for ProcessBuilder {
             .field("clock", &self.clock)
             .field("record", &self.record)
             .field("strict", &self.strict)
-            .field("around_hosts", &self.around_hosts.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 mod ap;
 mod ca;
 mod ck;
+mod cl;
 mod com_map;
 mod dg;
 mod di;
