@@ -56,6 +56,7 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
         ticket: making.parent.clone(),
         cancel: making.terms.cancel.cloned(),
         around: making.around.clone(),
+        sender: None,
         borrow: Cell::new(Borrow::Nothing),
     };
     if let Some(why) = frame.cancelled() {

@@ -1,8 +1,9 @@
 //! Making a call: directly at home, through the callee's mailbox from everywhere else.
 
+use super::ban::unsupported;
 use super::direct::{Visit, call_directly};
 use super::options::Room;
-use super::outgoing::call_out;
+use super::outgoing::{call_out, refused};
 use crate::call::Ticket;
 use crate::call::record::Job;
 use crate::describe::{CallKind, CallTarget};
@@ -22,6 +23,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) room: Room,
     pub(crate) retry: Option<&'a dyn RetryPolicy>,
     pub(crate) cancel: Option<&'a CancelHandle>,
+    /// The library's own question to an apartment: no filter is asked, and every thread may make it input-synchronized.
+    pub(crate) internal: bool,
 }
 
 /// A call that is about to be made.
@@ -50,13 +53,16 @@ pub(crate) fn invoke(
     let home = thread.home();
     let direct = home.as_ref().is_some_and(|home| home.is_at(callee));
     // A thread in no apartment counts as one of the MTA's (rule AP-5): it calls the MTA's objects itself.
-    let visit = if home.is_none() && !callee.is_sta() { Visit::begin(&thread, callee)? } else { None };
+    let visits = home.is_none() && !callee.is_sta();
+    let unsupported = unsupported(kind, &home, callee, terms);
+    let visit = if visits && unsupported.is_none() { Visit::begin(&thread, callee)? } else { None };
     let making = making(&thread, callee, kind, target, terms);
     let route = if direct || visit.is_some() { Route::Direct } else { Route::Mailbox };
     made(&thread, &home, &making, route);
-    let result = match route {
-        Route::Direct => call_directly(&thread, &making, job),
-        Route::Mailbox => call_out(&thread, &home, &making, job),
+    let result = match (unsupported, route) {
+        (Some(error), _) => refused(&thread, &home, &making, error),
+        (None, Route::Direct) => call_directly(&thread, &making, job),
+        (None, Route::Mailbox) => call_out(&thread, &home, &making, job),
     };
     let call = making.header.call_ref();
     tell(&thread, &home, callee, call, || What::Returned { error: result.as_ref().err().map(ErrorSeen::from) });
@@ -100,7 +106,8 @@ pub(super) fn making<'a>(
             from_chain: None,
             depth: serving.map_or(1, |frame| frame.depth.saturating_add(1)),
             deadline: own.into_iter().chain(inherited).min(),
-            internal: false,
+            internal: terms.internal,
+            sender: None,
         };
         let parent = serving.and_then(|frame| frame.ticket.clone());
         let around = serving.map_or_else(Vec::new, |frame| frame.cancels().cloned().collect());
