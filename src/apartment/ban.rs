@@ -48,3 +48,47 @@ pub(super) fn unsupported(
     };
     Some(CallError::NotSupported { what })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apartment::invoke;
+    use crate::call::record::Attempt;
+    use crate::describe::CallTarget;
+    use crate::filter::{IncomingCall, MessageFilter, ServerCall};
+    use crate::process::Process;
+    use std::panic::Location;
+    use std::time::Duration;
+
+    /// Refuses everything, and would say so.
+    struct Refuses;
+
+    impl MessageFilter for Refuses {
+        fn handle_incoming(&self, _: &IncomingCall) -> ServerCall {
+            unreachable!("no filter is asked")
+        }
+    }
+
+    #[test]
+    fn lt_8_the_librarys_own_question_comes_from_any_thread_and_asks_no_filter() {
+        let process = Process::new();
+        let sta = process.sta("asked").filter(|| Refuses).spawn().unwrap();
+        let mta = process.mta().spawn().unwrap();
+        let ask = || {
+            let target = CallTarget { object: None, type_name: "the end", method: None, location: Location::caller() };
+            let mut answer = None;
+            let mut job = |_: &dyn std::any::Any| {
+                answer = Some(Thread::current().in_input_synchronized());
+                Attempt::Ran(None)
+            };
+            let terms = Terms { internal: true, within: Some(Duration::from_secs(60)), ..Terms::default() };
+            invoke(&sta.apartment().0, CallKind::InputSynchronized, target, terms, &mut job).unwrap();
+            answer.unwrap()
+        };
+        // In no apartment; in the MTA; in another STA, which has a filter of its own.
+        assert!(ask());
+        mta.enter().map(|_entered| assert!(ask())).unwrap();
+        let _other = process.sta("asks").filter(|| Refuses).enter().unwrap();
+        assert!(ask());
+    }
+}

@@ -7,6 +7,7 @@ mod dg;
 mod di;
 mod endings;
 mod errors;
+mod kinds;
 mod lt;
 mod mb;
 mod mf;
