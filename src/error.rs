@@ -213,11 +213,12 @@ pub enum CantCallOut {
     #[doc(alias = "RPC_E_CANTCALLOUT_INEXTERNALCALL")]
     #[error("a message filter's method is running")]
     InFilter,
-    /// A one-way method is being served (rule CK-2). Not yet reported by any call.
+    /// A one-way method of an interface is being served, and the call would go back to the apartment that sent it; under
+    /// strict rules, wherever it would go and whatever one-way call is served (rule CK-2).
     #[doc(alias = "RPC_E_CANTCALLOUT_INASYNCCALL")]
     #[error("a one-way method is being served")]
     InAsyncCall,
-    /// An input-synchronized call is being served (rule CK-3). Not yet reported by any call.
+    /// An input-synchronized call is being served (rule CK-3).
     #[doc(alias = "RPC_E_CANTCALLOUT_ININPUTSYNCCALL")]
     #[error("an input-synchronized call is being served")]
     InInputSyncCall,

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod ban;
 mod context;
 mod direct;
 mod entered;

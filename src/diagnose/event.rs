@@ -311,6 +311,8 @@ pub enum Route {
 pub enum HeldBy {
     /// The re-entrancy policy (rule DI-12).
     Policy,
+    /// The wait is for an input-synchronized call, and lets in only others of that kind (rule CK-3).
+    InputSynchronized,
     /// The apartment is dropping its objects and takes only callbacks (rule LT-2).
     Ending,
 }
@@ -329,15 +331,17 @@ pub enum WaitFor {
     Thread,
 }
 
-/// What a wait serves.
+/// What a wait serves, besides releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Serves {
     /// Every call.
     Everything,
-    /// Only calls of the chains that are out.
+    /// Only calls of the chains that are out, and input-synchronized ones.
     Chain,
-    /// Nothing: the wait blocks.
+    /// Only input-synchronized calls: the wait is for one itself, or its apartment's policy lets in nothing else.
+    InputSynchronized,
+    /// Nothing, not even releases: the wait blocks.
     Nothing,
 }
 

@@ -16,7 +16,7 @@ pub(crate) use home::{Home, MtaHome, StaHome};
 use crate::call::record::Waiter;
 use crate::call::{Record, Ticket};
 use crate::common::Common;
-use crate::describe::Caller;
+use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::mailbox::{Mailbox, Who};
@@ -249,6 +249,16 @@ impl Thread {
 
     pub(crate) fn in_filter(&self) -> bool {
         self.filters.get() > 0
+    }
+
+    /// Whether it serves an input-synchronized call, innermost or not.
+    pub(crate) fn in_input_synchronized(&self) -> bool {
+        self.with_frames(|frames| frames.iter().any(|frame| frame.kind == CallKind::InputSynchronized))
+    }
+
+    /// While a filter's method runs, or an input-synchronized call is served, nothing is dispatched (rules CK-3, CK-4).
+    pub(crate) fn dispatches_nothing(&self) -> bool {
+        self.in_filter() || self.in_input_synchronized()
     }
 
     /// Runs a filter's method.
