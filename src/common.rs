@@ -1,7 +1,7 @@
 //! What all apartments of a process share, and by which they know that they are of the same.
 
-use crate::diagnose::Recorder;
-use crate::id::{ApartmentId, ObjectId};
+use crate::diagnose::{CallRef, Recorder, What};
+use crate::id::{ApartmentId, ObjectId, ThreadId};
 use crate::sync::{Arc, AtomicU64, Clock, Ordering};
 
 /// Below the process, which knows its apartments; an apartment knows only this of its process.
@@ -32,6 +32,13 @@ impl Common {
         match self.mta.load(Ordering::Acquire) {
             0 => None,
             id => Some(ApartmentId(id)),
+        }
+    }
+
+    /// A step that is no apartment's.
+    pub(crate) fn tell(&self, who: (ThreadId, u16), call: Option<CallRef>, what: impl FnOnce() -> What) {
+        if self.recorder.is_on() {
+            self.recorder.push(None, who, call, what());
         }
     }
 

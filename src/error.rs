@@ -146,7 +146,7 @@ pub enum CallError {
     #[doc(alias = "CO_E_OBJNOTREG")]
     #[error("the object is no longer registered")]
     ObjectNotRegistered,
-    /// The object has no such interface (rule MA-5). Not yet reported by any call.
+    /// The object has no such interface (rule MA-5).
     #[doc(alias = "E_NOINTERFACE")]
     #[error("the object has no interface `{interface}`")]
     NoInterface {
@@ -171,13 +171,13 @@ pub enum CallError {
     #[doc(alias = "RPC_E_NO_SYNC")]
     #[error("there is nothing to wait for")]
     NoSync,
-    /// The thread is in no apartment (rule ST-1). Not yet reported by any call.
+    /// Under strict rules: the thread is in no apartment, and there is no MTA (rule ST-1).
     #[doc(alias = "CO_E_NOTINITIALIZED")]
-    #[error("this thread is in no apartment")]
+    #[error("this thread is in no apartment, and there is no multithreaded one")]
     NotInitialized,
-    /// The proxy belongs to another apartment (rule ST-2). Not yet reported by any call.
+    /// Under strict rules: the proxy belongs to another apartment, and was not marshalled to this one (rule ST-2).
     #[doc(alias = "RPC_E_WRONG_THREAD")]
-    #[error("the proxy belongs to another apartment")]
+    #[error("the proxy belongs to another apartment, and was not marshalled to this one")]
     WrongThread,
 }
 

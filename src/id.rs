@@ -10,7 +10,7 @@ pub struct ApartmentId(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ThreadId(pub(crate) u32);
 
-/// An object of an apartment, numbered from 1 within it.
+/// An object of an apartment, numbered from 1 within it; or a free-threaded one, numbered from 1 within its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId(pub(crate) u64);
 

@@ -31,6 +31,8 @@ mod apartment;
 
 mod marshal;
 
+mod interface;
+
 pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
     Sta, StaBuilder, current, current_call, is_cancelled, register_filter,
@@ -48,17 +50,20 @@ pub use filter::{
     RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
 };
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
+pub use interface::{Marshal, Marshaller, implements, interface};
 pub use marshal::{Local, Proxy, WeakProxy, With};
 pub use process::{Process, ProcessBuilder};
 pub use sync::Clock;
 pub use thread::CancelHandle;
-pub use view::InterfaceOf;
+pub use view::{Implements, InterfaceOf};
 
 /// What the code that the macros make stands on; nothing for anybody else.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::describe::{CallKind, Method};
+    pub use crate::interface::expand::*;
     pub use crate::marshal::{Calls, call_method as call, post_method as post};
-    pub use crate::view::{Declaration, View};
+    pub use crate::view::{Declaration, Declares, View, carried};
 }
 
 /// An invariant of the engine does not hold: the program stops rather than muddle through (rule AP-12).

@@ -1,5 +1,6 @@
 //! How a reference sees its object: as its own type, or through one of the interfaces that the type answers to.
 
+use crate::error::CallError;
 use std::any::{Any, type_name};
 
 /// What the tables of objects hold: an object, and what goes after it.
@@ -64,8 +65,13 @@ fn object<T: 'static>(held: &dyn Any) -> &T {
 }
 
 /// An interface, `dyn Sheet`, that can be had of a `T`. It is implemented for the interface, by
-/// [`interface!`](crate::interface), for everything that implements its trait: so the interface, its objects and their
+/// [`interface!`](crate::interface!), for everything that implements its trait: so the interface, its objects and their
 /// users may live in crates of their own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no interface",
+    label = "not an interface",
+    note = "an interface is a trait that is declared in `apartment::interface!`"
+)]
 pub trait InterfaceOf<T: ?Sized> {
     /// The object as the interface.
     fn of(object: &T) -> &Self;
@@ -89,8 +95,38 @@ impl Declaration {
         (self.type_name)()
     }
 
-    /// How the type is seen as an `I`, if it answers to that.
-    pub(crate) fn view<I: ?Sized + 'static>(&self) -> Option<View<I>> {
-        self.views.iter().find_map(|view| view.downcast_ref::<View<I>>()).copied()
+    /// How the type is seen as an `I`; `NoInterface` if it does not answer to that.
+    pub(crate) fn require<I: ?Sized + 'static>(&self) -> Result<View<I>, CallError> {
+        let view = self.views.iter().find_map(|view| view.downcast_ref::<View<I>>()).copied();
+        view.ok_or(CallError::NoInterface { interface: type_name::<I>() })
     }
+}
+
+/// What can be asked for its other interfaces: a type with a declaration, or an interface. The macros implement it.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which interfaces it answers to",
+    label = "no declaration of its interfaces",
+    note = "declare them once, beside the type: `apartment::implements!({Self}: dyn …);`"
+)]
+pub trait Declares {
+    /// A type gives its own declaration; an interface the one that the reference carries, which is its object's.
+    fn declaration(carried: Option<&'static Declaration>) -> &'static Declaration;
+}
+
+/// The declaration that a reference to an interface carries: it got it where it was cast.
+#[doc(hidden)]
+pub fn carried(declaration: Option<&'static Declaration>) -> &'static Declaration {
+    declaration.unwrap_or_else(|| crate::broken("a reference to an interface was cast from its object's type"))
+}
+
+/// Said of a type by [`implements!`](crate::implements!): its objects answer to the interface `I`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not declare that it answers to `{I}`",
+    label = "not declared to answer to `{I}`",
+    note = "declare it once, beside the type: `apartment::implements!({Self}: {I});`"
+)]
+pub trait Implements<I: ?Sized>: Declares + Sized {
+    #[doc(hidden)]
+    const VIEW: View<I>;
 }

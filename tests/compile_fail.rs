@@ -20,20 +20,38 @@ macro_rules! programs {
 }
 
 programs! {
+    fn ap_2_interface_method_needs_an_object_at_home();
     fn ap_2_rc_cannot_be_brought_into_an_apartment();
     fn ap_3_entered_cannot_leave();
     fn ap_3_entered_mta_cannot_leave();
+    fn ca_4_interface_error_must_hold_a_call_error();
+    fn ca_4_interface_method_must_return_a_result();
+    fn ck_1_interface_method_cannot_be_async();
     fn ck_1_rc_cannot_be_lent_to_a_call();
     fn ck_1_rc_cannot_come_back_from_a_call();
+    fn ck_2_interface_method_has_no_other_kind();
+    fn ck_2_one_way_method_cannot_borrow();
+    fn ck_2_one_way_method_returns_nothing();
     fn ck_2_post_cannot_borrow_from_the_stack();
     fn ck_2_post_takes_no_cancel_handle();
     fn ck_2_post_takes_no_retry_policy();
     fn ck_5_borrow_of_the_object_cannot_be_kept();
     fn ck_5_borrow_of_the_object_cannot_leave();
+    fn ck_5_interface_argument_must_be_send();
+    fn ck_5_interface_result_cannot_borrow_from_the_object();
+    fn ck_5_interface_result_must_be_send();
+    fn ck_6_derived_field_must_be_marshalled();
     fn di_13_borrow_of_a_cell_cannot_leave();
+    fn di_13_interface_method_cannot_take_mut_self();
     fn di_4_mta_object_must_be_send();
     fn di_4_mta_object_must_be_sync();
     fn ma_1_local_cannot_leave();
+    fn ma_5_cast_asks_for_what_is_declared();
+    fn ma_5_declared_interface_must_be_implemented();
+    fn ma_5_interface_is_one_trait_of_methods();
+    fn ma_5_interface_method_cannot_be_generic();
+    fn ma_7_free_threaded_object_cannot_hold_a_local();
+    fn passes_interfaces();
     fn passes_what_is_allowed();
 }
 

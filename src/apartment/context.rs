@@ -132,6 +132,7 @@ impl CallContext {
     }
 
     /// Who made it.
+    #[doc(alias = "CoGetCallerTID")]
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -147,6 +148,7 @@ impl CallContext {
     }
 
     /// Whether it had been cancelled, by a handle or by its deadline.
+    #[doc(alias = "CoTestCancel")]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled
     }
@@ -186,6 +188,7 @@ pub fn current_call() -> Result<CallContext, CallError> {
 
 /// Whether the call that the calling thread is serving has been cancelled, by a handle or by its deadline (rule CA-2). A
 /// long method looks here now and then and ends early. False outside a call. Does not wait.
+#[doc(alias = "CoTestCancel")]
 pub fn is_cancelled() -> bool {
     Thread::current().with_frame(|frame| frame.is_some_and(|frame| frame.cancelled().is_some()))
 }

@@ -1,13 +1,14 @@
-//! A call at home: direct, on the caller's own thread.
+//! A call at home, or of a free-threaded object: direct, on the caller's own thread.
 
 use super::invoke::Making;
 use super::serve::busy_directly;
-use crate::call::record::{Attempt, Job};
+use crate::call::Ticket;
+use crate::call::record::{Attempt, Job, Why};
 use crate::diagnose::What;
 use crate::error::{CallError, Outcome};
-use crate::mailbox::{Mailbox, cancelled};
-use crate::sync::Arc;
-use crate::thread::{Borrow, Frame, Home, Thread};
+use crate::mailbox::{Header, Mailbox, cancelled};
+use crate::sync::{Arc, Clock};
+use crate::thread::{Borrow, CancelHandle, Frame, Going, Home, Thread};
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -40,25 +41,59 @@ impl Drop for Visit {
     }
 }
 
-/// Direct: no queue, no filter, no other thread (rule DI-2).
-pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut Job<'_>) -> Result<(), CallError> {
-    let Making { callee, header, .. } = making;
-    let id = header.target.object;
-    let frame = Frame {
+/// What cancels a call because it cancels the calls around it.
+#[derive(Default)]
+pub(super) struct Around {
+    /// Of the call that it is made in.
+    pub(super) ticket: Option<Ticket>,
+    /// Of the direct calls that it is made in.
+    pub(super) cancels: Vec<CancelHandle>,
+}
+
+/// What a direct call runs in.
+pub(super) fn frame(header: &Header, clock: &Clock, around: Around, cancel: Option<&CancelHandle>) -> Frame {
+    Frame {
         id: header.id,
         chain: Some(header.chain),
-        from_chain: None,
+        from_chain: header.from_chain,
         depth: header.depth,
         kind: header.kind,
         caller: header.caller.clone(),
         target: header.target,
-        deadline: header.deadline.map(|at| (callee.common.clock.clone(), at)),
-        ticket: making.parent.clone(),
-        cancel: making.terms.cancel.cloned(),
-        around: making.around.clone(),
+        deadline: header.deadline.map(|at| (clock.clone(), at)),
+        ticket: around.ticket,
+        cancel: cancel.cloned(),
+        around: around.cancels,
         sender: None,
         borrow: Cell::new(Borrow::Nothing),
-    };
+    }
+}
+
+/// Runs a call that has begun. Says what came of it, and why it is cancelled, if it is.
+pub(super) fn run_here(thread: &Thread, frame: Frame, target: &dyn Any, job: &mut Job<'_>) -> (Attempt, Option<Why>) {
+    let _opened = thread.opened();
+    thread.push_frame(frame);
+    let attempt = job(target);
+    let why = thread.with_frame(|frame| frame.and_then(Frame::cancelled));
+    thread.pop_frame();
+    (attempt, why)
+}
+
+/// What a direct call that ran to its end has come to: one that was cancelled fails all the same (rule CA-2).
+pub(super) fn ran(header: &Header, why: Option<Why>, panicked: Option<Arc<str>>) -> Result<(), CallError> {
+    match (why, panicked) {
+        (Some(why), _) => Err(cancelled(why, Outcome::MayHaveRun)),
+        (None, Some(message)) => Err(CallError::ServerFault { target: header.target, message }),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Direct: no queue, no filter, no other thread (rule DI-2).
+pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut Job<'_>) -> Result<(), CallError> {
+    let Making { callee, header, .. } = making;
+    let id = header.target.object;
+    let around = Around { ticket: making.parent.clone(), cancels: making.around.clone() };
+    let frame = frame(header, &callee.common.clock, around, making.terms.cancel);
     if let Some(why) = frame.cancelled() {
         return Err(cancelled(why, Outcome::NotStarted));
     }
@@ -72,12 +107,7 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
     };
     let call = header.call_ref();
     callee.tell(thread.who(), Some(call), || What::Began { call_type: None, queued: 0 });
-    let opened = thread.opened();
-    thread.push_frame(frame);
-    let attempt = job(target);
-    let why = thread.with_frame(|frame| frame.and_then(Frame::cancelled));
-    thread.pop_frame();
-    drop(opened);
+    let (attempt, why) = run_here(thread, frame, target, job);
     let result = match attempt {
         Attempt::Busy => {
             let holder = thread.holder(id, header.chain).call.map(|(id, _)| id);
@@ -87,15 +117,11 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
         Attempt::Ran(panicked) => {
             let fault = panicked.clone();
             callee.tell(thread.who(), Some(call), || What::Ended { panicked });
-            match (why, fault) {
-                (Some(why), _) => Err(cancelled(why, Outcome::MayHaveRun)),
-                (None, Some(message)) => Err(CallError::ServerFault { target: header.target, message }),
-                (None, None) => Ok(()),
-            }
+            ran(header, why, fault)
         }
     };
     if let Some(own) = own {
-        thread.drop_object(own);
+        thread.drop_object(Going::Own(own));
     }
     if let Some(shared) = shared {
         crate::thread::drop_shared(callee, thread, shared);

@@ -1,16 +1,17 @@
 //! Making a call: directly at home, through the callee's mailbox from everywhere else.
 
 use super::ban::unsupported;
-use super::direct::{Visit, call_directly};
+use super::direct::{Around, Visit, call_directly};
 use super::options::Room;
 use super::outgoing::{call_out, refused};
 use crate::call::Ticket;
 use crate::call::record::Job;
+use crate::common::Common;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{CallMade, CallRef, ErrorSeen, Route, What};
 use crate::error::CallError;
 use crate::filter::RetryPolicy;
-use crate::id::ChainId;
+use crate::id::{ApartmentId, ChainId};
 use crate::mailbox::{Header, Mailbox};
 use crate::sync::{Arc, Clock};
 use crate::thread::{CancelHandle, Home, Thread};
@@ -62,7 +63,7 @@ pub(crate) fn invoke(
     let result = match (unsupported, route) {
         (Some(error), _) => refused(&thread, &home, &making, error),
         (None, Route::Direct) => call_directly(&thread, &making, job),
-        (None, Route::Mailbox) => call_out(&thread, &home, &making, job),
+        (None, _) => call_out(&thread, &home, &making, job),
     };
     let call = making.header.call_ref();
     tell(&thread, &home, callee, call, || What::Returned { error: result.as_ref().err().map(ErrorSeen::from) });
@@ -73,14 +74,23 @@ pub(crate) fn invoke(
 
 /// A step of the caller's: of its apartment, if it is in one.
 pub(super) fn tell(thread: &Thread, home: &Option<Home>, callee: &Mailbox, call: CallRef, what: impl FnOnce() -> What) {
+    tell_caller(thread, home, &callee.common, call, what);
+}
+
+/// The same, of a call into that process.
+pub(super) fn tell_caller(
+    thread: &Thread,
+    home: &Option<Home>,
+    callee: &Common,
+    call: CallRef,
+    what: impl FnOnce() -> What,
+) {
     match home {
         Some(home) => home.mailbox().tell(thread.who(), Some(call), what),
-        None if callee.common.recorder.is_on() => callee.common.recorder.push(None, thread.who(), Some(call), what()),
-        None => {}
+        None => callee.tell(thread.who(), Some(call), what),
     }
 }
 
-/// Chain, depth and deadline come from the call that is being served (rules CA-1, CA-3).
 pub(super) fn making<'a>(
     thread: &Thread,
     callee: &'a Arc<Mailbox>,
@@ -88,14 +98,27 @@ pub(super) fn making<'a>(
     target: CallTarget,
     terms: Terms<'a>,
 ) -> Making<'a> {
+    let (mut header, made, around) = header(thread, &callee.common.clock, kind, target, terms.within);
+    header.internal = terms.internal;
+    Making { callee, header, made, terms, parent: around.ticket, around: around.cancels }
+}
+
+/// Chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so does what cancels it. With
+/// the time, on the callee's clock.
+pub(super) fn header(
+    thread: &Thread,
+    clock: &Clock,
+    kind: CallKind,
+    target: CallTarget,
+    within: Option<Duration>,
+) -> (Header, u64, Around) {
     let id = thread.new_call();
-    let made = callee.common.clock.nanos();
-    let own = terms.within.map(|within| Clock::later(made, within));
+    let made = clock.nanos();
+    let own = within.map(|within| Clock::later(made, within));
     thread.with_frame(|frame| {
         let serving = frame.filter(|frame| frame.chain.is_some());
         let chain = serving.and_then(|frame| frame.chain).unwrap_or(ChainId(id));
-        let inherited =
-            serving.and_then(|frame| frame.deadline.as_ref()).map(|deadline| on_clock(deadline, &callee.common.clock));
+        let inherited = serving.and_then(|frame| frame.deadline.as_ref()).map(|deadline| on_clock(deadline, clock));
         let header = Header {
             id,
             chain,
@@ -106,12 +129,14 @@ pub(super) fn making<'a>(
             from_chain: None,
             depth: serving.map_or(1, |frame| frame.depth.saturating_add(1)),
             deadline: own.into_iter().chain(inherited).min(),
-            internal: terms.internal,
+            internal: false,
             sender: None,
         };
-        let parent = serving.and_then(|frame| frame.ticket.clone());
-        let around = serving.map_or_else(Vec::new, |frame| frame.cancels().cloned().collect());
-        Making { callee, header, made, terms, parent, around }
+        let around = Around {
+            ticket: serving.and_then(|frame| frame.ticket.clone()),
+            cancels: serving.map_or_else(Vec::new, |frame| frame.cancels().cloned().collect()),
+        };
+        (header, made, around)
     })
 }
 
@@ -121,18 +146,20 @@ fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
 }
 
 pub(super) fn made(thread: &Thread, home: &Option<Home>, making: &Making<'_>, route: Route) {
-    let header = &making.header;
-    tell(thread, home, making.callee, header.call_ref(), || {
-        What::CallMade(Box::new(CallMade {
-            kind: header.kind,
-            route,
-            from: header.caller.apartment.as_ref().map(|name| name.id),
-            to: making.callee.name.id,
-            parent: thread.with_frame(|frame| frame.and_then(|frame| frame.chain.map(|_| frame.id))),
-            from_chain: header.from_chain,
-            target: header.target,
-            deadline: header.deadline.map(Duration::from_nanos),
-            borrows: !header.kind.is_one_way(),
-        }))
-    });
+    let Making { callee, header, .. } = making;
+    tell(thread, home, callee, header.call_ref(), || call_made(thread, header, Some(callee.name.id), route));
+}
+
+pub(super) fn call_made(thread: &Thread, header: &Header, to: Option<ApartmentId>, route: Route) -> What {
+    What::CallMade(Box::new(CallMade {
+        kind: header.kind,
+        route,
+        from: header.caller.apartment.as_ref().map(|name| name.id),
+        to,
+        parent: thread.with_frame(|frame| frame.and_then(|frame| frame.chain.map(|_| frame.id))),
+        from_chain: header.from_chain,
+        target: header.target,
+        deadline: header.deadline.map(Duration::from_nanos),
+        borrows: !header.kind.is_one_way(),
+    }))
 }

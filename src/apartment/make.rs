@@ -9,7 +9,7 @@ use crate::id::ObjectId;
 use crate::mailbox::{Door, Mailbox};
 use crate::stub::Stub;
 use crate::sync::Arc;
-use crate::thread::{Thread, contain, panic_message};
+use crate::thread::{Going, Thread, contain, panic_message};
 use crate::view::Held;
 use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -22,6 +22,7 @@ pub(crate) fn make<T: 'static, E: Send>(
     make: impl FnOnce() -> Result<Held<T>, E> + Send,
     keep: fn(&Arc<Mailbox>, Held<T>) -> Option<ObjectId>,
 ) -> Result<Result<Arc<Stub>, E>, CallError> {
+    Thread::current().is_initialized(&mailbox.common)?;
     let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location: Location::caller() };
     let mut make = Some(make);
     let mut made = None;
@@ -50,7 +51,7 @@ pub(crate) fn keep_at_home<T: 'static>(mailbox: &Arc<Mailbox>, object: Held<T>) 
     match thread.sta() {
         Some(home) if Arc::ptr_eq(&home.mailbox, mailbox) => home.keep(&thread, Rc::new(object), type_name::<T>()),
         _ if mailbox.door() == Door::Ended => {
-            thread.drop_object(Rc::new(object));
+            thread.drop_object(Going::Own(Rc::new(object)));
             None
         }
         _ => crate::broken("an STA's object is made on its thread"),

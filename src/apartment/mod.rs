@@ -4,6 +4,7 @@ mod ban;
 mod context;
 mod direct;
 mod entered;
+mod free;
 mod handle;
 mod hook;
 mod invoke;
@@ -20,6 +21,7 @@ mod wait;
 
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
 pub use entered::{Entered, EnteredMta};
+pub(crate) use free::{invoke_free, send_free};
 pub use handle::Apartment;
 pub(crate) use handle::give_back;
 pub(crate) use invoke::{Terms, invoke};

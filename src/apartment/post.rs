@@ -1,18 +1,20 @@
 //! One-way entries: posts and application messages.
 
-use super::invoke::{Making, Terms, made, making, tell};
+use super::invoke::{Making, Terms, invoke, made, making, tell};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait;
-use crate::call::record::Look;
+use crate::call::record::{Attempt, Look};
 use crate::call::{Ticket, Verdict};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{Route, WaitFor, What};
-use crate::error::{CallError, Outcome};
+use crate::error::{CallError, CantCallOut, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
 use crate::sync::{Arc, Clock};
-use crate::thread::Thread;
+use crate::thread::{Home, Thread, panic_message};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// Puts a one-way entry into the callee's queue: a post, or an application message. Waits only for room, if asked to:
@@ -25,7 +27,19 @@ pub(crate) fn send(
     closure: Box<dyn Closure>,
 ) -> Result<(), (CallError, Box<dyn Closure>)> {
     let thread = Thread::current();
+    if let Err(error) = thread.is_initialized(&callee.common) {
+        return Err((error, closure));
+    }
     let home = thread.home();
+    // An application message is for the apartment and no call: it has no object.
+    if callee.common.strict && target.object.is_some() {
+        if thread.in_filter() {
+            return Err((CallError::CantCallOut(CantCallOut::InFilter), closure));
+        }
+        if !matches!(home, Some(Home::Sta(_))) {
+            return send_and_wait(callee, target, terms, closure);
+        }
+    }
     let mut making = making(&thread, callee, CallKind::OneWay, target, terms);
     // A one-way call begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
     making.header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
@@ -51,6 +65,26 @@ pub(crate) fn send(
         tell(&thread, &home, callee, call, || What::Refused { error: (&error).into() });
         (error, entry)
     })
+}
+
+/// Under strict rules a thread of the MTA waits for its one-way calls as for others (rule ST-3). What becomes of one that
+/// ran is not its sender's to hear, as ever.
+fn send_and_wait(
+    callee: &Arc<Mailbox>,
+    target: CallTarget,
+    terms: Terms<'_>,
+    closure: Box<dyn Closure>,
+) -> Result<(), (CallError, Box<dyn Closure>)> {
+    let mut left = Some(closure);
+    let mut job = |object: &dyn Any| {
+        let Some(closure) = left.take() else { crate::broken("a one-way call's closure runs once") };
+        Attempt::Ran(catch_unwind(AssertUnwindSafe(|| closure.run(object))).err().map(panic_message))
+    };
+    let result = invoke(callee, CallKind::Synchronous, target, terms, &mut job);
+    match (result, left) {
+        (Err(error), Some(closure)) => Err((error, closure)),
+        _ => Ok(()),
+    }
 }
 
 /// How long a post waits for room, from its making.

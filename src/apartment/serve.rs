@@ -11,7 +11,9 @@ use crate::filter::{
 use crate::id::{CallId, ChainId, ObjectId};
 use crate::mailbox::{Asked, Closure, Door, Header, Looker, Mailbox, Messages, Next, Scope, Started, StartedBody};
 use crate::sync::Arc;
-use crate::thread::{Borrow, Frame, Home, Outgoing, StaHome, Target, Thread, contain, drop_shared, panic_message};
+use crate::thread::{
+    Borrow, Frame, Going, Home, Outgoing, StaHome, Target, Thread, contain, drop_shared, panic_message,
+};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -240,7 +242,7 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
         }
     }
     if let Some(own) = holder {
-        thread.drop_object(own);
+        thread.drop_object(Going::Own(own));
     }
     if let Some(shared) = object {
         drop_shared(mailbox, thread, shared);

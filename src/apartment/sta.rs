@@ -195,7 +195,7 @@ impl StaBuilder {
     /// # Errors
     /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `NotSupported` while its locals are being destroyed; `SysCallFailed` if the hook or
     /// the filter cannot be made; `InvalidArgument` for a capacity of 0.
-    #[doc(alias = "CoInitializeEx")]
+    #[doc(alias("CoInitializeEx", "CoInitialize"))]
     pub fn enter(mut self) -> Result<Entered, CallError> {
         self.check()?;
         let process = Process::or_global(self.process.take());

@@ -279,8 +279,8 @@ pub struct CallMade {
     pub route: Route,
     /// The caller's apartment.
     pub from: Option<ApartmentId>,
-    /// The callee.
-    pub to: ApartmentId,
+    /// The callee; none if the object is free-threaded.
+    pub to: Option<ApartmentId>,
     /// The call that the caller is serving.
     pub parent: Option<CallId>,
     /// For a one-way call: the chain it came from.
@@ -301,6 +301,8 @@ pub enum Route {
     Mailbox,
     /// Directly: caller and object are at home in the same apartment (rule DI-2).
     Direct,
+    /// Directly: the object is free-threaded and has no apartment (rule MA-7).
+    FreeThreaded,
 }
 
 /// Why a wait passes over an entry.

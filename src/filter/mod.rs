@@ -94,14 +94,19 @@ pub struct IncomingCall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallType {
     /// No call of this apartment is out.
+    #[doc(alias = "CALLTYPE_TOPLEVEL")]
     TopLevel = 1,
     /// It belongs to the chain of a call that is out: a callback.
+    #[doc(alias = "CALLTYPE_NESTED")]
     Nested = 2,
     /// One-way; no call of this apartment is out.
+    #[doc(alias = "CALLTYPE_ASYNC")]
     Async = 3,
     /// A call is out, and this one belongs to another chain.
+    #[doc(alias = "CALLTYPE_TOPLEVEL_CALLPENDING")]
     TopLevelCallPending = 4,
     /// One-way, while a call is out.
+    #[doc(alias = "CALLTYPE_ASYNC_CALLPENDING")]
     AsyncCallPending = 5,
 }
 
@@ -110,10 +115,13 @@ pub enum CallType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServerCall {
     /// Let it run.
+    #[doc(alias = "SERVERCALL_ISHANDLED")]
     Handled = 0,
     /// Refuse it.
+    #[doc(alias = "SERVERCALL_REJECTED")]
     Rejected = 1,
     /// Refuse it for now.
+    #[doc(alias = "SERVERCALL_RETRYLATER")]
     RetryLater = 2,
 }
 
@@ -176,6 +184,7 @@ pub enum MessageClass {
     /// Keys, pointers.
     Input,
     /// Something is to be drawn.
+    #[doc(alias = "WM_PAINT")]
     Paint,
     /// A window or task is switched to.
     Activation,
@@ -202,8 +211,10 @@ pub struct PendingMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PendingType {
     /// It was not.
+    #[doc(alias = "PENDINGTYPE_TOPLEVEL")]
     TopLevel = 1,
     /// The apartment is itself serving a call.
+    #[doc(alias = "PENDINGTYPE_NESTED")]
     Nested = 2,
 }
 
@@ -219,10 +230,13 @@ pub struct PendingAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PendingAction {
     /// Cancel the call that is out.
+    #[doc(alias = "PENDINGMSG_CANCELCALL")]
     CancelCall = 0,
     /// Go on waiting; of all messages only those of class Activation are dispatched.
+    #[doc(alias = "PENDINGMSG_WAITNOPROCESS")]
     WaitNoProcess = 1,
     /// Go on waiting; Paint and Activation are dispatched, Input and User stay queued.
+    #[doc(alias = "PENDINGMSG_WAITDEFPROCESS")]
     WaitDefProcess = 2,
 }
 

@@ -3,10 +3,9 @@
 use super::proxy::Proxy;
 use super::reference::Reference;
 use crate::error::CallError;
-use crate::mailbox::{Door, Shared};
-use crate::stub::Stub;
-use crate::sync::Arc;
-use crate::thread::{Home, Thread, contain};
+use crate::mailbox::Shared;
+use crate::stub::Site;
+use crate::thread::{Going, Home, Thread, contain};
 use crate::view::View;
 use std::any::Any;
 use std::fmt;
@@ -14,7 +13,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
 
-/// An object of the current thread's apartment, directly; [`Proxy::local`] gives one at home.
+/// An object of the current thread's apartment, or a free-threaded one, directly; [`Proxy::local`] gives one at home.
 ///
 /// It dereferences to the object and cannot leave the apartment: it is not `Send` (rule MA-1). It counts as a reference,
 /// so the object lives at least as long; an object that a `Local` still holds when the apartment ends stays on the
@@ -45,17 +44,22 @@ pub struct Local<T: ?Sized> {
 enum Kept {
     Sta(Rc<dyn Any>),
     Mta(Shared),
+    /// The reference keeps a free-threaded object.
+    Free,
 }
 
 impl<T: ?Sized + 'static> Local<T> {
     pub(super) fn of(proxy: &Proxy<T>) -> Option<Self> {
         let reference = proxy.reference();
         let stub = &reference.stub;
-        let kept = match Thread::current().home()? {
-            Home::Sta(home) if Arc::ptr_eq(&home.mailbox, &stub.mailbox) => Kept::Sta(home.object(stub.object)?),
-            Home::Mta(home) if Arc::ptr_eq(&home.mailbox, &stub.mailbox) && !home.implicit => {
-                Kept::Mta(home.mailbox.shared(stub.object)?)
-            }
+        reference.usable().ok()?;
+        let kept = match (&stub.site, Thread::current().home()) {
+            (Site::Free(_), _) => Kept::Free,
+            (Site::Apartment(there), Some(home)) if home.is_at(there) => match home {
+                Home::Sta(home) => Kept::Sta(home.object(stub.object)?),
+                Home::Mta(home) if !home.implicit => Kept::Mta(there.shared(stub.object)?),
+                Home::Mta(_) => return None,
+            },
             _ => return None,
         };
         Some(Self { kept: Some(kept), reference: reference.clone(), view: proxy.view(), not_send: PhantomData })
@@ -67,11 +71,8 @@ impl<T: ?Sized + 'static> Local<T> {
     /// `Disconnected` once the apartment has ended (rule LT-2).
     #[doc(alias("CoMarshalInterface", "marshal"))]
     pub fn proxy(&self) -> Result<Proxy<T>, CallError> {
-        let Stub { mailbox, object } = &*self.reference.stub;
-        match mailbox.door() {
-            Door::Ended => Err(mailbox.disconnected(Door::Ended, Some(*object))),
-            _ => Ok(Proxy::of(self.reference.clone(), self.view)),
-        }
+        self.reference.stub.is_connected()?;
+        Ok(Proxy::of(self.reference.clone(), self.view))
     }
 }
 
@@ -79,10 +80,11 @@ impl<T: ?Sized + 'static> Deref for Local<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        match &self.kept {
-            Some(Kept::Sta(object)) => self.view.of(&**object),
-            Some(Kept::Mta(object)) => self.view.of(&**object),
-            None => crate::broken("a local reference that is not being dropped holds its object"),
+        match (&self.kept, &self.reference.stub.site) {
+            (Some(Kept::Sta(object)), _) => self.view.of(&**object),
+            (Some(Kept::Mta(object)), _) => self.view.of(&**object),
+            (Some(Kept::Free), Site::Free(free)) => self.view.of(free.object()),
+            _ => crate::broken("a local reference that is not being dropped holds its object"),
         }
     }
 }
@@ -90,16 +92,15 @@ impl<T: ?Sized + 'static> Deref for Local<T> {
 impl<T: ?Sized> Drop for Local<T> {
     fn drop(&mut self) {
         let thread = Thread::current();
-        match self.kept.take() {
-            Some(Kept::Sta(object)) => thread.drop_object(object),
-            Some(Kept::Mta(object)) => {
+        match (self.kept.take(), &self.reference.stub.site) {
+            (Some(Kept::Sta(object)), _) => thread.drop_object(Going::Own(object)),
+            (Some(Kept::Mta(object)), Site::Apartment(mailbox)) => {
                 // A thread that has left the MTA is no place to drop one of its objects.
-                let mailbox = &self.reference.stub.mailbox;
                 let left = !thread.home().is_some_and(|home| home.is_at(mailbox));
                 let object = if left { mailbox.release_shared(object) } else { Some(object) };
                 contain(mailbox, &thread, "a destructor", || drop(object));
             }
-            None => {}
+            _ => {}
         }
     }
 }

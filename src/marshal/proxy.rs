@@ -8,7 +8,7 @@ use crate::error::{CallError, PostError};
 use crate::id::ObjectId;
 use crate::stub::Stub;
 use crate::sync::Arc;
-use crate::view::View;
+use crate::view::{Declares, Implements, View};
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -20,7 +20,9 @@ use std::time::Duration;
 /// refer to the same object, which lives as long as one of them does, or a [`Local`]. Dropping one never waits
 /// (rule LT-1). Two are equal exactly if they mean the same object (rule LT-7).
 ///
-/// Inside the object's apartment its calls are direct; what they ask of their types does not depend on that.
+/// Inside the object's apartment its calls are direct, and those of a
+/// [free-threaded](crate::Process::free_threaded) object are everywhere; what they ask of their types does not depend on
+/// that.
 ///
 /// ```
 /// use apartment::Sta;
@@ -85,7 +87,8 @@ impl<T: ?Sized + 'static> Proxy<T> {
 
     /// Posts a closure to the object: a one-way call (rule CK-2). Does not wait, not even for room: without it the post
     /// is refused and the closure handed back. Filters are told and cannot reject it. At home it is queued like from
-    /// elsewhere, and runs in its turn.
+    /// elsewhere, and runs in its turn. A free-threaded object has no queue: there the closure runs at once, on the caller's
+    /// thread, as long as it takes; a panic in it is contained and recorded.
     ///
     /// # Errors
     /// `MailboxFull` or `Disconnected`, with the closure.
@@ -115,8 +118,8 @@ impl<T: ?Sized + 'static> Proxy<T> {
         With::new(self, CallOptions::new().within(time))
     }
 
-    /// The object itself, if the calling thread is at home in its apartment (rule LT-7); `None` elsewhere, and when the
-    /// object is gone. Does not wait.
+    /// The object itself, if the calling thread is at home in its apartment (rule LT-7), or if it is free-threaded; `None`
+    /// elsewhere, and when the object is gone. Does not wait.
     pub fn local(&self) -> Option<Local<T>> {
         Local::of(self)
     }
@@ -126,14 +129,45 @@ impl<T: ?Sized + 'static> Proxy<T> {
         WeakProxy { reference: self.reference.downgrade(), view: self.view }
     }
 
-    /// The object's apartment.
-    pub fn apartment(&self) -> Apartment {
-        Apartment(Arc::clone(&self.reference.stub.mailbox))
+    /// The object's apartment; `None` if it is [free-threaded](crate::Process::free_threaded), and so in none.
+    pub fn apartment(&self) -> Option<Apartment> {
+        self.reference.stub.mailbox().map(|mailbox| Apartment(Arc::clone(mailbox)))
     }
 
-    /// The object's id, as filters and events name it; unique within its apartment.
+    /// The object's id, as filters and events name it; unique within its apartment, or among its process' free-threaded
+    /// objects.
     pub fn object_id(&self) -> ObjectId {
         self.reference.stub.object
+    }
+}
+
+impl<T: 'static> Proxy<T> {
+    /// The same object through an interface that its type declares with [`implements!`](crate::implements!): known when
+    /// the program is compiled, so it cannot fail. Does not wait, and asks nobody.
+    #[doc(alias = "QueryInterface")]
+    pub fn cast<I: ?Sized + 'static>(&self) -> Proxy<I>
+    where
+        T: Implements<I>,
+    {
+        Proxy::of(self.reference.declared(T::declaration(None)), T::VIEW)
+    }
+}
+
+impl<T: ?Sized + 'static> Proxy<T> {
+    /// The same object through another interface, or as its own type, if it has it: asked while the program runs
+    /// (rule MA-5). The answer is what the object's type declares, whatever casts were made before. Does not wait, and
+    /// asks nobody: neither the object nor its apartment's filter.
+    ///
+    /// # Errors
+    /// `NoInterface` if the object's type does not declare it.
+    #[doc(alias = "QueryInterface")]
+    pub fn query<I: ?Sized + 'static>(&self) -> Result<Proxy<I>, CallError>
+    where
+        T: Declares,
+    {
+        self.reference.usable()?;
+        let declaration = T::declaration(self.reference.declaration);
+        Ok(Proxy::of(self.reference.declared(declaration), declaration.require::<I>()?))
     }
 }
 
@@ -179,16 +213,18 @@ impl<T: ?Sized> Eq for Proxy<T> {}
 
 impl<T: ?Sized> Hash for Proxy<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let stub = &self.reference.stub;
-        Arc::as_ptr(&stub.mailbox).hash(state);
-        stub.object.hash(state);
+        Arc::as_ptr(&self.reference.stub).hash(state);
     }
 }
 
 impl<T: ?Sized> fmt::Debug for Proxy<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stub = &self.reference.stub;
-        write!(f, "Proxy<{}>({} of {})", std::any::type_name::<T>(), stub.object, stub.mailbox.name)
+        write!(f, "Proxy<{}>({}", std::any::type_name::<T>(), stub.object)?;
+        match stub.mailbox() {
+            Some(mailbox) => write!(f, " of {})", mailbox.name),
+            None => f.write_str(", free-threaded)"),
+        }
     }
 }
 

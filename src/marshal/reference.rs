@@ -73,14 +73,16 @@ impl Reference {
         Self { declaration: Some(declaration), ..self.clone() }
     }
 
-    /// Whether it may be used here (rules ST-1, ST-2). Without strict rules it always may.
+    /// Whether it may be used here (rules ST-1, ST-2). Without strict rules it always may; a free-threaded object may be
+    /// used in every apartment.
     pub(crate) fn usable(&self) -> Result<(), CallError> {
-        let common = &self.stub.mailbox.common;
-        if !common.strict {
+        let process = self.stub.process();
+        if !process.strict {
             return Ok(());
         }
-        let here = Place::here(common)?;
+        let here = Place::here(process)?;
         match &self.place {
+            _ if self.stub.mailbox().is_none() => Ok(()),
             Some(place) if *place == here => Ok(()),
             _ => Err(CallError::WrongThread),
         }
@@ -93,9 +95,9 @@ impl Reference {
 
     /// It belongs to where the calling thread is from now on.
     pub(crate) fn arrives(&mut self) {
-        let common = &self.stub.mailbox.common;
-        if common.strict {
-            self.place = Place::here(common).ok();
+        let process = self.stub.process();
+        if process.strict {
+            self.place = Place::here(process).ok();
         }
     }
 
@@ -105,7 +107,7 @@ impl Reference {
     }
 
     pub(crate) fn same_object(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.stub.mailbox, &other.stub.mailbox) && self.stub.object == other.stub.object
+        Arc::ptr_eq(&self.stub, &other.stub)
     }
 
     /// What a call through it asks for.

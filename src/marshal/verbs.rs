@@ -1,12 +1,12 @@
 //! What can be done with a proxy, with and without options.
 
 use super::proxy::Proxy;
-use crate::apartment::{CallOptions, PostOptions, Terms, give_back, invoke, send};
+use crate::apartment::{CallOptions, PostOptions, Terms, give_back, invoke, invoke_free, send, send_free};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, Method};
 use crate::error::{CallError, PostError};
 use crate::mailbox::{Body, Closure};
-use crate::stub::Stub;
+use crate::stub::{Site, Stub};
 use crate::sync::Arc;
 use crate::thread::{Borrow, Thread, panic_message};
 use crate::view::View;
@@ -185,7 +185,10 @@ fn attempt<T: ?Sized + 'static, B: Send, R: Send>(
         }
         Attempt::Ran(None)
     };
-    invoke(&reference.stub.mailbox, kind, target, terms, &mut job)?;
+    match &reference.stub.site {
+        Site::Apartment(mailbox) => invoke(mailbox, kind, target, terms, &mut job)?,
+        Site::Free(free) => invoke_free(free, kind, target, terms, &mut job)?,
+    }
     Ok(result(left))
 }
 
@@ -201,8 +204,15 @@ pub(super) fn post<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static>(
         return Err(PostError::new(error, run));
     }
     let target = reference.target::<T>(method, Location::caller());
+    let mailbox = match &reference.stub.site {
+        Site::Apartment(mailbox) => mailbox,
+        Site::Free(free) => {
+            send_free(free, target, |held| run(proxy.view().of(held)));
+            return Ok(());
+        }
+    };
     let closure = Posted { run, view: proxy.view(), stub: Arc::clone(&reference.stub) };
-    send(&reference.stub.mailbox, target, terms, Body::Post, Box::new(closure))
+    send(mailbox, target, terms, Body::Post, Box::new(closure))
         .map_err(|(error, closure)| PostError::new(error, give_back::<Posted<T, F>>(closure).run))
 }
 

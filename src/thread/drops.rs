@@ -1,35 +1,63 @@
 //! Dropping what is the user's: in a loop, and with panics contained.
 
 use super::{Frame, Thread};
+use crate::common::Common;
 use crate::diagnose::What;
+use crate::id::ObjectId;
 use crate::mailbox::{Entry, Mailbox, Shared};
 use crate::sync::Arc;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+/// An object that is about to be dropped.
+pub(crate) enum Going {
+    /// A reference to one of the apartment's. It is told by whoever takes it off the table.
+    Own(Rc<dyn Any>),
+    /// A free-threaded one: its destructor runs in no call and no chain.
+    Free { process: Arc<Common>, id: ObjectId, held: Box<dyn Any + Send + Sync> },
+}
+
 impl Thread {
-    /// Drops a reference to an object of this thread's apartment. A destructor that drops the next object, and so on,
-    /// does not nest: the next one is put on the list and its turn comes in the loop (rule LT-1).
-    pub(crate) fn drop_object(&self, object: Rc<dyn Any>) {
+    /// Drops an object, or a reference to one of this thread's apartment. A destructor that drops the next object, and so
+    /// on, does not nest: the next one is put on the list and its turn comes in the loop (rule LT-1).
+    pub(crate) fn drop_object(self: &Rc<Self>, object: Going) {
         self.dropping.borrow_mut().push_back(object);
         if self.is_dropping.replace(true) {
             return;
         }
+        let _known = self.stays_known();
         loop {
             let next = self.dropping.borrow_mut().pop_front();
-            let Some(next) = next else { break };
-            let home = self.home();
-            let contained = catch_unwind(AssertUnwindSafe(|| drop(next)));
-            if let Err(payload) = contained {
-                let message = panic_message(payload);
-                if let Some(home) = home {
-                    home.mailbox().tell(self.who(), None, || What::Contained { place: "a destructor", message });
-                }
+            match next {
+                Some(Going::Own(object)) => self.drop_own(object),
+                Some(Going::Free { process, id, held }) => self.drop_free(&process, id, held),
+                None => break,
             }
         }
         self.is_dropping.set(false);
         Self::current().leave_if_due();
+    }
+
+    fn drop_own(&self, object: Rc<dyn Any>) {
+        let home = self.home();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(object))) {
+            let message = panic_message(payload);
+            if let Some(home) = home {
+                home.mailbox().tell(self.who(), None, || What::Contained { place: "a destructor", message });
+            }
+        }
+    }
+
+    fn drop_free(&self, process: &Common, id: ObjectId, held: Box<dyn Any + Send + Sync>) {
+        process.tell(self.who(), None, || What::ObjectDropped { object: id });
+        self.push_frame(Frame::of_a_release(self, id));
+        let contained = catch_unwind(AssertUnwindSafe(|| drop(held)));
+        self.pop_frame();
+        if let Err(payload) = contained {
+            let message = panic_message(payload);
+            process.tell(self.who(), None, || What::Contained { place: "a destructor", message });
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The apartment a thread is in, as the thread itself sees it.
 
-use super::{Thread, contain, drop_unrun};
+use super::{Going, Thread, contain, drop_unrun};
 use crate::describe::Reentrancy;
 use crate::diagnose::What;
 use crate::filter::MessageFilter;
@@ -95,9 +95,9 @@ impl StaHome {
     }
 
     /// Puts an object on the thread's table. Once the apartment has ended there is none: the object is dropped here.
-    pub(crate) fn keep(&self, thread: &Thread, object: Rc<dyn Any>, type_name: &'static str) -> Option<ObjectId> {
+    pub(crate) fn keep(&self, thread: &Rc<Thread>, object: Rc<dyn Any>, type_name: &'static str) -> Option<ObjectId> {
         let Some(id) = self.mailbox.new_object() else {
-            thread.drop_object(object);
+            thread.drop_object(Going::Own(object));
             return None;
         };
         self.objects.borrow_mut().insert(id, object);
@@ -107,11 +107,11 @@ impl StaHome {
 
     /// The apartment's own reference to an object goes; the object too, unless a direct reference or a running call
     /// still holds it.
-    pub(crate) fn let_go(&self, thread: &Thread, id: ObjectId) {
+    pub(crate) fn let_go(&self, thread: &Rc<Thread>, id: ObjectId) {
         let object = self.objects.borrow_mut().remove(&id);
         if let Some(object) = object {
             self.mailbox.tell(thread.who(), None, || What::ObjectDropped { object: id });
-            thread.drop_object(object);
+            thread.drop_object(Going::Own(object));
         }
     }
 
@@ -139,7 +139,7 @@ impl StaHome {
         drop_unrun(&self.mailbox, thread, unrun);
         // What destructors brought in between.
         let late: Vec<_> = std::mem::take(&mut *self.objects.borrow_mut()).into_values().collect();
-        late.into_iter().for_each(|object| thread.drop_object(object));
+        late.into_iter().for_each(|object| thread.drop_object(Going::Own(object)));
         self.process.sta_ended(&self.mailbox);
         self.mailbox.tell(thread.who(), None, || What::ThreadLeft);
         let guard = self.guard.borrow_mut().take();

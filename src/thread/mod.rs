@@ -9,25 +9,26 @@ mod home;
 
 pub use cancel::CancelHandle;
 pub(crate) use cancel::Target;
-pub(crate) use drops::{contain, drop_shared, drop_unrun, panic_message};
+pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
 pub(crate) use home::{Home, MtaHome, StaHome};
 
 use crate::call::record::Waiter;
 use crate::call::{Record, Ticket};
+use crate::common::Common;
 use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::mailbox::{Mailbox, Who};
 use crate::sync::{Arc, Bell, local, next_thread_number};
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 pub(crate) struct Thread {
     id: ThreadId,
-    /// Its locals are being destroyed: nothing is kept of it from one look to the next.
+    /// Its locals are being destroyed: nothing is kept of it from one look to the next, but while it drops objects.
     is_foreign: bool,
     bell: Arc<Bell>,
     /// How many calls it has made: the counts of their ids.
@@ -48,7 +49,7 @@ pub(crate) struct Thread {
     /// Call records that are free, each with the last call that went through it: as many as its calls were ever nested.
     records: RefCell<Vec<Ticket>>,
     /// Objects to be dropped, in a loop rather than in each other (rule LT-1).
-    dropping: RefCell<VecDeque<Rc<dyn Any>>>,
+    dropping: RefCell<VecDeque<Going>>,
     is_dropping: Cell<bool>,
 }
 
@@ -67,6 +68,12 @@ impl Drop for Slot {
 
 local! {
     static CURRENT: RefCell<Option<Slot>> = RefCell::new(None);
+}
+
+local! {
+    /// The thread whose locals are being destroyed, while it drops objects. It has no destructor of its own, and so is
+    /// still there.
+    static FOREIGN: ManuallyDrop<RefCell<Option<Rc<Thread>>>> = ManuallyDrop::new(RefCell::new(None));
 }
 
 impl Thread {
@@ -96,7 +103,17 @@ impl Thread {
             let mut slot = slot.borrow_mut();
             Rc::clone(&slot.get_or_insert_with(|| Slot(Self::new(Arc::new(Bell::new()), false))).0)
         });
-        known.unwrap_or_else(|_| Self::new(Arc::new(Bell::new()), true))
+        known.unwrap_or_else(|_| {
+            let foreign = FOREIGN.try_with(|foreign| foreign.borrow().clone()).ok().flatten();
+            foreign.unwrap_or_else(|| Self::new(Arc::new(Bell::new()), true))
+        })
+    }
+
+    /// A thread whose locals are being destroyed is the same from one look to the next while the guard lives: what is
+    /// dropped in a loop finds the loop.
+    pub(crate) fn stays_known(self: &Rc<Self>) -> StaysKnown {
+        let keep = |foreign: &ManuallyDrop<RefCell<Option<Rc<Self>>>>| *foreign.borrow_mut() = Some(Rc::clone(self));
+        StaysKnown(self.is_foreign && FOREIGN.try_with(keep).is_ok())
     }
 
     /// The calling thread, which was just started and whose bell its maker knows already.
@@ -165,6 +182,13 @@ impl Thread {
             Some(Home::Sta(home)) => Some(Rc::clone(home)),
             _ => None,
         }
+    }
+
+    /// Under strict rules a thread does nothing before it is in an apartment; one in none is as good as in the MTA, once
+    /// there is an MTA (rule ST-1).
+    pub(crate) fn is_initialized(&self, process: &Common) -> Result<(), CallError> {
+        let outside = process.strict && process.mta().is_none() && self.home.borrow().is_none();
+        if outside { Err(CallError::NotInitialized) } else { Ok(()) }
     }
 
     pub(crate) fn set_home(&self, home: Option<Home>) {
@@ -346,6 +370,18 @@ pub(crate) struct DropsAfresh<'a>(&'a Thread, bool);
 impl Drop for DropsAfresh<'_> {
     fn drop(&mut self) {
         self.0.is_dropping.set(self.1);
+    }
+}
+
+/// See [`Thread::stays_known`].
+pub(crate) struct StaysKnown(bool);
+
+impl Drop for StaysKnown {
+    fn drop(&mut self) {
+        if self.0 {
+            let known = FOREIGN.try_with(|foreign| foreign.borrow_mut().take());
+            drop(known);
+        }
     }
 }
 

@@ -604,11 +604,11 @@ fn dg_2_the_making_of_a_call_tells_what_is_known_of_it() {
             drop(b.create(|| 8_u16).unwrap());
         })?;
         let top = stage.until_any(|event| matches!(event.what, What::CallMade(_)));
-        assert_eq!((made(&top).from, made(&top).to, made(&top).parent), (None, a.apartment().id(), None));
+        assert_eq!((made(&top).from, made(&top).to, made(&top).parent), (None, Some(a.apartment().id()), None));
         let nested = stage.all(a.apartment(), like!(CallMade));
         let [call, post, create] = [0, 1, 2].map(|at| made(&nested[at]));
         for made in [call, post, create] {
-            assert_eq!((made.from, made.to), (Some(a.apartment().id()), b.apartment().id()));
+            assert_eq!((made.from, made.to), (Some(a.apartment().id()), Some(b.apartment().id())));
             assert_eq!((made.parent, made.route), (top.call.map(|call| call.id), Route::Mailbox));
             assert_eq!((made.target.location.file(), made.target.method), (file!(), None));
         }

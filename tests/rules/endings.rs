@@ -136,7 +136,7 @@ fn lt_3_a_guard_in_a_thread_local_ends_its_apartment_when_the_thread_ends() {
                 object
             });
             let object = join(owner);
-            recording.until(at(&object.apartment(), ended));
+            recording.until(at(&object.apartment().unwrap(), ended));
             assert_eq!(number(object.call(|_| ())), Some(DISCONNECTED));
         }
     });
@@ -150,7 +150,7 @@ fn lt_3_a_guard_in_a_leaked_object_of_its_apartment_ends_it_when_the_thread_ends
             let ui = process.sta("ui").enter().unwrap();
             let slot = ui.create(|| RefCell::new(None)).unwrap();
             *slot.local().unwrap().borrow_mut() = Some(ui);
-            let apartment = slot.apartment().clone();
+            let apartment = slot.apartment().unwrap();
             std::mem::forget(slot);
             apartment
         });
@@ -212,7 +212,7 @@ fn wa_3_an_sta_does_not_wait_for_the_locals_of_a_joined_thread_which_may_call_it
         let calls = counter.clone();
         let last_words = move || {
             calls.call(|n| n.set(n.get() + 1)).unwrap();
-            calls.apartment().quit();
+            calls.apartment().unwrap().quit();
         };
         object.call(move |()| with_the_locals(last_words)).unwrap();
         drop(worker);

@@ -30,7 +30,7 @@ fn target(object: Option<ObjectId>) -> CallTarget {
 }
 
 /// One of each, with its HRESULT, whether it may have run, and a part of its text.
-fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
+pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
     use CallError as E;
     use Outcome::{MayHaveRun, NotStarted};
     let (callee, object) = named();

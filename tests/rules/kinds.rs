@@ -730,9 +730,9 @@ fn ck_3_a_handle_dropped_while_one_is_served_asks_to_quit_and_does_not_join() {
             at_owned.post(move |()| (first.pass(), one.call(|_| ()).unwrap()).1)?;
             in_mta.post(move |()| (second.pass(), two.call(|_| ()).unwrap()).1)?;
             s.inside(way, move |_| drop((owned, mta, key)))?;
-            stage.until(&at_owned.apartment(), like!(ApartmentEnded { abnormal: false }));
-            stage.until(&in_mta.apartment(), like!(ApartmentEnded { abnormal: false }));
-            stage.until(&in_mta.apartment(), like!(ThreadLeft));
+            stage.until(&at_owned.apartment().unwrap(), like!(ApartmentEnded { abnormal: false }));
+            stage.until(&in_mta.apartment().unwrap(), like!(ApartmentEnded { abnormal: false }));
+            stage.until(&in_mta.apartment().unwrap(), like!(ThreadLeft));
             Ok(())
         })
     });

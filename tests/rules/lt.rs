@@ -1069,7 +1069,8 @@ fn lt_3_a_call_to_a_dead_apartment_is_disconnected_always_the_same() {
     let in_mta = mta.create(|| 1).unwrap();
     entered.leave();
     sta.quit();
-    let apartments = [objects[0].apartment(), objects[1].apartment(), in_mta.apartment()];
+    let in_sta = [&objects[0], &objects[1]].map(|object| object.apartment().unwrap());
+    let apartments = [in_sta[0].clone(), in_sta[1].clone(), in_mta.apartment().unwrap()];
     must_end(move || sta.join()).unwrap();
     must_end(move || drop(mta));
     let other = process.sta("other").spawn().unwrap();
@@ -1127,7 +1128,7 @@ fn when_it_ends_out_of_order(end: impl FnOnce(Entered) + Send + 'static) {
     let log = Log::new();
     let (object, gate, owner) = dies(&process, &log, end);
     let thread = owner.thread().id();
-    let apartment = object.apartment();
+    let apartment = object.apartment().unwrap();
     // Two queued callers, and one in the line for room.
     let callers: Vec<_> = (1..=3)
         .map(|n| {
@@ -1186,7 +1187,7 @@ fn lt_3_messages_and_posts_of_an_apartment_that_dies_are_dropped_and_reported() 
     let gone = told("post", &log);
     object.post(move |_| drop(gone)).unwrap();
     let gone = told("message", &log);
-    object.apartment().post_message(MessageClass::Paint, move || drop(gone)).unwrap();
+    object.apartment().unwrap().post_message(MessageClass::Paint, move || drop(gone)).unwrap();
     let thread = owner.thread().id();
     gate.open();
     assert!(owner.join().is_err());
@@ -1238,7 +1239,7 @@ fn lt_4_a_method_that_panics_is_a_server_fault_with_the_message_and_the_apartmen
     let mta = process.mta().threads(1).spawn().unwrap();
     let objects = [sta.create(|| 7).unwrap(), entered.create(|| 7).unwrap(), mta.create(|| 7).unwrap()];
     for object in &objects {
-        let name = object.apartment().name().to_owned();
+        let name = object.apartment().unwrap().name().to_owned();
         let faults = [
             object.call(|_| panic!("in so many words")).unwrap_err(),
             object.call(|n| panic!("it is {n}")).unwrap_err(),

@@ -776,7 +776,7 @@ fn mb_4_a_release_needs_no_room() {
             drop(object);
             // It is dropped while the mailbox is full, in the wait of `a`.
             stop.wait();
-            assert_eq!(full_one.apartment().queued(), 1);
+            assert_eq!(full_one.apartment().unwrap().queued(), 1);
         })
         .unwrap();
         assert_eq!(a.pump(), 1);

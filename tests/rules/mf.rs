@@ -1456,7 +1456,7 @@ fn mf_9_filter_methods_run_with_no_lock_held() {
         let ui = stage.sta("ui").enter()?;
         let at_ui = ui.create(|| Cell::new(0))?;
         let (process, window, own, other) =
-            (stage.process.clone(), ui.apartment().clone(), at_ui.clone(), busy.1.apartment());
+            (stage.process.clone(), ui.apartment().clone(), at_ui.clone(), busy.1.apartment().unwrap());
         let cancel = CancelHandle::new();
         // Each of these takes a lock that a method might be called under.
         let takes_locks = move || {

@@ -54,7 +54,7 @@ fn mf_6_a_delay_before_a_retry_ends_by_the_systems_clock() {
     let caller = thread::spawn(move || {
         let options = CallOptions::new().retry(|_: &_| Retry::After(Duration::from_millis(100)));
         let result = object.with(&options).call(|n| *n);
-        object.apartment().quit();
+        object.apartment().unwrap().quit();
         result
     });
     here.run();

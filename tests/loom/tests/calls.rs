@@ -17,7 +17,7 @@ fn call() {
             let lent = Borrowed::new();
             let result = object.call(|n| {
                 lent.add();
-                object.apartment().quit();
+                object.apartment().unwrap().quit();
                 n + 1
             });
             assert_eq!(result.unwrap(), 2);
@@ -42,7 +42,7 @@ fn late_ring_against_reuse() {
             assert_eq!(first.get(), 1);
             object.call(|()| second.add()).unwrap();
             assert_eq!((first.get(), second.get()), (1, 1));
-            object.apartment().quit();
+            object.apartment().unwrap().quit();
         });
         here.run();
         drop(here);
@@ -60,7 +60,7 @@ fn post() {
         let sender = thread::spawn(move || {
             object.post(|seen| seen.set(seen.get() * 10 + 1)).unwrap();
             object.post(|seen| seen.set(seen.get() * 10 + 2)).unwrap();
-            object.apartment().quit();
+            object.apartment().unwrap().quit();
         });
         here.run();
         assert_eq!(local.get(), 12);
@@ -86,7 +86,7 @@ fn callback() {
                     lent.add();
                     *a_value
                 });
-                b.apartment().quit();
+                b.apartment().unwrap().quit();
                 b_value + back.unwrap()
             });
             assert_eq!(sum.unwrap(), 11);
@@ -106,7 +106,7 @@ fn cross(process: &Process, send: &mpsc::Sender<Proxy<u32>>, receive: &mpsc::Rec
     let other = receive.recv().unwrap();
     assert_eq!(other.call(|n| *n).unwrap(), 3 - own);
     // Its own call is through: the other may go when this one has been answered, and the other way round.
-    other.apartment().quit();
+    other.apartment().unwrap().quit();
     drop(other);
     here.run();
 }

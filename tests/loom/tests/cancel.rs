@@ -22,7 +22,7 @@ fn revoke_by_deadline_against_the_dispatch() {
             object.post(move |()| clock.advance(SECOND)).unwrap();
             let lent = Borrowed::new();
             let result = object.within(SECOND).call(|()| lent.add());
-            object.apartment().quit();
+            object.apartment().unwrap().quit();
             match result {
                 Ok(()) => {
                     assert_eq!(lent.get(), 1);
@@ -59,7 +59,7 @@ fn deadline_against_a_running_call() {
                 thread::yield_now();
                 lent.add();
             });
-            object.apartment().quit();
+            object.apartment().unwrap().quit();
             match result.map_err(|error| (error.hresult(), error.outcome())) {
                 Ok(()) => {
                     assert_eq!(lent.get(), 2);
@@ -105,7 +105,7 @@ fn late_cancel_against_reuse() {
             let second = Borrowed::new();
             object.call(|()| second.add()).unwrap();
             assert_eq!(second.get(), 1);
-            object.apartment().quit();
+            object.apartment().unwrap().quit();
         });
         here.run();
         drop(here);
@@ -156,7 +156,7 @@ fn cancel_against_the_reply() {
                         asked.saw("asked while it ran");
                     }
                 });
-                object.apartment().quit();
+                object.apartment().unwrap().quit();
                 match result.map_err(|error| error.outcome()) {
                     Ok(()) => ("replied", lent.get()),
                     Err(Outcome::NotStarted) => ("not started", lent.get() + 1),

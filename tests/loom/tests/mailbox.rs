@@ -26,7 +26,7 @@ fn full_mailbox_and_reply() {
                     lent.add();
                     value.get()
                 });
-                b.apartment().quit();
+                b.apartment().unwrap().quit();
                 value
             });
             assert_eq!(answer.unwrap().unwrap(), 1, "the post was held");
@@ -53,7 +53,7 @@ fn waiting_for_room() {
             object.with(&patient).post(|seen| seen.set(seen.get() * 10 + 2)).unwrap();
             let options = CallOptions::new().wait_for_room();
             let seen = object.with(&options).call(|seen| {
-                object.apartment().quit();
+                object.apartment().unwrap().quit();
                 seen.get()
             });
             assert_eq!(seen.unwrap(), 12);

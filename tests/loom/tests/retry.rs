@@ -40,7 +40,7 @@ fn retry() {
             });
             object.with(&options).call(|()| lent.add()).unwrap();
             assert_eq!(lent.get(), 1);
-            object.apartment().quit();
+            object.apartment().unwrap().quit();
         });
         here.run();
         drop(here);
@@ -61,7 +61,7 @@ fn retry_both_ways() {
             let a = here.create(|| 5).unwrap();
             let back = b.call(|()| {
                 let back = a.call(|n| *n);
-                b.apartment().quit();
+                b.apartment().unwrap().quit();
                 back
             });
             assert_eq!(back.unwrap().unwrap(), 5);
@@ -85,7 +85,7 @@ fn retry_of_a_busy_object() {
             move || {
                 let options = CallOptions::new().retry(|_: &RejectedCall| Retry::Now);
                 object.with(&options).call_mut(|n| *n += 1).unwrap();
-                object.apartment().quit();
+                object.apartment().unwrap().quit();
             }
         });
         let other = process.sta("other").spawn().unwrap();

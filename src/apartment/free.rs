@@ -1,0 +1,87 @@
+//! A call of a free-threaded object: on the caller's own thread, wherever that is (rule MA-7).
+//!
+//! It is a call all the same, with a chain, a depth, a deadline and whatever cancels it. Nothing leaves the caller's
+//! apartment, and nothing is waited for.
+
+use super::direct::{Around, frame, ran, run_here};
+use super::invoke::{Terms, call_made, header, tell_caller};
+use crate::call::record::{Attempt, Job};
+use crate::describe::{CallKind, CallTarget};
+use crate::diagnose::{CallRef, ErrorSeen, Route, What};
+use crate::error::{CallError, Outcome};
+use crate::id::ChainId;
+use crate::mailbox::cancelled;
+use crate::stub::Free;
+use crate::sync::Arc;
+use crate::thread::{Home, Thread, panic_message};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Makes a call here. `Ok` means that `job` has run to its end; it tells itself what came of it.
+pub(crate) fn invoke_free(
+    callee: &Free,
+    kind: CallKind,
+    target: CallTarget,
+    terms: Terms<'_>,
+    job: &mut Job<'_>,
+) -> Result<(), CallError> {
+    let thread = Thread::current();
+    let home = thread.home();
+    let clock = &callee.process.clock;
+    let (header, _, around) = header(&thread, clock, kind, target, terms.within);
+    let call = header.call_ref();
+    let route = Route::FreeThreaded;
+    tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route));
+    let frame = frame(&header, clock, around, terms.cancel);
+    let result = match frame.cancelled() {
+        Some(why) => Err(cancelled(why, Outcome::NotStarted)),
+        None => {
+            tell(&thread, &home, callee, call, || What::Began { call_type: None, queued: 0 });
+            let (attempt, why) = run_here(&thread, frame, callee.object(), job);
+            let Attempt::Ran(panicked) = attempt else { crate::broken("a free-threaded object is in no `RefCell`") };
+            let fault = panicked.clone();
+            tell(&thread, &home, callee, call, || What::Ended { panicked });
+            ran(&header, why, fault)
+        }
+    };
+    let error = || result.as_ref().err().map(ErrorSeen::from);
+    tell_caller(&thread, &home, &callee.process, call, || What::Returned { error: error() });
+    thread.leave_if_due();
+    result
+}
+
+/// A post: there is no queue, so it runs at once. It begins a chain of its own and inherits neither deadline nor cancelling
+/// (rule CA-1), and a panic is nobody's to hear of.
+pub(crate) fn send_free(callee: &Free, target: CallTarget, run: impl FnOnce(&dyn Any) + Send) {
+    let thread = Thread::current();
+    let home = thread.home();
+    let clock = &callee.process.clock;
+    let (mut header, ..) = header(&thread, clock, CallKind::OneWay, target, None);
+    header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
+    header.chain = ChainId(header.id);
+    header.depth = 1;
+    header.deadline = None;
+    let call = header.call_ref();
+    let route = Route::FreeThreaded;
+    tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route));
+    tell(&thread, &home, callee, call, || What::Began { call_type: None, queued: 0 });
+    let mut run = Some(run);
+    let mut job = |object: &dyn Any| {
+        let run = run.take().map(|run| catch_unwind(AssertUnwindSafe(|| run(object))));
+        Attempt::Ran(run.and_then(Result::err).map(panic_message))
+    };
+    let (attempt, _) = run_here(&thread, frame(&header, clock, Around::default(), None), callee.object(), &mut job);
+    let panicked = if let Attempt::Ran(panicked) = attempt { panicked } else { None };
+    tell(&thread, &home, callee, call, || What::Ended { panicked });
+    thread.leave_if_due();
+}
+
+/// A step of a free-threaded object's, told in its process: of the apartment on whose thread it is, if there is one there.
+fn tell(thread: &Thread, home: &Option<Home>, callee: &Free, call: CallRef, what: impl FnOnce() -> What) {
+    match home {
+        Some(home) if Arc::ptr_eq(&home.mailbox().common, &callee.process) => {
+            home.mailbox().tell(thread.who(), Some(call), what);
+        }
+        _ => callee.process.tell(thread.who(), Some(call), what),
+    }
+}
