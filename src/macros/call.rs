@@ -125,7 +125,7 @@ impl Method {
                     let mut journey = __p::Journey::arriving();
                     #travel
                     if let ::core::result::Result::Err(error) = journey.done() {
-                        return ::core::result::Result::Err(error);
+                        return __p::Came::NotIn(error);
                     }
                     let mut result = <dyn #interface as #interface>::#method(object, #(#given),*);
                     let mut journey = __p::Journey::leaving();
@@ -133,16 +133,18 @@ impl Method {
                     journey.take(travels, &mut result);
                     match journey.done() {
                         ::core::result::Result::Ok(()) => {
-                            ::core::result::Result::Ok(__p::returned(result, value.is_send(), error.is_send()))
+                            __p::Came::Back(__p::returned(result, value.is_send(), error.is_send()))
                         }
-                        ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
+                        ::core::result::Result::Err(error) => __p::Came::NotOut(error),
                     }
                 }),
-                ::core::result::Result::Err(error) => return __p::failed::<#result, _>(error, __p::error_of::<#result>().converts()),
+                ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
             };
             let mut journey = __p::Journey::arriving();
             #change
-            __p::answer::<#result, _, _>(sent, journey, travels, error.converts())
+            __p::answer::<dyn #interface + 'static, __C, #result, _, _>(
+                caller, &METHOD, sent, journey, travels, error.converts(),
+            )
         }
     }
 
