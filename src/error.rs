@@ -152,7 +152,7 @@ pub enum CallError {
     #[doc(alias = "CO_E_SERVER_STOPPING")]
     #[error("the server is stopping")]
     ServerStopping,
-    /// A weak reference's object is gone (rule MA-3). Not yet reported by any call.
+    /// A weak packet's object is gone (rule MA-3).
     #[doc(alias = "CO_E_OBJNOTREG")]
     #[error("the object is no longer registered")]
     ObjectNotRegistered,
@@ -163,7 +163,7 @@ pub enum CallError {
         /// The interface asked for.
         interface: &'static str,
     },
-    /// The cookie is unknown or revoked (rule MA-8). Not yet reported by any call.
+    /// The entry of the global table was revoked, or is another process' (rule MA-8).
     #[error("the cookie is unknown or was revoked")]
     InvalidCookie,
     /// The class is not registered (rule CL-6). Not yet reported by any call.

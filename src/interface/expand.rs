@@ -226,7 +226,7 @@ pub trait Travels<T: ?Sized> {
 
 impl<T: Marshal> Travels<T> for Has {
     fn travel(value: &mut T, with: &mut Marshaller) -> Result<(), CallError> {
-        value.marshal(with)
+        value.marshal_with(with)
     }
 }
 
@@ -290,7 +290,7 @@ impl<T: ToOwned<Owned: Marshal> + ?Sized> Loan for Copied<'_, T> {
     }
 
     fn travel(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
-        self.copy.as_mut().map_or(Ok(()), |copy| copy.marshal(with))
+        self.copy.as_mut().map_or(Ok(()), |copy| copy.marshal_with(with))
     }
 }
 
