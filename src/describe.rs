@@ -14,8 +14,10 @@ pub enum CallKind {
     /// A post: the caller goes on (rule CK-2).
     #[doc(alias = "asynchronous")]
     OneWay,
-    /// The caller waits; delivered ahead of everything that is queued, and served without letting anything else in
-    /// (rule CK-3).
+    /// The caller waits, and meanwhile serves other input-synchronized calls only. Delivered ahead of everything that is
+    /// queued, without needing room, whatever the re-entrancy policy, and whatever the filter says; nothing else is
+    /// dispatched while it is served, and no synchronous call can leave the apartment (rule CK-3). STAs make such calls
+    /// to each other; the MTA has none.
     #[doc(alias = "input_sync")]
     InputSynchronized,
     /// Makes an object in the apartment; the caller waits.
@@ -26,6 +28,11 @@ impl CallKind {
     /// Whether the caller goes on without waiting.
     pub fn is_one_way(self) -> bool {
         self == Self::OneWay
+    }
+
+    /// Whether a filter's answer counts (rule MF-4).
+    pub(crate) fn can_be_rejected(self) -> bool {
+        !matches!(self, Self::OneWay | Self::InputSynchronized)
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn frame(header: &Header, clock: &Clock, around: Around, cancel: Opti
         ticket: around.ticket,
         cancel: cancel.cloned(),
         around: around.cancels,
+        sender: None,
         borrow: Cell::new(Borrow::Nothing),
     }
 }

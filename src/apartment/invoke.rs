@@ -1,8 +1,9 @@
 //! Making a call: directly at home, through the callee's mailbox from everywhere else.
 
+use super::ban::unsupported;
 use super::direct::{Around, Visit, call_directly};
 use super::options::Room;
-use super::outgoing::call_out;
+use super::outgoing::{call_out, refused};
 use crate::call::Ticket;
 use crate::call::record::Job;
 use crate::common::Common;
@@ -23,6 +24,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) room: Room,
     pub(crate) retry: Option<&'a dyn RetryPolicy>,
     pub(crate) cancel: Option<&'a CancelHandle>,
+    /// The library's own question to an apartment: no filter is asked, and every thread may make it input-synchronized.
+    pub(crate) internal: bool,
 }
 
 /// A call that is about to be made.
@@ -51,14 +54,16 @@ pub(crate) fn invoke(
     let home = thread.home();
     let direct = home.as_ref().is_some_and(|home| home.is_at(callee));
     // A thread in no apartment counts as one of the MTA's (rule AP-5): it calls the MTA's objects itself.
-    let visit = if home.is_none() && !callee.is_sta() { Visit::begin(&thread, callee)? } else { None };
+    let visits = home.is_none() && !callee.is_sta();
+    let unsupported = unsupported(kind, &home, callee, terms);
+    let visit = if visits && unsupported.is_none() { Visit::begin(&thread, callee)? } else { None };
     let making = making(&thread, callee, kind, target, terms);
     let route = if direct || visit.is_some() { Route::Direct } else { Route::Mailbox };
     made(&thread, &home, &making, route);
-    let result = if route == Route::Direct {
-        call_directly(&thread, &making, job)
-    } else {
-        call_out(&thread, &home, &making, job)
+    let result = match (unsupported, route) {
+        (Some(error), _) => refused(&thread, &home, &making, error),
+        (None, Route::Direct) => call_directly(&thread, &making, job),
+        (None, _) => call_out(&thread, &home, &making, job),
     };
     let call = making.header.call_ref();
     tell(&thread, &home, callee, call, || What::Returned { error: result.as_ref().err().map(ErrorSeen::from) });
@@ -93,7 +98,8 @@ pub(super) fn making<'a>(
     target: CallTarget,
     terms: Terms<'a>,
 ) -> Making<'a> {
-    let (header, made, around) = header(thread, &callee.common.clock, kind, target, terms.within);
+    let (mut header, made, around) = header(thread, &callee.common.clock, kind, target, terms.within);
+    header.internal = terms.internal;
     Making { callee, header, made, terms, parent: around.ticket, around: around.cancels }
 }
 
@@ -124,6 +130,7 @@ pub(super) fn header(
             depth: serving.map_or(1, |frame| frame.depth.saturating_add(1)),
             deadline: own.into_iter().chain(inherited).min(),
             internal: false,
+            sender: None,
         };
         let around = Around {
             ticket: serving.and_then(|frame| frame.ticket.clone()),

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod ban;
 mod context;
 mod direct;
 mod entered;
@@ -18,6 +19,7 @@ mod serve;
 mod sta;
 mod wait;
 
+pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
 pub use entered::{Entered, EnteredMta};
 pub(crate) use free::{invoke_free, send_free};

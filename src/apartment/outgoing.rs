@@ -1,5 +1,6 @@
 //! A call to another apartment: attempts, until it has run, failed, or been given up.
 
+use super::ban::ban;
 use super::invoke::{Making, tell};
 use super::options::Room;
 use super::retry::{Again, ask_again};
@@ -8,7 +9,7 @@ use super::wait::{serves, wait};
 use crate::call::record::{Attempt, Job, Look, Why};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{WaitEnd, WaitFor, What};
-use crate::error::{CallError, CantCallOut, Outcome};
+use crate::error::{CallError, Outcome};
 use crate::filter::ServerCall;
 use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Out, cancelled};
 use crate::sync::Arc;
@@ -23,8 +24,8 @@ pub(super) fn call_out(
     making: &Making<'_>,
     job: &mut Job<'_>,
 ) -> Result<(), CallError> {
-    if thread.in_filter() {
-        return refused(thread, home, making, CallError::CantCallOut(CantCallOut::InFilter));
+    if let Some(why) = ban(thread, home, making) {
+        return refused(thread, home, making, CallError::CantCallOut(why));
     }
     let past = making.header.deadline.is_some_and(|deadline| deadline <= making.made);
     let why = making.parent.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
@@ -50,7 +51,13 @@ pub(super) fn call_out(
     }
 }
 
-fn refused(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Result<(), CallError> {
+/// Nothing of it reaches a queue.
+pub(super) fn refused(
+    thread: &Thread,
+    home: &Option<Home>,
+    making: &Making<'_>,
+    error: CallError,
+) -> Result<(), CallError> {
     tell(thread, home, making.callee, making.header.call_ref(), || What::Refused { error: (&error).into() });
     Err(error)
 }
@@ -67,6 +74,7 @@ fn go_out(
     let outgoing = Outgoing {
         id: header.id,
         chain: header.chain,
+        kind: header.kind,
         attempt: header.attempt,
         ticket: ticket.clone(),
         callee: Arc::clone(callee),

@@ -46,6 +46,7 @@ pub(crate) fn send(
     making.header.chain = ChainId(making.header.id);
     making.header.depth = 1;
     making.header.deadline = None;
+    making.header.sender = target.method.and(home.as_ref()).map(|home| Arc::downgrade(home.mailbox()));
     making.header.internal = home.as_ref().is_some_and(|home| home.is_at(callee));
     made(&thread, &home, &making, Route::Mailbox);
     let mut entry = Entry::new(making.header.clone(), body(closure));

@@ -3,7 +3,7 @@
 use crate::call::record::{Attempt, Why};
 use crate::call::{Ticket, Verdict};
 use crate::common::Common;
-use crate::describe::Reentrancy;
+use crate::describe::{CallKind, Reentrancy};
 use crate::diagnose::{CallRef, WaitFor, What};
 use crate::error::{CallError, Reentrant};
 use crate::filter::{
@@ -41,7 +41,7 @@ pub(crate) enum Served {
 
 /// Serves one thing on an STA's thread, if there is one that may come in now.
 pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situation<'_>, wait: u32) -> Served {
-    if thread.in_filter() {
+    if thread.dispatches_nothing() {
         return Served::Nothing(home.mailbox.door());
     }
     let looker = looker(thread, home, situation, wait);
@@ -90,7 +90,7 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) 
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
-        (_, Scope::Nothing) => Messages::Held,
+        (_, Scope::Nothing | Scope::InputSynchronized) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
         (Situation::Plain(..), _) => Messages::Held,
@@ -99,12 +99,15 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) 
     Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }
 }
 
-/// Which calls come in, that many waits deep (rule DI-12).
+/// Which calls come in, that many waits deep (rules DI-12, CK-3).
 pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation<'_>, waits: u32) -> Scope {
     let served = thread.with_frames(|frames| frames.iter().rev().find_map(|frame| frame.chain));
     // A chain to keep to is there while a call is being served, or is out.
     let in_a_chain = served.is_some() || thread.with_outgoing(|calls| !calls.is_empty());
     let pumps = matches!(situation, Situation::Loop);
+    if waits_for_input_synchronized(thread, situation) {
+        return Scope::InputSynchronized;
+    }
     match home.reentrancy {
         Reentrancy::None if pumps && !in_a_chain => Scope::Everything,
         Reentrancy::None => Scope::Nothing,
@@ -112,6 +115,11 @@ pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation<'_>, w
         Reentrancy::Classic | Reentrancy::SameCausality if in_a_chain => Scope::Chains(served),
         Reentrancy::Classic | Reentrancy::SameCausality => Scope::Everything,
     }
+}
+
+fn waits_for_input_synchronized(thread: &Thread, situation: Situation<'_>) -> bool {
+    let Situation::Call(at) = situation else { return false };
+    thread.with_outgoing(|calls| calls.get(at).is_some_and(|call| call.kind == CallKind::InputSynchronized))
 }
 
 fn ask_filter(thread: &Thread, home: &StaHome, asked: &Asked) -> ServerCall {
@@ -269,6 +277,7 @@ fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket
         ticket,
         cancel: None,
         around: Vec::new(),
+        sender: header.sender.clone(),
         borrow: Cell::new(Borrow::Nothing),
     }
 }

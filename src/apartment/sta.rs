@@ -30,8 +30,8 @@ pub(super) const DEFAULT_CAPACITY: usize = 10_000;
 ///
 /// Objects are made on its thread, called there and dropped there (rule AP-2); they need not be `Send`. Dropping the
 /// handle asks the apartment to quit and waits until what it accepted is served, its objects are dropped and its thread
-/// has ended; on an STA that wait pumps. Dropped inside its own apartment, inside a filter's method, or while its thread
-/// unwinds, it asks to quit and does not wait (rules LT-2, CK-4).
+/// has ended; on an STA that wait pumps. Dropped inside its own apartment, inside a filter's method or an
+/// input-synchronized call, or while its thread unwinds, it asks to quit and does not wait (rules LT-2, CK-3, CK-4).
 ///
 /// ```
 /// use apartment::Sta;
@@ -465,10 +465,11 @@ impl Sta {
     }
 }
 
-/// Whether a handle that is dropped may wait: not while the thread unwinds, nor inside a filter's method, where a wait does
-/// not pump and could not answer what the ending apartment still calls (rule CK-4).
+/// Whether a handle that is dropped may wait: not while the thread unwinds, nor inside a filter's method or an
+/// input-synchronized call, where a wait does not pump and could not answer what the ending apartment still calls
+/// (rules CK-3, CK-4).
 pub(super) fn may_wait_for_end() -> bool {
-    !thread_is_unwinding() && !Thread::current().in_filter()
+    !thread_is_unwinding() && !Thread::current().dispatches_nothing()
 }
 
 /// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.

@@ -76,11 +76,13 @@ impl<'a> PlainWait<'a> {
 /// What a wait that is about to begin will serve, as an event tells it.
 pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation<'_>) -> Serves {
     match home {
-        Some(Home::Sta(home)) => match scope(home, thread, situation, thread.waits_open() + 1) {
-            Scope::Everything => Serves::Everything,
-            Scope::Chains(_) => Serves::Chain,
-            Scope::Nothing => Serves::Nothing,
-        },
+        Some(Home::Sta(home)) if !thread.dispatches_nothing() => {
+            match scope(home, thread, situation, thread.waits_open() + 1) {
+                Scope::Everything => Serves::Everything,
+                Scope::Chains(_) => Serves::Chain,
+                Scope::InputSynchronized | Scope::Nothing => Serves::InputSynchronized,
+            }
+        }
         _ => Serves::Nothing,
     }
 }

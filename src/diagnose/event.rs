@@ -3,7 +3,7 @@
 use crate::describe::{CallKind, CallTarget, Creator, Reentrancy, ThreadingModel};
 use crate::error::{CallError, Outcome};
 use crate::filter::{CallType, MessageClass, PendingAction, PendingType, Retry, ServerCall};
-use crate::id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
+use crate::id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 use crate::sync::Arc;
 use std::time::Duration;
 
@@ -244,6 +244,30 @@ pub enum What {
         /// The answer.
         answer: ServerAnswer,
     },
+    /// A reference was marshalled, or could not be. On the thread that did it.
+    Packed {
+        /// The packet.
+        mark: PacketMark,
+        /// What the reference was seen as.
+        type_name: &'static str,
+        /// What went wrong, if anything did: there is no such packet then.
+        error: Option<ErrorSeen>,
+    },
+    /// A marshalled reference was unmarshalled, or could not be. On the thread that did it.
+    Unpacked {
+        /// The packet. A normal one is used up.
+        mark: PacketMark,
+        /// As what it was asked for.
+        interface: &'static str,
+        /// What went wrong, if anything did.
+        error: Option<ErrorSeen>,
+    },
+    /// A marshalled reference was given back: a packet that was never unmarshalled, a table packet with its last clone, a
+    /// revoked entry of the global table.
+    PacketDropped {
+        /// The packet.
+        mark: PacketMark,
+    },
     /// A filter was set or removed.
     FilterSet {
         /// Whether there is one now.
@@ -348,12 +372,41 @@ pub enum Route {
     FreeThreaded,
 }
 
+/// A marshalled reference as an event names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PacketMark {
+    /// Which.
+    pub packet: PacketId,
+    /// In which form.
+    pub form: PacketForm,
+    /// The object.
+    pub object: ObjectId,
+    /// The object's apartment; none if it is free-threaded.
+    pub of: Option<ApartmentId>,
+}
+
+/// In which form a reference is marshalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PacketForm {
+    /// To be unmarshalled once (rule MA-2).
+    Normal,
+    /// To be unmarshalled any number of times; it keeps the object (rule MA-3).
+    TableStrong,
+    /// To be unmarshalled any number of times; it does not keep the object (rule MA-3).
+    TableWeak,
+    /// An entry of the global interface table (rule MA-8).
+    GlobalTable,
+}
+
 /// Why a wait passes over an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HeldBy {
     /// The re-entrancy policy (rule DI-12).
     Policy,
+    /// The wait is for an input-synchronized call, and lets in only others of that kind (rule CK-3).
+    InputSynchronized,
     /// The apartment is dropping its objects and takes only callbacks (rule LT-2).
     Ending,
 }
@@ -376,15 +429,17 @@ pub enum WaitFor {
     Server,
 }
 
-/// What a wait serves.
+/// What a wait serves, besides releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Serves {
     /// Every call.
     Everything,
-    /// Only calls of the chains that are out.
+    /// Only calls of the chains that are out, and input-synchronized ones.
     Chain,
-    /// Nothing: the wait blocks.
+    /// Only input-synchronized calls: the wait is for one itself, or its apartment's policy lets in nothing else.
+    InputSynchronized,
+    /// Nothing, not even releases: the wait blocks.
     Nothing,
 }
 

@@ -38,7 +38,7 @@ use std::time::Duration;
 #[doc(alias = "IMessageFilter")]
 pub trait MessageFilter {
     /// Asked once per offer before a call from another apartment runs here (rules MF-2 to MF-4). The answer is ignored
-    /// for one-way calls, which always run.
+    /// for one-way and input-synchronized calls, which always run.
     #[doc(alias = "HandleInComingCall")]
     fn handle_incoming(&self, call: &IncomingCall) -> ServerCall {
         let _ = call;

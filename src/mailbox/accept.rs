@@ -38,8 +38,8 @@ impl Mailbox {
         let callback = !entry.header.kind.is_one_way() && monitor.chain_is_out(entry.header.chain);
         let error = if !monitor.lets_in(callback) {
             Some(self.disconnected(monitor.door, entry.header.target.object))
-        } else if callback {
-            // MB-4: it completes work that this apartment waits for.
+        } else if callback || entry.header.is_input_synchronized() {
+            // MB-4: it completes work that this apartment waits for. CK-3: it needs no room.
             None
         } else if monitor.queued < self.capacity && monitor.waiting.is_empty() {
             monitor.queued += 1;
@@ -88,7 +88,7 @@ impl Mailbox {
             Body::Message { class, .. } => What::MessageQueued { class: *class, queued, capacity: self.capacity },
             _ => What::Queued { queued, capacity: self.capacity },
         });
-        monitor.entries.push_back(entry);
+        monitor.insert(entry);
         later.wake(monitor.wake());
     }
 

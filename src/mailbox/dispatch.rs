@@ -100,7 +100,7 @@ impl Mailbox {
         let call = Some(monitor.entries[at].header.call_ref());
         self.push_event(&monitor, looker.who, call, || What::Filtered { call_type, elapsed, answer });
         // The errand that is rejected here is answered under the lock; its caller is rung after it.
-        let started = if answer == ServerCall::Handled || asked.call.kind.is_one_way() {
+        let started = if answer == ServerCall::Handled || !asked.call.kind.can_be_rejected() {
             self.take(&mut monitor, at, looker, &mut later)
         } else {
             let entry = monitor.entries.remove(at);

@@ -6,6 +6,8 @@ use crate::diagnose::CallRef;
 use crate::error::CallError;
 use crate::filter::MessageClass;
 use crate::id::{CallId, ChainId};
+use crate::mailbox::Mailbox;
+use crate::sync::Weak;
 use std::any::Any;
 
 /// What is known of an entry without running it. Copied for whoever looks at it with the lock released.
@@ -25,13 +27,19 @@ pub(crate) struct Header {
     pub(crate) depth: u32,
     /// When it ends by itself, on the callee's clock.
     pub(crate) deadline: Option<u64>,
-    /// Whether it comes from the apartment itself: no filter is asked then.
+    /// Whether it comes from the apartment itself, or is the library's own: no filter is asked then.
     pub(crate) internal: bool,
+    /// For an interface's one-way method: the apartment that sent it, which it cannot call back (rule CK-2).
+    pub(crate) sender: Option<Weak<Mailbox>>,
 }
 
 impl Header {
     pub(crate) fn call_ref(&self) -> CallRef {
         CallRef { id: self.id, chain: self.chain, attempt: self.attempt }
+    }
+
+    pub(crate) fn is_input_synchronized(&self) -> bool {
+        self.kind == CallKind::InputSynchronized
     }
 }
 

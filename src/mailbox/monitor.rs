@@ -45,7 +45,7 @@ pub(crate) struct Executing {
 
 pub(crate) struct Monitor {
     pub(crate) door: Door,
-    /// Accepted, in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
+    /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
     /// filter is asked about it.
     pub(crate) entries: VecDeque<Entry>,
     /// Waiting for room, in order.
@@ -90,6 +90,9 @@ pub(crate) enum Scope {
     Everything,
     /// Those of the chains that are out, and of this one.
     Chains(Option<ChainId>),
+    /// The wait for an input-synchronized call lets in others of that kind.
+    InputSynchronized,
+    /// Input-synchronized ones come in all the same: they do in every scope (rule CK-3).
     Nothing,
 }
 
@@ -163,6 +166,16 @@ impl Monitor {
             gone: false,
             joining: Vec::new(),
             pool,
+        }
+    }
+
+    /// At its place in the queue: an input-synchronized call goes in front, behind others of its kind (rule CK-3).
+    pub(super) fn insert(&mut self, entry: Entry) {
+        if entry.header.is_input_synchronized() {
+            let behind = self.entries.partition_point(|queued| queued.header.is_input_synchronized());
+            self.entries.insert(behind, entry);
+        } else {
+            self.entries.push_back(entry);
         }
     }
 
@@ -243,7 +256,9 @@ impl Monitor {
         let held = match (self.door, looker.scope) {
             (Door::Ending, _) if !of_ours => Some(HeldBy::Ending),
             (_, Scope::Everything) => None,
+            _ if entry.header.is_input_synchronized() => None,
             (_, Scope::Chains(chain)) if of_ours || chain == Some(entry.header.chain) => None,
+            (_, Scope::InputSynchronized) => Some(HeldBy::InputSynchronized),
             (_, Scope::Chains(_) | Scope::Nothing) => Some(HeldBy::Policy),
         };
         if let Some(by) = held {

@@ -78,7 +78,8 @@ impl<T: ?Sized + 'static> Proxy<T> {
     /// # Errors
     /// `MailboxFull` at once if there is no room; `Disconnected` if the apartment, or the object, is gone; `ServerFault`
     /// if the method panicked; `ServerDied` or `ServerDiedDne` if the apartment's thread ended abnormally; `CallRejected` or `RetryLater` if the callee's filter refused and the caller's gave up;
-    /// `CallCanceled`, `TimedOut`; `CantCallOut` from inside a filter's method.
+    /// `CallCanceled`, `TimedOut`; `CantCallOut` from inside a filter's method or an input-synchronized call, and where a one-way
+    /// method would call back to its sender.
     #[track_caller]
     pub fn call<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
         call(self, Terms::default(), None, method)

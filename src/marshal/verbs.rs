@@ -35,7 +35,8 @@ trait Callable {
 
 impl Callable for CallOptions<'_> {
     fn terms(&self) -> Terms<'_> {
-        Terms { within: self.within, room: self.room, retry: self.retry.as_deref(), cancel: self.cancel }
+        let Self { within, room, retry, cancel } = self;
+        Terms { within: *within, room: *room, retry: retry.as_deref(), cancel: *cancel, internal: false }
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) use coming::Coming;
 pub(crate) use hosts::{Found, Hook, Host, HostOptions, hook};
 pub(crate) use servers::{Ask, Begun, Code, Count, Loaded, Server, ServerId};
 
+mod table;
+
 use crate::common::Common;
 use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
@@ -18,6 +20,7 @@ use hosts::Places;
 use servers::Servers;
 use std::error::Error as StdError;
 use std::fmt;
+use table::Table;
 
 /// A set of apartments (rule AP-1).
 ///
@@ -41,6 +44,7 @@ struct Inner {
     common: Arc<Common>,
     hosts: HostOptions,
     state: Mutex<State>,
+    table: Table,
 }
 
 /// Guarded by the process' own lock, which is never taken while an apartment's is held, nor the other way round; no code of
@@ -122,6 +126,7 @@ impl ProcessBuilder {
             common: Common::new(name, clock, recorder, self.strict),
             hosts: self.hosts,
             state: Mutex::new(State { apartments_made: 0, places: Places::default(), servers: Servers::default() }),
+            table: Table::new(),
         }))
     }
 }
@@ -176,6 +181,10 @@ impl Process {
 
     pub(crate) fn common(&self) -> &Arc<Common> {
         &self.0.common
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.0.table
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {

@@ -7,7 +7,7 @@ use crate::call::record::Why;
 use crate::describe::{CallKind, CallTarget, Caller, DROP};
 use crate::id::{CallId, ChainId, ObjectId};
 use crate::mailbox::Mailbox;
-use crate::sync::{Arc, Clock};
+use crate::sync::{Arc, Clock, Weak};
 use std::cell::Cell;
 
 /// A call, or an application message, that the thread is serving.
@@ -28,6 +28,8 @@ pub(crate) struct Frame {
     pub(crate) cancel: Option<CancelHandle>,
     /// Those of the direct calls it was made in.
     pub(crate) around: Vec<CancelHandle>,
+    /// For an interface's one-way method: the apartment that sent it (rule CK-2).
+    pub(crate) sender: Option<Weak<Mailbox>>,
     /// What it has borrowed of its object (rule DI-13).
     pub(crate) borrow: Cell<Borrow>,
 }
@@ -63,8 +65,14 @@ impl Frame {
             ticket: None,
             cancel: None,
             around: Vec::new(),
+            sender: None,
             borrow: Cell::new(Borrow::Nothing),
         }
+    }
+
+    /// Whether it is an interface's one-way method that this apartment sent.
+    pub(crate) fn is_sent_by(&self, apartment: &Arc<Mailbox>) -> bool {
+        self.sender.as_ref().is_some_and(|sender| std::ptr::eq(sender.as_ptr(), Arc::as_ptr(apartment)))
     }
 
     /// All handles that cancel it.
@@ -90,6 +98,7 @@ impl Frame {
 pub(crate) struct Outgoing {
     pub(crate) id: CallId,
     pub(crate) chain: ChainId,
+    pub(crate) kind: CallKind,
     pub(crate) attempt: u32,
     pub(crate) ticket: Ticket,
     pub(crate) callee: Arc<Mailbox>,

@@ -36,11 +36,21 @@ interface! {
 }
 
 interface! {
-    /// Nobody answers to it.
-    pub(crate) trait Other {
-        fn nothing(&self) -> Result<(), CallError>;
+    trait Other {
+        fn other(&self) -> Result<u32, CallError>;
     }
 }
+
+/// Answers to another interface.
+struct Stranger;
+
+impl Other for Stranger {
+    fn other(&self) -> Result<u32, CallError> {
+        Ok(7)
+    }
+}
+
+implements!(Stranger: dyn Other);
 
 /// An object that any thread may call. It knows the thread it was made on.
 struct Object {
@@ -158,6 +168,7 @@ fn cl_1_an_interface_that_is_not_declared_is_refused_before_anything_is_made() {
         server = server.class(id(model), try_class(model, factory));
     }
     process.register_server(server).unwrap();
+    process.register_class("stranger", Class::both(|| Stranger)).unwrap();
     for model in MODELS {
         let error = process.create_instance::<dyn Other>(&id(model)).unwrap_err();
         assert!(matches!(error, CallError::NoInterface { interface } if interface.contains("Other")), "{error}");
@@ -165,6 +176,7 @@ fn cl_1_an_interface_that_is_not_declared_is_refused_before_anything_is_made() {
     }
     assert_eq!(made.load(Relaxed), 0, "nothing was loaded or made");
     assert_eq!((hosts(&recording), placings(&recording).len()), (vec![], 0));
+    assert_eq!(process.create_instance::<dyn Other>("stranger").unwrap().other().unwrap(), 7);
 }
 
 #[test]
@@ -1616,6 +1628,44 @@ fn ck_4_a_filter_s_method_creates_at_home_and_nowhere_else() {
                     assert_eq!(error.outcome(), Outcome::NotStarted);
                 }
             }
+        }
+        assert_eq!(hosts(&recording), [""; 0], "no host is made for what cannot be");
+    });
+}
+
+interface! {
+    trait Rung {
+        fn ring(&self) -> Result<(), CallError> as input_sync;
+    }
+}
+
+/// Tries to make an object of each model while it serves an input-synchronized call.
+struct Creates(Process, Log<(ThreadingModel, Result<(), CallError>)>);
+
+impl Rung for Creates {
+    fn ring(&self) -> Result<(), CallError> {
+        for model in MODELS {
+            self.1.add((model, self.0.create_instance::<dyn Where>(&id(model)).map(drop)));
+        }
+        Ok(())
+    }
+}
+
+implements!(Creates: dyn Rung);
+
+#[test]
+fn ck_3_an_input_synchronized_method_creates_at_home_and_nowhere_else() {
+    must_end(|| {
+        let (process, recording) = with_all_models();
+        let log = Log::new();
+        let (_main, sta) = (process.sta("main").spawn().unwrap(), process.sta("sta").spawn().unwrap());
+        let caller = process.sta("caller").spawn().unwrap();
+        let object = sta.create(|| Creates(process.clone(), log.clone())).unwrap().cast::<dyn Rung>();
+        caller.create(|| ()).unwrap().call(|()| object.ring()).unwrap().unwrap();
+        for (model, made) in log.take() {
+            let direct = matches!(model, ThreadingModel::Apartment | ThreadingModel::Both);
+            let why = made.map_err(|error| error.hresult());
+            assert_eq!(why, if direct { Ok(()) } else { Err(0x8001_010D) }, "{model:?}");
         }
         assert_eq!(hosts(&recording), [""; 0], "no host is made for what cannot be");
     });

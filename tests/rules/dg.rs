@@ -766,7 +766,7 @@ fn dg_2_a_wait_tells_what_it_is_for_what_it_serves_and_how_it_ended() {
         for (policy, serves) in [
             (Reentrancy::Classic, Serves::Everything),
             (Reentrancy::SameCausality, Serves::Chain),
-            (Reentrancy::None, Serves::Nothing),
+            (Reentrancy::None, Serves::InputSynchronized),
         ] {
             let sta = stage.sta("caller").reentrancy(policy).spawn()?;
             let at = sta.create(|| ())?;

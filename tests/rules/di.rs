@@ -593,7 +593,7 @@ fn di_12_none_lets_nothing_in_during_any_wait() {
         let (key, gate) = gate();
         thread::scope(|s| {
             s.spawn(|| w.at_a.call(|_| w.at_b.call(|()| gate.pass()).unwrap()).unwrap());
-            stage.until(a, like!(WaitBegan { serves: Serves::Nothing }));
+            stage.until(a, like!(WaitBegan { serves: Serves::InputSynchronized }));
             s.spawn(|| w.at_a.call(|_| ()).unwrap());
             stage.until(a, like!(Held { by: HeldBy::Policy }));
             a.post_message(MessageClass::Paint, move || painted.send(()).unwrap()).unwrap();

@@ -9,6 +9,8 @@ mod dg;
 mod di;
 mod endings;
 mod errors;
+mod interfaces;
+mod kinds;
 mod lt;
 mod ma;
 mod mb;
