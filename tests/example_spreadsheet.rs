@@ -1,5 +1,10 @@
 //! The example `spreadsheet`: its sheet, and the program as it is run.
 
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
 #[path = "../examples/spreadsheet/formula.rs"]
 mod formula;
 #[path = "../examples/spreadsheet/grid.rs"]
@@ -193,7 +198,7 @@ fn formulas_come_after_those_they_ask_for() {
 
 #[test]
 fn a_long_chain_of_formulas_is_worked_out() {
-    const LENGTH: usize = 50_000;
+    const LENGTH: usize = 20_000;
     let csv: String = (1..LENGTH).map(|row| format!("=A{}+1\n", row + 1)).collect::<String>() + "1\n";
     let mut grid = Grid::read(&csv).unwrap();
     assert_eq!(grid.formulas(), LENGTH - 1);
@@ -312,4 +317,257 @@ fn a_letter_is_filled_in_place_by_place() {
         let refused = Letter::read(text).unwrap_err();
         assert!(refused.starts_with(why), "{text}: {refused}");
     }
+}
+
+/// A folder of this test's own, with a small sheet and a letter about it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Place {
+        let place = Place(Path::new(env!("CARGO_TARGET_TMPDIR")).join("example_spreadsheet").join(test));
+        fs::create_dir_all(&place.0).expect("a place can be made");
+        place.write("sheet.csv", "price,5\namount,3\ntotal,=B1*B2\ntwice,=2*B3\n");
+        place.write("letter.txt", "{A3}: {B3:2}, {A4}: {B4}.\n");
+        place
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.0.join(name), text).expect("a text can be written");
+    }
+
+    fn program(&self) -> Command {
+        // target/debug/deps/example_spreadsheet-0123 → target/debug/examples/spreadsheet
+        let this = std::env::current_exe().expect("this program has a path");
+        let built = this.parent().and_then(Path::parent).expect("it is in a target folder");
+        let program = built.join("examples").join(format!("spreadsheet{}", std::env::consts::EXE_SUFFIX));
+        assert!(program.exists(), "{} is missing: cargo build --example spreadsheet", program.display());
+        let mut command = Command::new(program);
+        command.arg(self.0.join("sheet.csv")).arg("--letter").arg(self.0.join("letter.txt"));
+        command
+    }
+
+    fn run(&self, more: &[&str]) -> Run {
+        Run::of(self.program().args(more).stdin(Stdio::null()).output().expect("the example can be started"))
+    }
+
+    /// As if these lines were typed at the terminal.
+    fn typed(&self, lines: &str, more: &[&str]) -> Run {
+        let mut program = self.program();
+        let program = program.args(more).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = program.spawn().expect("the example can be started");
+        let mut terminal = child.stdin.take().expect("it is piped");
+        terminal.write_all(lines.as_bytes()).expect("it fits into the pipe");
+        drop(terminal);
+        Run::of(child.wait_with_output().expect("it ends"))
+    }
+}
+
+#[derive(Debug)]
+struct Run {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Run {
+    fn of(output: Output) -> Run {
+        let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+        Run { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    fn succeeded(self) -> Run {
+        assert_eq!((self.status, self.err.as_str()), (Some(0), ""), "{self:?}");
+        self
+    }
+
+    fn failed(self, status: i32, message: &str) -> Run {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        assert!(self.err.contains(message) && !self.err.contains("panicked"), "{self:?}");
+        assert!(!self.out.contains("writes the letter"), "{self:?}");
+        self
+    }
+
+    fn count(&self, what: &str) -> usize {
+        self.out.matches(what).count()
+    }
+
+    /// These are said one after the other, with whatever between them.
+    fn says(self, story: &[&str]) -> Run {
+        let mut rest = self.out.as_str();
+        for part in story {
+            rest = rest.split_once(part).unwrap_or_else(|| panic!("no {part:?} left in {self:?}")).1;
+        }
+        self
+    }
+}
+
+const AT_ONCE: [&str; 2] = ["--patience", "0"];
+
+#[test]
+fn who_switches_to_excel_ends_formula_mode_and_gets_the_letter() {
+    let run = Place::new("switch").run(&["--answer", "switch", "--formula", "=2^3", AT_ONCE[0], AT_ONCE[1]]);
+    let run = run.succeeded().says(&[
+        "excel | opens cells up to B4, 2 of them formulas",
+        "excel | somebody begins to type into B2, which holds `3`: formula mode",
+        "word | sees that somebody is typing into B2",
+        "word | asks excel to recalculate",
+        "excel | is in formula mode: `recalculate` (TopLevel) from word is to come again later",
+        "word | excel has been busy",
+        "switch",
+        "excel | B2 holds `3`. What shall it hold",
+        "=2^3",
+        "excel | B2 holds `=2^3`: formula mode ends",
+        "word | is called back: 3 of 3 is worked out; B4 shows 80",
+        "word | has its answer: 3 formulas are worked out",
+        "word | asks excel for the 4 cells",
+        "word | writes the letter:",
+        "\n\ntotal: 40.00, twice: 80.\n",
+    ]);
+    // Told by a one-way call, which nothing holds up but the order of what comes in.
+    assert_eq!(run.count("word | is told that B2 holds `=2^3` now"), 1, "{run:?}");
+    assert_eq!(
+        (run.count("is called back"), run.count("lets in `cell` from word: it is part of its own call")),
+        (3, 1),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn who_goes_on_is_asked_again_as_long_as_excel_is_busy() {
+    let run = Place::new("go_on").run(&["--answer", "go-on,go-on", "--answer", "switch", AT_ONCE[0], AT_ONCE[1]]);
+    let run = run.succeeded().says(&["What now? go-on", "What now? go-on", "What now? switch", "total: 15.00"]);
+    assert_eq!(run.count("is to come again later"), 3, "{run:?}");
+    assert_eq!(run.count("is told that"), 0, "nothing has been typed: {run:?}");
+
+    // Its patience begins anew with each answer.
+    let run = Place::new("patient").run(&["--answer", "go-on,switch", "--patience", "0.4"]).succeeded();
+    run.says(&["tries again in", "What now? go-on", "tries again in", "What now? switch", "total: 15.00"]);
+}
+
+#[test]
+fn who_gives_up_gets_no_letter_and_the_call_has_not_run() {
+    let why = "spreadsheet: the letter is not written: apartment \"excel\" rejected the call (0x80010001, NotStarted)";
+    for (answers, questions) in [("give-up", 1), ("go-on,give-up", 2)] {
+        let run = Place::new("give_up").run(&["--answer", answers, AT_ONCE[0], AT_ONCE[1]]).failed(1, why);
+        assert_eq!((run.count("What now?"), run.count("is called back")), (questions, 0), "{run:?}");
+    }
+    let run = Place::new("no_answer").run(&["--answer", "go-on", AT_ONCE[0], AT_ONCE[1]]).failed(1, why);
+    run.says(&["What now? go-on", "What now? no answer is left: give-up"]);
+}
+
+#[test]
+fn word_tries_again_by_itself_as_long_as_its_patience_lasts() {
+    let run = Place::new("typing").run(&["--typing", "0.5", "--patience", "30", "--answer", "give-up"]).succeeded();
+    let (refused, tries) =
+        (run.count("is to come again later"), run.count("was sent away (RetryLater), tries again in"));
+    assert!(refused == tries && tries > 0 && run.count("What now?") == 0, "{run:?}");
+    run.says(&["tries again in 0.1 s", "formula mode ends", "is called back", "total: 15.00"]);
+}
+
+#[test]
+fn the_person_at_the_terminal_is_asked_until_there_is_an_answer() {
+    let place = Place::new("terminal");
+    let run = place.typed("perhaps\ng\nSwitch\n=3*\n=B1*2\n", &AT_ONCE).succeeded().says(&[
+        "`perhaps` is no answer",
+        "excel has been busy",
+        "excel has been busy",
+        "What shall it hold",
+        "excel | B2: it ends where a value is expected (character 4 of `=3*`)",
+        "What shall it hold",
+        "B2 holds `=B1*2`: formula mode ends",
+        "total: 50.00, twice: 100.",
+    ]);
+    assert_eq!((run.count("excel has been busy"), run.count("What shall it hold")), (3, 2), "{run:?}");
+    place.typed("s\n\n", &AT_ONCE).succeeded().says(&["B2 holds `3`: formula mode ends", "total: 15.00"]);
+    place.typed("s\n", &AT_ONCE).succeeded().says(&["B2 holds `3`: formula mode ends", "total: 15.00"]);
+    place.typed("g\n", &AT_ONCE).failed(1, "rejected the call");
+}
+
+#[test]
+fn what_is_typed_can_be_wrong() {
+    let place = Place::new("wrong");
+    let typed = |cell, content| {
+        place.run(&["--answer", "switch", "--edit", cell, "--formula", content, AT_ONCE[0], AT_ONCE[1]]).succeeded()
+    };
+    typed("B2", "=(3").says(&["excel | B2: `)` is missing", "B2 holds `3`: formula mode ends", "total: 15.00"]);
+    typed("B2", "=B1/0").says(&["B2 shows #DIV/0!", "total: #DIV/0!, twice: #DIV/0!."]);
+    typed("B2", "some").says(&["total: #VALUE!, twice: #VALUE!."]);
+    typed("B2", "-4").says(&["total: -20.00, twice: -40."]);
+    typed("A4", "").says(&["total: 15.00, : 30."]);
+    let run = typed("B2", "=B4+1").says(&[
+        "has its answer: 0 formulas are worked out",
+        "hears of cells that ask for themselves: B2 -> B4 -> B3 -> B2\n",
+        "total: #CYCLE!, twice: #CYCLE!.",
+    ]);
+    assert_eq!(run.count("is called back"), 0, "{run:?}");
+    typed("B3", "=B3").says(&["B4 shows #CYCLE!", "ask for themselves: B3 -> B3\n", "total: #CYCLE!"]);
+}
+
+#[test]
+fn word_can_ask_what_if_and_is_sent_away_with_that_too() {
+    let place = Place::new("what_if");
+    let run = |more: &[&str]| place.run(&[&["--answer", "switch", AT_ONCE[0], AT_ONCE[1]], more].concat());
+    let set = run(&["--set", "B1=7", "--set", "a3==IF(B3>20, \"much\", \"little\")"]).succeeded().says(&[
+        "word | asks excel to write `7` into B1",
+        "excel | is in formula mode: `set` (TopLevel) from word is to come again later",
+        "formula mode ends",
+        "word | asks excel to write `=IF(B3>20, \"much\", \"little\")` into A3",
+        "word | asks excel to recalculate",
+        "much: 21.00, twice: 42.",
+    ]);
+    assert_eq!(set.count("is to come again later"), 1, "{set:?}");
+    run(&["--set", "C9==1+"]).failed(1, "the letter is not written: C9: it ends where a value is expected");
+    run(&["--set", "C9"]).failed(2, "such as B7=12");
+    run(&["--set", "C=9"]).failed(2, "`C` is not a cell's name");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let place = Place::new("unreadable");
+    place.write("sheet.csv", "1,2\n3,=SUM(A1:B1\n");
+    place.run(&[]).failed(1, "sheet.csv: B2: `)` is missing (character 11 of `=SUM(A1:B1`)");
+    place.write("sheet.csv", b"n\xe4her");
+    place.run(&[]).failed(1, "cannot read ").failed(1, "UTF-8");
+    fs::remove_file(place.0.join("sheet.csv")).expect("a text can be removed");
+    place.run(&[]).failed(1, "cannot read ").failed(1, "sheet.csv");
+
+    place.write("letter.txt", "one\n{A1} and {sum}\n");
+    place.run(&[]).failed(1, "letter.txt, line 2: {sum}: `sum` is not a cell's name, such as B7");
+    fs::remove_file(place.0.join("letter.txt")).expect("a text can be removed");
+    place.run(&[]).failed(1, "cannot read ").failed(1, "letter.txt");
+}
+
+#[test]
+fn a_letter_that_asks_for_a_cell_which_the_sheet_has_not_is_not_written() {
+    let place = Place::new("no_cell");
+    let run = |place: &Place| place.run(&["--answer", "switch", AT_ONCE[0], AT_ONCE[1]]);
+    place.write("letter.txt", "{A1}\n{B5}\n");
+    run(&place).failed(1, "the letter is not written: line 2 of the letter: the sheet has no cell B5: it ends at B4");
+    place.write("letter.txt", "{C1}\n");
+    run(&place).failed(1, "line 1 of the letter: the sheet has no cell C1: it ends at B4");
+    place.write("sheet.csv", "");
+    run(&place).failed(1, "line 1 of the letter: the sheet has no cell C1: it is empty");
+}
+
+#[test]
+fn without_files_it_writes_its_own_letter() {
+    let place = Place::new("own");
+    let mut program = Command::new(place.program().get_program());
+    let output = program.args(["--answer", "switch", "--patience", "0"]).stdin(Stdio::null()).output();
+    let run = Run::of(output.expect("the example can be started")).succeeded();
+    run.says(&["Dear treasurer", "1890.00", "1753.00", "within", "137.00", "1200.00", "nothing planned", "Word"]);
+}
+
+#[test]
+fn the_command_line_is_checked_and_explained() {
+    let place = Place::new("usage");
+    place.run(&["--nonsense"]).failed(2, "--nonsense");
+    place.run(&["--edit", "7B"]).failed(2, "`7B` is not a cell's name");
+    place.run(&["--answer", "maybe"]).failed(2, "[possible values: go-on, switch, give-up]");
+    for seconds in ["-1", "soon", "1e300"] {
+        place.run(&[&format!("--patience={seconds}")]).failed(2, "--patience");
+    }
+    let run = place.run(&["--help"]).succeeded();
+    let options = ["--letter", "--set", "--edit", "--formula", "--typing", "--patience", "--answer", "{B7:2}"];
+    assert!(options.iter().all(|what| run.out.contains(what)), "{run:?}");
 }
