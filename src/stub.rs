@@ -3,7 +3,7 @@
 use crate::common::Common;
 use crate::error::CallError;
 use crate::id::ObjectId;
-use crate::mailbox::{Door, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::sync::Arc;
 use crate::thread::{Going, Home, Thread};
 use std::any::Any;
@@ -69,12 +69,7 @@ impl Stub {
 
     /// Whether the object can still be had: `Disconnected` once its apartment has ended.
     pub(crate) fn is_connected(&self) -> Result<(), CallError> {
-        match &self.site {
-            Site::Apartment(mailbox) if mailbox.door() == Door::Ended => {
-                Err(mailbox.disconnected(Door::Ended, Some(self.object)))
-            }
-            _ => Ok(()),
-        }
+        self.mailbox().map_or(Ok(()), |mailbox| mailbox.is_there(self.object))
     }
 }
 

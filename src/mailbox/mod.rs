@@ -99,6 +99,14 @@ impl Mailbox {
         self.disconnected(if door == Door::Ended { door } else { Door::Open }, object)
     }
 
+    /// Whether its objects can still be had: `Disconnected` once it has ended.
+    pub(crate) fn is_there(&self, object: ObjectId) -> Result<(), CallError> {
+        match self.door() {
+            Door::Ended => Err(self.disconnected(Door::Ended, Some(object))),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn full(&self, monitor: &Monitor) -> MailboxFull {
         use std::time::Duration;
         let now = self.common.clock.nanos();

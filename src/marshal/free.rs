@@ -43,7 +43,7 @@ impl Process {
     ///
     /// # Errors
     /// `NotInitialized` under strict rules, on a thread that is in no apartment while there is no MTA.
-    #[doc(alias("CoCreateFreeThreadedMarshaler", "free-threaded marshaler", "FtmBase", "agile object"))]
+    #[doc(alias("CoCreateFreeThreadedMarshaler", "IAgileObject"))]
     pub fn free_threaded<T: Send + Sync + 'static>(&self, object: T) -> Result<Proxy<T>, CallError> {
         Thread::current().is_initialized(self.common())?;
         Ok(Proxy::from_stub(self.keep_free(Held::new(object))))

@@ -1,5 +1,7 @@
 //! A process: a set of apartments with a clock, a main STA, at most one MTA, and the events of all of them.
 
+mod table;
+
 use crate::common::Common;
 use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
@@ -7,6 +9,7 @@ use crate::id::ApartmentId;
 use crate::mailbox::Mailbox;
 use crate::sync::{Arc, Clock, Mutex, Weak};
 use std::fmt;
+use table::Table;
 
 /// A set of apartments (rule AP-1).
 ///
@@ -29,6 +32,7 @@ pub struct Process(Arc<Inner>);
 struct Inner {
     common: Arc<Common>,
     state: Mutex<State>,
+    table: Table,
 }
 
 /// Guarded by the process' own lock, which is never taken while an apartment's is held, nor the other way round.
@@ -87,6 +91,7 @@ impl ProcessBuilder {
         Process(Arc::new(Inner {
             common: Common::new(name, clock, recorder, self.strict),
             state: Mutex::new(State { apartments_made: 0, main: None, mta: Weak::new() }),
+            table: Table::new(),
         }))
     }
 }
@@ -145,6 +150,10 @@ impl Process {
 
     pub(crate) fn common(&self) -> &Arc<Common> {
         &self.0.common
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.0.table
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {

@@ -8,6 +8,7 @@ mod dg;
 mod di;
 mod endings;
 mod errors;
+mod interfaces;
 mod kinds;
 mod lt;
 mod ma;
