@@ -826,6 +826,40 @@ fn lt_3_an_input_synchronized_call_queued_when_its_callee_dies_has_not_started()
     });
 }
 
+#[test]
+fn lt_2_an_apartment_that_drops_its_objects_serves_no_input_synchronized_call_of_others() {
+    /// Calls away, and is called back, while an ending apartment drops it.
+    struct Last(Proxy<()>, Option<Gate>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let gate = self.1.take().unwrap();
+            self.0.call(|()| gate.pass()).unwrap();
+        }
+    }
+    play(|stage| {
+        let s = &Sheet::of(stage, Reentrancy::Classic)?;
+        let ((send, receive), (key, panics), (last_key, last)) = (unbounded(), gate(), gate());
+        thread::scope(|scope| {
+            let owner = scope.spawn(|| {
+                let ui = stage.sta("ui").enter().unwrap();
+                let object = ui.create(|| Last(s.at_c.clone(), Some(last))).unwrap();
+                send.send((object, ui.apartment().clone())).unwrap();
+                panics.pass();
+                resume_unwind(Box::new("the owner of the thread panics"));
+            });
+            let (at_ui, apartment) = receive.recv().unwrap();
+            let call = scope.spawn(move || s.at_b.call(|()| told(focus(&at_ui, |_| panic!("it ran")))).unwrap());
+            stage.until(&apartment, like!(Queued));
+            key.open();
+            stage.until(&apartment, like!(Held { by: HeldBy::Ending }));
+            last_key.open();
+            assert_eq!(call.join().unwrap(), (hresult::SERVER_DIED_DNE, Outcome::NotStarted));
+            owner.join().unwrap_err();
+        });
+        Ok(())
+    });
+}
+
 // ---- CK-3: its caller
 
 #[test]
