@@ -1,7 +1,7 @@
 //! References to objects inside values (rule CK-6): how they are found, and told that they go to another apartment.
 
 use crate::error::CallError;
-use crate::marshal::{Proxy, WeakProxy};
+use crate::marshal::{Cookie, Proxy, TablePacket, WeakProxy};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -222,16 +222,25 @@ plain!(
     crate::id::CallId,
     crate::id::ChainId,
     crate::id::ObjectId,
+    crate::id::PacketId,
     crate::id::ThreadId,
 );
 
-impl<T: ?Sized> Marshal for PhantomData<T> {
-    const REFERENCES: bool = false;
+/// Types that hold no reference of an apartment, whatever their parameter: a packet or a cookie leads to an object, and
+/// belongs to nobody.
+macro_rules! of_anything {
+    ($($ty:ty),*) => { $(
+        impl<T: ?Sized> Marshal for $ty {
+            const REFERENCES: bool = false;
 
-    fn marshal_with(&mut self, _: &mut Marshaller) -> Result<(), CallError> {
-        Ok(())
-    }
+            fn marshal_with(&mut self, _: &mut Marshaller) -> Result<(), CallError> {
+                Ok(())
+            }
+        }
+    )* };
 }
+
+of_anything!(PhantomData<T>, TablePacket<T>, Cookie<T>);
 
 /// Types whose parts can be reached in place.
 macro_rules! in_place {
