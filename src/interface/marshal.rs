@@ -89,7 +89,7 @@ use std::ops::{Bound, Range, RangeFrom, RangeInclusive, RangeTo};
 ///
 /// A type whose fields name it again, a tree, counts as one that can hold references. Types that name each other in a
 /// circle have to say so by hand.
-#[doc(alias("ICoMarshal", "IMarshal"))]
+#[doc(alias = "IMarshal")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which references to objects it holds",
     label = "does not implement `Marshal`",
