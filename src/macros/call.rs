@@ -138,7 +138,10 @@ impl Method {
                         ::core::result::Result::Err(error) => __p::Came::NotOut(error),
                     }
                 }),
-                ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
+                // Nothing was sent: what is to be changed is as it was, where it was.
+                ::core::result::Result::Err(error) => {
+                    return __p::failed::<#result, _>(error, __p::error_of::<#result>().converts());
+                }
             };
             let mut journey = __p::Journey::arriving();
             #change
