@@ -379,6 +379,11 @@ impl Journey {
         Self { with: Marshaller::arriving(), result: Ok(()) }
     }
 
+    /// Back from where the caller's object lives, into the calling thread's apartment.
+    pub fn back<I: ?Sized>(caller: &impl Calls<I>) -> Self {
+        Self { with: Marshaller::back_from(caller.proxy().reference()), result: Ok(()) }
+    }
+
     /// Takes a value along. All go, even if one fails: what has arrived is to be used in any case.
     pub fn take<T: ?Sized, K: Travels<T>>(&mut self, _: K, value: &mut T) {
         let result = K::travel(value, &mut self.with);

@@ -113,6 +113,10 @@ impl Method {
         let method = &self.signature.ident;
         let result = self.result();
         let span = result.map_or_else(|| at(method), at);
+        let back = match change.is_empty() {
+            true => quote_spanned!(span=> let journey = __p::Journey::arriving();),
+            false => quote_spanned!(span=> let mut journey = __p::Journey::back(caller); #change),
+        };
         quote_spanned! {span=>
             let value = __p::value_of::<#result>();
             let error = __p::error_of::<#result>();
@@ -143,8 +147,7 @@ impl Method {
                     return __p::failed::<#result, _>(error, __p::error_of::<#result>().converts());
                 }
             };
-            let mut journey = __p::Journey::arriving();
-            #change
+            #back
             __p::answer::<dyn #interface + 'static, __C, #result, _, _>(
                 caller, &METHOD, sent, journey, travels, error.converts(),
             )

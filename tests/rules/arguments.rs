@@ -20,6 +20,7 @@ type Result<T = (), E = CallError> = std::result::Result<T, E>;
 interface! {
     trait Put {
         fn put(&self, many: u32) -> Result;
+        fn drip(&self) -> Result as one_way;
     }
 
     /// Each method puts 1 into each sink that it gets.
@@ -72,6 +73,10 @@ impl Put for Bowl {
     fn put(&self, many: u32) -> Result {
         self.0.fetch_add(many, Relaxed);
         Ok(())
+    }
+
+    fn drip(&self) -> Result {
+        self.put(1)
     }
 }
 
@@ -336,7 +341,8 @@ impl Server for Office {
 
     fn sent(&self, sink: &Sink, more: Vec<Sink>, other: Option<&Sink>, job: &Job) -> Result {
         let all = [sink].into_iter().chain(&more).chain(other).chain(&job.sinks);
-        self.done.send(all.map(|sink| sink.put(1)).collect()).unwrap();
+        // A one-way method may make one-way calls only, under strict rules.
+        self.done.send(all.map(|sink| sink.drip()).collect()).unwrap();
         Ok(())
     }
 }
@@ -572,6 +578,8 @@ fn ck_6_a_one_way_method_s_references_work_where_they_come_to() {
         done.recv().unwrap()?;
         server.sent(bowl, vec![], None, &job)?;
         done.recv().unwrap()?;
+        // Behind the last drip.
+        bowl.put(0)?;
         assert_eq!(scene.put(), 5 + 2);
         assert!(is_wrong_thread(server.sent(&scene.foreign(), vec![], None, &job)));
         assert!(is_wrong_thread(server.sent(bowl, vec![scene.foreign()], None, &job)));
@@ -621,6 +629,7 @@ fn ck_6_a_result_that_cannot_leave_fails_a_call_that_has_run() {
         assert!(is_wrong_thread(scene.server.hidden(Hidden(scene.bowl.clone()))));
         let mut sink = scene.bowl_there.clone();
         let changes = scene.server.changes_to_hidden(&mut sink).unwrap_err();
+        assert!(sink == scene.bowl, "it had run");
         for error in [scene.server.gives_hidden().unwrap_err(), changes] {
             let CallError::ServerCantMarshal { target, source } = &error else { panic!("{error:?}") };
             assert_eq!((error.hresult(), error.outcome()), (0x8001_000D, Outcome::MayHaveRun));
@@ -628,10 +637,47 @@ fn ck_6_a_result_that_cannot_leave_fails_a_call_that_has_run() {
             assert!(matches!(source.downcast_ref(), Some(CallError::WrongThread)));
             assert!(error.source().is_some_and(|source| source.is::<CallError>()));
         }
-        assert!(sink == scene.bowl, "it had run");
         Ok(())
     });
 }
+
+#[test]
+fn ck_6_what_is_changed_brings_nothing_back_that_was_not_marshalled_to_there() {
+    strictly(|scene| {
+        let other = scene.process.sta("other").spawn()?;
+        let relay: Proxy<dyn Relays> = other.create(|| Relay)?.cast();
+        // What the server then has in hiding belongs neither to it nor here.
+        assert!(is_wrong_thread(relay.hides(&scene.server, &scene.bowl)));
+        let mut sink = scene.bowl.clone();
+        let changed = scene.server.changes_to_hidden(&mut sink);
+        assert!(matches!(changed, Err(CallError::ServerCantMarshal { .. })));
+        assert!(is_wrong_thread(sink.put(1)));
+        Ok(())
+    });
+}
+
+interface! {
+    trait Relays {
+        fn through(&self, server: &Proxy<dyn Server>, sink: Sink) -> Result<Sink>;
+        fn hides(&self, server: &Proxy<dyn Server>, sink: &Sink) -> Result;
+    }
+}
+
+struct Relay;
+
+impl Relays for Relay {
+    fn through(&self, server: &Proxy<dyn Server>, sink: Sink) -> Result<Sink> {
+        server.lent(&sink)?;
+        sink.put(1)?;
+        server.gives()
+    }
+
+    fn hides(&self, server: &Proxy<dyn Server>, sink: &Sink) -> Result {
+        server.hidden(Hidden(sink.clone()))
+    }
+}
+
+implements!(Relay: dyn Relays);
 
 #[test]
 fn ck_6_references_travel_between_threads_of_the_mta_and_in_calls_at_home() {
@@ -647,36 +693,12 @@ fn ck_6_references_travel_between_threads_of_the_mta_and_in_calls_at_home() {
         server.gives()?.put(1)?;
         assert_eq!(scene.put(), 3);
 
-        struct Relay;
-
-        impl Put for Relay {
-            fn put(&self, _: u32) -> Result {
-                Ok(())
-            }
-        }
-
-        impl Relays for Relay {
-            fn through(&self, server: &Proxy<dyn Server>, sink: Sink) -> Result<Sink> {
-                server.lent(&sink)?;
-                sink.put(1)?;
-                server.gives()
-            }
-        }
-
-        implements!(Relay: dyn Put, dyn Relays);
-
         let mta: Mta = process.mta().spawn()?;
         let relay: Proxy<dyn Relays> = mta.create(|| Relay)?.cast();
         relay.through(&scene.server, bowl)?.put(1)?;
         assert_eq!((scene.put(), scene.put_there()), (2, 1));
         Ok(())
     });
-}
-
-interface! {
-    trait Relays {
-        fn through(&self, server: &Proxy<dyn Server>, sink: Sink) -> Result<Sink>;
-    }
 }
 
 #[test]
@@ -716,7 +738,7 @@ impl<const REFERENCES: bool> Clone for Counted<REFERENCES> {
 impl<const HAS: bool> Marshal for Counted<HAS> {
     const REFERENCES: bool = HAS;
 
-    fn marshal(&mut self, _: &mut Marshaller) -> Result {
+    fn marshal_with(&mut self, _: &mut Marshaller) -> Result {
         self.marshalled += 1;
         Ok(())
     }
@@ -731,7 +753,7 @@ struct Stubborn {
 impl Marshal for Stubborn {
     const REFERENCES: bool = true;
 
-    fn marshal(&mut self, _: &mut Marshaller) -> Result {
+    fn marshal_with(&mut self, _: &mut Marshaller) -> Result {
         self.refuses_at -= 1;
         if self.refuses_at == 0 { Err(CallError::CallComplete) } else { Ok(()) }
     }
