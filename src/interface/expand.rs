@@ -69,8 +69,8 @@ macro_rules! question {
     };
 }
 
-question!(is_send: IsSend, IsNotSend for T: Send);
-question!(is_marshal: IsMarshal, IsNotMarshal for T: Marshal);
+question!(sends: IsSend, IsNotSend for T: Send);
+question!(marshals: IsMarshal, IsNotMarshal for T: Marshal);
 question!(lends_marshal: LendsMarshal, LendsNoMarshal for T: ToOwned<Owned: Marshal> + ?Sized);
 question!(can_own: CanOwn, CannotOwn for T: ToOwned + ?Sized);
 question!(converts: Converts, DoesNotConvert for E: From<CallError>);

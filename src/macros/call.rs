@@ -71,7 +71,7 @@ impl Method {
             // All is asked before the answers are required to be this or that: what follows a mistake has no type.
             let (ask, lend, take, give) = match self.way(ty) {
                 Way::Owned => (
-                    Some(quote_spanned!(span=> __p::Kind::of(&#name).is_marshal())),
+                    Some(quote_spanned!(span=> __p::Kind::of(&#name).marshals())),
                     None,
                     Some(quote_spanned!(span=> take(#kind, &mut #name))),
                     quote_spanned!(span=> #name),
@@ -92,7 +92,7 @@ impl Method {
                 Way::Changed => {
                     change.extend(quote_spanned!(span=> journey.take(#kind, &mut *#name);));
                     (
-                        Some(quote_spanned!(span=> __p::Kind::of(&*#name).is_marshal())),
+                        Some(quote_spanned!(span=> __p::Kind::of(&*#name).marshals())),
                         None,
                         Some(quote_spanned!(span=> take(#kind, &mut *#name))),
                         quote_spanned!(span=> &mut *#name),
@@ -103,8 +103,8 @@ impl Method {
             let lend = lend.map(|lend| quote_spanned!(span=> let mut #name = #lend;));
             prepare.extend(quote_spanned! {span=>
                 #ask
-                let is_send = __p::Kind::of(&#name).is_send();
-                let mut #name = __p::argument(#name, is_send);
+                let sends = __p::Kind::of(&#name).sends();
+                let mut #name = __p::argument(#name, sends);
                 #lend
             });
             travel.extend(take.map(|take| quote_spanned!(span=> journey.#take;)));
@@ -120,7 +120,7 @@ impl Method {
         quote_spanned! {span=>
             let value = __p::value_of::<#result>();
             let error = __p::error_of::<#result>();
-            let travels = __p::Both(value.is_marshal(), error.is_marshal());
+            let travels = __p::Both(value.marshals(), error.marshals());
             #prepare
             let mut journey = __p::Journey::leaving();
             #travel
@@ -137,7 +137,7 @@ impl Method {
                     journey.take(travels, &mut result);
                     match journey.done() {
                         ::core::result::Result::Ok(()) => {
-                            __p::Came::Back(__p::returned(result, value.is_send(), error.is_send()))
+                            __p::Came::Back(__p::returned(result, value.sends(), error.sends()))
                         }
                         ::core::result::Result::Err(error) => __p::Came::NotOut(error),
                     }
@@ -179,9 +179,9 @@ impl Method {
                 Way::Owned | Way::AsItIs | Way::Changed => given.push(quote_spanned!(span=> #name)),
             }
             prepare.extend(quote_spanned! {span=>
-                let #kind = __p::Kind::of(&#name).is_marshal();
-                let is_send = __p::Kind::of(&#name).is_send();
-                let mut #name = __p::argument(#name, is_send);
+                let #kind = __p::Kind::of(&#name).marshals();
+                let sends = __p::Kind::of(&#name).sends();
+                let mut #name = __p::argument(#name, sends);
             });
             travel.extend(quote_spanned!(span=> journey.take(#kind, &mut #name);));
         }

@@ -31,6 +31,7 @@ interface! {
         fn owned_or_not(&self, sink: Option<Sink>) -> Result;
         fn slice(&self, sinks: &[Sink]) -> Result;
         fn vector(&self, sinks: Vec<Sink>) -> Result;
+        #[expect(clippy::needless_lifetimes, reason = "that they are named makes no difference")]
         fn named<'a, 'b>(&self, one: &'a Sink, other: Option<&'b Sink>) -> Result;
         fn job(&self, job: Job, again: &Job) -> Result;
         fn tree(&self, tree: &Tree<Sink>) -> Result;
@@ -258,7 +259,7 @@ impl Server for Office {
         self.slice(&sinks)
     }
 
-    fn named<'a, 'b>(&self, one: &'a Sink, other: Option<&'b Sink>) -> Result {
+    fn named(&self, one: &Sink, other: Option<&Sink>) -> Result {
         one.put(1)?;
         self.lent_or_not(other, None)
     }
@@ -340,9 +341,10 @@ impl Server for Office {
     }
 
     fn sent(&self, sink: &Sink, more: Vec<Sink>, other: Option<&Sink>, job: &Job) -> Result {
-        let all = [sink].into_iter().chain(&more).chain(other).chain(&job.sinks);
+        let mut all = [sink].into_iter().chain(&more).chain(other).chain(&job.sinks);
         // A one-way method may make one-way calls only, under strict rules.
-        self.done.send(all.map(|sink| sink.drip()).collect()).unwrap();
+        let dripped = all.try_for_each(|sink| sink.drip());
+        self.done.send(dripped).unwrap();
         Ok(())
     }
 }
