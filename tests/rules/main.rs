@@ -1,6 +1,7 @@
 //! The rules of `docs/semantics.md`, each tested under its id.
 
 mod ap;
+mod arguments;
 mod ca;
 mod ck;
 mod com_map;
