@@ -4,6 +4,7 @@ mod ap;
 mod arguments;
 mod ca;
 mod ck;
+mod cl;
 mod com_map;
 mod dg;
 mod di;
