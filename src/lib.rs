@@ -23,6 +23,8 @@ mod process;
 
 mod thread;
 
+mod connection;
+
 mod stub;
 
 mod view;

@@ -3,6 +3,7 @@
 mod ban;
 mod context;
 mod direct;
+mod disconnect;
 mod entered;
 mod free;
 mod handle;
@@ -20,6 +21,7 @@ mod sta;
 mod wait;
 
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
+pub(crate) use disconnect::disconnect;
 pub use entered::{Entered, EnteredMta};
 pub(crate) use free::{invoke_free, send_free};
 pub use handle::Apartment;

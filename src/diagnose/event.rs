@@ -97,6 +97,11 @@ pub enum What {
         /// The object.
         object: ObjectId,
     },
+    /// An object was disconnected by itself (rule LT-5): no call on it runs any more, and none gets in from here on.
+    ObjectDisconnected {
+        /// The object.
+        object: ObjectId,
+    },
     /// A call was made. On the caller.
     CallMade(Box<CallMade>),
     /// An entry was accepted into the mailbox.
@@ -329,6 +334,8 @@ pub enum WaitFor {
     RetryTime,
     /// The end of an apartment, or of its thread's start.
     Thread,
+    /// The end of the calls that run on an object which is being disconnected.
+    Disconnect,
 }
 
 /// What a wait serves, besides releases.

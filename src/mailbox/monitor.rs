@@ -61,6 +61,8 @@ pub(crate) struct Monitor {
     pub(crate) executing: Vec<Executing>,
     pub(crate) last_dispatch: u64,
     pub(crate) objects_made: u64,
+    /// Objects that were disconnected by themselves and still have references.
+    pub(crate) disconnected: Vec<ObjectId>,
     /// Ended, and every thread of it has left the library.
     pub(crate) gone: bool,
     /// Who is rung when that happens.
@@ -163,6 +165,7 @@ impl Monitor {
             executing: Vec::new(),
             last_dispatch: now,
             objects_made: 0,
+            disconnected: Vec::new(),
             gone: false,
             joining: Vec::new(),
             pool,

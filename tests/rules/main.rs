@@ -7,6 +7,7 @@ mod com_map;
 mod dg;
 mod di;
 mod endings;
+mod ends;
 mod errors;
 mod kinds;
 mod lt;
