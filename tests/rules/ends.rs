@@ -649,3 +649,28 @@ fn lt_5_two_that_ask_at_once_both_wait_and_it_goes_once() {
         assert_eq!(count(&recording, told), 1);
     });
 }
+
+#[test]
+fn lt_5_a_free_threaded_object_has_no_apartment_that_could_disconnect_it() {
+    let process = Process::new();
+    let object = process.free_threaded(7).unwrap();
+    assert_eq!(object.disconnect().unwrap_err().hresult(), 0x8000_4021);
+    assert_eq!(object.call(|n| *n).unwrap(), 7);
+}
+
+#[test]
+fn lt_5_under_strict_rules_it_is_a_use_of_the_proxy() {
+    must_end(|| {
+        let process = Process::builder().strict_rules().build();
+        let sta = process.sta("home").spawn().unwrap();
+        let here = process.sta("here").enter().unwrap();
+        let object = sta.create(|| ()).unwrap();
+        let elsewhere = object.clone();
+        let outside = thread::spawn(move || elsewhere.disconnect());
+        assert_eq!(join(outside).unwrap_err().hresult(), 0x8004_01F0);
+        object.call(|()| ()).unwrap();
+        object.disconnect().unwrap();
+        object_gone(object.call(|()| ()));
+        drop(here);
+    });
+}
