@@ -156,7 +156,7 @@ impl<T: ?Sized + 'static> Proxy<T> {
     /// `NotSupported` for a free-threaded object, which is in no apartment and goes with its last reference. `CantCallOut`,
     /// and nothing has changed, where it would have to wait and cannot: in a filter's method or an
     /// input-synchronized call, where a wait serves nothing; likewise `NotSupported` while the thread's locals are destroyed. Under strict rules as any use of the proxy.
-    #[doc(alias("CoDisconnectObject", "DisconnectObject"))]
+    #[doc(alias = "CoDisconnectObject")]
     pub fn disconnect(&self) -> Result<(), CallError> {
         self.reference.usable()?;
         disconnect(&self.reference.stub)
