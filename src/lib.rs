@@ -35,14 +35,17 @@ mod marshal;
 
 mod interface;
 
+mod class;
+
 pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
     Sta, StaBuilder, current, current_call, is_cancelled, register_filter,
 };
-pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Method, Reentrancy};
+pub use class::{Class, ClassFactory, Server, ServerLock};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, Recording, Route, Serves, WaitEnd,
-    WaitFor, What,
+    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, Placed, Recording, Route, ServerAnswer,
+    Serves, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,

@@ -16,7 +16,7 @@ pub(crate) fn disconnect(stub: &Stub) -> Result<(), CallError> {
     };
     let thread = Thread::current();
     if !stub.ask_disconnect(mailbox, &thread, cannot_wait(&thread))? {
-        let of = Situation::Plain(WaitFor::Disconnect, mailbox);
+        let of = Situation::Plain(WaitFor::Disconnect, &mailbox.common);
         wait(&thread, of, None, || stub.is_disconnected_or_rings(&thread));
     }
     Ok(())

@@ -120,7 +120,7 @@ impl PostLine {
     ) -> Result<(), (CallError, Box<dyn Closure>)> {
         let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
-            wait(thread, Situation::Plain(WaitFor::Room, callee), until, || ticket.is_settled());
+            wait(thread, Situation::Plain(WaitFor::Room, &callee.common), until, || ticket.is_settled());
         }
         if ticket.look().0 == Look::Done {
             return Ok(());

@@ -2,6 +2,7 @@
 
 use crate::call::record::{Attempt, Why};
 use crate::call::{Ticket, Verdict};
+use crate::common::Common;
 use crate::describe::{CallKind, Reentrancy};
 use crate::diagnose::{CallRef, WaitFor, What};
 use crate::error::{CallError, Reentrant};
@@ -27,8 +28,8 @@ pub(crate) enum Situation<'a> {
     Loop,
     /// A wait for a call that is out, its place on the stack of them.
     Call(usize),
-    /// Another wait: for what, and of which apartment.
-    Plain(WaitFor, &'a Mailbox),
+    /// Another wait: for what, and in which process.
+    Plain(WaitFor, &'a Common),
 }
 
 /// What came of looking for something to serve.

@@ -12,7 +12,7 @@ use crate::error::CallError;
 use crate::filter::MessageFilter;
 use crate::mailbox::{Mailbox, Owner};
 use crate::marshal::Proxy;
-use crate::process::Process;
+use crate::process::{Host, Process};
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, spawn, thread_is_unwinding};
 use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
 use crate::view::Held;
@@ -133,42 +133,70 @@ impl StaBuilder {
         self.check()?;
         let process = Process::or_global(self.process.take());
         let bell = Arc::new(Bell::new());
-        let mailbox = self.mailbox(&process, &bell);
-        let main = self.begin(&process, &mailbox, ApartmentHow::Spawned);
-        let stack_size = self.stack_size;
-        let name = mailbox.name.clone();
+        let mailbox = self.mailbox(&process, &bell, false);
+        let main = process.sta_began(&mailbox);
+        self.tell_began(&mailbox, ApartmentHow::Spawned, main);
         let waits = self.filter.is_some() || self.hook.is_some();
         let maker = Thread::current();
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
-        let body = {
-            let (mailbox, process, start) = (Arc::clone(&mailbox), process.clone(), Arc::clone(&start));
-            move || {
-                let thread = Thread::started(bell);
-                match self.settled(&thread, &mailbox, &process, main) {
-                    Ok(home) => {
-                        start.report(Ok(()));
-                        run_loop(&thread, &home);
-                    }
-                    Err(error) => {
-                        start.report(Err(error));
-                        mailbox.thread_gone();
-                    }
-                }
-            }
-        };
-        let thread = match spawn(&name.name, stack_size, body) {
-            Ok(thread) => thread,
-            Err(error) => {
-                fail(&mailbox, &process, &maker);
-                mailbox.thread_gone();
-                return Err(CallError::sys_call_failed(format!("the thread of {name} could not be started"), error));
-            }
-        };
+        let told = Arc::clone(&start);
+        let thread = self.start(&process, &mailbox, bell, main, move |outcome| told.report(outcome))?;
         let sta = Sta { apartment: Apartment(mailbox), thread: Mutex::new(Some(thread)) };
         if waits {
             start.wait(&maker, &sta.apartment.0)?;
         }
         Ok(sta)
+    }
+
+    /// Starts a thread that is a host STA, if there is still none in the place that it is for. Waits for nothing; how it
+    /// ended the process is told by the host's thread, or by this if there is none (rule CL-3).
+    pub(crate) fn spawn_host(mut self, process: &Process, host: Host) {
+        self.hook = process.host_hook();
+        let bell = Arc::new(Bell::new());
+        let mailbox = self.mailbox(process, &bell, true);
+        let Some(main) = process.host_sta_began(host, &mailbox) else {
+            return process.host_started(host, Ok(()));
+        };
+        self.tell_began(&mailbox, ApartmentHow::Host, main);
+        let told = process.clone();
+        let started = self.start(process, &mailbox, bell, main, move |outcome| told.host_started(host, outcome));
+        if let Err(error) = started {
+            process.host_started(host, Err(error));
+        }
+        // Nobody joins it: it ends with its process.
+    }
+
+    /// Starts the thread, which says how it settled before it serves anything.
+    fn start(
+        self,
+        process: &Process,
+        mailbox: &Arc<Mailbox>,
+        bell: Arc<Bell>,
+        main: bool,
+        settled: impl FnOnce(Result<(), CallError>) + Send + 'static,
+    ) -> Result<JoinHandle, CallError> {
+        let stack_size = self.stack_size;
+        let body = {
+            let (mailbox, process) = (Arc::clone(mailbox), process.clone());
+            move || {
+                let thread = Thread::started(bell);
+                match self.settled(&thread, &mailbox, &process, main) {
+                    Ok(home) => {
+                        settled(Ok(()));
+                        run_loop(&thread, &home);
+                    }
+                    Err(error) => {
+                        settled(Err(error));
+                        mailbox.thread_gone();
+                    }
+                }
+            }
+        };
+        spawn(&mailbox.name.name, stack_size, body).map_err(|error| {
+            fail(mailbox, process, &Thread::current());
+            mailbox.thread_gone();
+            CallError::sys_call_failed(format!("the thread of {} could not be started", mailbox.name), error)
+        })
     }
 
     /// Makes the current thread the apartment, until the guard is dropped. Does not wait.
@@ -205,27 +233,27 @@ impl StaBuilder {
             None => {}
             Some(home) => return Entered::again(&thread, home, &process),
         }
-        let mailbox = self.mailbox(&process, thread.bell());
-        let main = self.begin(&process, &mailbox, ApartmentHow::Entered);
+        let mailbox = self.mailbox(&process, thread.bell(), false);
+        let main = process.sta_began(&mailbox);
+        self.tell_began(&mailbox, ApartmentHow::Entered, main);
         let home = self.settled(&thread, &mailbox, &process, main)?;
         Ok(Entered::first(&thread, &home))
     }
 
     fn check(&self) -> Result<(), CallError> {
         match self.capacity {
-            0 => Err(CallError::InvalidArgument { what: "a mailbox' capacity is at least 1" }),
+            0 => Err(CallError::InvalidArgument { what: "a mailbox' capacity is at least 1".into() }),
             _ => Ok(()),
         }
     }
 
-    fn mailbox(&self, process: &Process, bell: &Arc<Bell>) -> Arc<Mailbox> {
+    fn mailbox(&self, process: &Process, bell: &Arc<Bell>, host: bool) -> Arc<Mailbox> {
         let name = process.new_name(self.name.clone());
         let owner = Owner::Sta(Arc::clone(bell));
-        Mailbox::new(name, self.capacity, Arc::clone(process.common()), owner, None)
+        Mailbox::new(name, self.capacity, Arc::clone(process.common()), host, owner, None)
     }
 
-    fn begin(&self, process: &Process, mailbox: &Arc<Mailbox>, how: ApartmentHow) -> bool {
-        let main = process.sta_began(mailbox);
+    fn tell_began(&self, mailbox: &Mailbox, how: ApartmentHow, main: bool) {
         mailbox.tell(Thread::current().who(), None, || What::ApartmentBegan {
             name: Arc::clone(&mailbox.name.name),
             sta: true,
@@ -233,9 +261,8 @@ impl StaBuilder {
             main,
             capacity: mailbox.capacity,
             reentrancy: Some(self.reentrancy),
-            process: process.shared_name(),
+            process: Arc::clone(&mailbox.common.name),
         });
-        main
     }
 
     /// Makes the thread the apartment's; if that fails, nothing of it stays behind.
@@ -327,7 +354,7 @@ impl Start {
 
     /// Pumps on an STA, blocks elsewhere.
     pub(super) fn wait(&self, maker: &Rc<Thread>, mailbox: &Mailbox) -> Result<(), CallError> {
-        wait(maker, Situation::Plain(WaitFor::Thread, mailbox), None, || self.outcome.lock().is_some());
+        wait(maker, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || self.outcome.lock().is_some());
         self.outcome.lock().take().unwrap_or(Ok(()))
     }
 }
@@ -447,7 +474,7 @@ pub(super) fn may_wait_for_end() -> bool {
 /// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
 pub(super) fn wait_until_gone(mailbox: &Mailbox) {
     let thread = Thread::current();
-    wait(&thread, Situation::Plain(WaitFor::Thread, mailbox), None, || mailbox.is_gone(thread.bell()));
+    wait(&thread, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || mailbox.is_gone(thread.bell()));
 }
 
 /// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so

@@ -31,6 +31,8 @@ pub(crate) struct Mailbox {
     pub(crate) name: ApartmentName,
     pub(crate) capacity: usize,
     pub(crate) common: Arc<Common>,
+    /// Made for objects rather than by anybody (rule CL-3).
+    pub(crate) host: bool,
     owner: Owner,
     monitor: Mutex<Monitor>,
 }
@@ -58,11 +60,12 @@ impl Mailbox {
         name: ApartmentName,
         capacity: usize,
         common: Arc<Common>,
+        host: bool,
         owner: Owner,
         pool: Option<Pool>,
     ) -> Arc<Self> {
         let now = common.clock.nanos();
-        Arc::new(Self { name, capacity, common, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
+        Arc::new(Self { name, capacity, common, host, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
     }
 
     pub(crate) fn is_sta(&self) -> bool {

@@ -8,6 +8,7 @@ mod verbs;
 
 pub use local::Local;
 pub use proxy::{Proxy, WeakProxy};
+pub(crate) use reference::Reference;
 pub use verbs::With;
 #[doc(hidden)]
 pub use verbs::{Calls, call_method, post_method};

@@ -1,11 +1,22 @@
-//! A process: a set of apartments with a clock, a main STA, at most one MTA, and the events of all of them.
+//! A process: a set of apartments with a clock, a main STA, at most one MTA, and the events of all of them; its host
+//! apartments, classes and servers.
+
+mod coming;
+mod hosts;
+mod servers;
+
+pub(crate) use coming::Coming;
+pub(crate) use hosts::{Found, Hook, Host, hook};
+pub(crate) use servers::{Ask, Begun, Code, Count, Loaded, Server, ServerId};
 
 use crate::common::Common;
 use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
 use crate::id::ApartmentId;
-use crate::mailbox::Mailbox;
-use crate::sync::{Arc, Clock, Mutex, Weak};
+use crate::sync::{Arc, Clock, Mutex};
+use hosts::Places;
+use servers::Servers;
+use std::error::Error as StdError;
 use std::fmt;
 
 /// A set of apartments (rule AP-1).
@@ -28,23 +39,26 @@ pub struct Process(Arc<Inner>);
 
 struct Inner {
     common: Arc<Common>,
+    around_hosts: Option<Hook>,
     state: Mutex<State>,
 }
 
-/// Guarded by the process' own lock, which is never taken while an apartment's is held, nor the other way round.
+/// Guarded by the process' own lock, which is never taken while an apartment's is held, nor the other way round; no code of
+/// the user's runs under it.
 struct State {
     apartments_made: u64,
-    main: Option<Arc<Mailbox>>,
-    mta: Weak<Mailbox>,
+    places: Places,
+    servers: Servers,
 }
 
 /// Makes a [`Process`] to order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ProcessBuilder {
     name: Option<String>,
     clock: Option<Clock>,
     record: Option<usize>,
     strict: bool,
+    around_hosts: Option<Hook>,
 }
 
 impl ProcessBuilder {
@@ -79,6 +93,18 @@ impl ProcessBuilder {
         Self { strict: true, ..self }
     }
 
+    /// A hook around the life of each thread of its host apartments (rule CL-3), as for an
+    /// [STA](crate::StaBuilder::around): the guard is made on the thread before anything runs there and dropped after
+    /// everything. If it fails, so does the creation that needs the host, with `SysCallFailed` and the hook's error as
+    /// its source.
+    #[must_use]
+    pub fn around_hosts<G: 'static, E: Into<Box<dyn StdError + Send + Sync>>>(
+        self,
+        make_guard: impl Fn() -> Result<G, E> + Send + Sync + 'static,
+    ) -> Self {
+        Self { around_hosts: Some(hook(make_guard)), ..self }
+    }
+
     /// Makes the process.
     pub fn build(self) -> Process {
         let clock = self.clock.unwrap_or_else(Clock::real);
@@ -86,7 +112,8 @@ impl ProcessBuilder {
         let recorder = Recorder::new(clock.clone(), self.record);
         Process(Arc::new(Inner {
             common: Common::new(name, clock, recorder, self.strict),
-            state: Mutex::new(State { apartments_made: 0, main: None, mta: Weak::new() }),
+            around_hosts: self.around_hosts,
+            state: Mutex::new(State { apartments_made: 0, places: Places::default(), servers: Servers::default() }),
         }))
     }
 }
@@ -125,10 +152,6 @@ impl Process {
         &self.0.common.name
     }
 
-    pub(crate) fn shared_name(&self) -> Arc<str> {
-        Arc::clone(&self.0.common.name)
-    }
-
     /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.0.common.clock
@@ -157,61 +180,23 @@ impl Process {
         state.apartments_made += 1;
         ApartmentName { id: ApartmentId(state.apartments_made), name: name.into() }
     }
-
-    /// An STA was made: the first is the main STA (rule AP-4). Says whether it is.
-    pub(crate) fn sta_began(&self, mailbox: &Arc<Mailbox>) -> bool {
-        let mut state = self.0.state.lock();
-        let first = state.main.is_none();
-        if first {
-            state.main = Some(Arc::clone(mailbox));
-        }
-        first
-    }
-
-    /// An STA ended. If it was the main one, there is none until the next is made.
-    pub(crate) fn sta_ended(&self, mailbox: &Arc<Mailbox>) {
-        let mut state = self.0.state.lock();
-        // Taken out and dropped with the lock released.
-        let ended = state.main.take_if(|main| Arc::ptr_eq(main, mailbox));
-        drop(state);
-        drop(ended);
-    }
-
-    pub(crate) fn main_mailbox(&self) -> Option<Arc<Mailbox>> {
-        self.0.state.lock().main.clone()
-    }
-
-    /// The MTA, if there is one.
-    pub(crate) fn mta_mailbox(&self) -> Option<Arc<Mailbox>> {
-        self.0.state.lock().mta.upgrade()
-    }
-
-    /// Puts a new MTA in the place for it (rule AP-1: at most one); gives the one that is there already.
-    pub(crate) fn mta_began(&self, mailbox: &Arc<Mailbox>) -> Result<(), Arc<Mailbox>> {
-        let mut state = self.0.state.lock();
-        match state.mta.upgrade() {
-            Some(there) => Err(there),
-            None => {
-                state.mta = Arc::downgrade(mailbox);
-                self.0.common.set_mta(Some(mailbox.name.id));
-                Ok(())
-            }
-        }
-    }
-
-    /// The MTA ended: the place is free.
-    pub(crate) fn mta_ended(&self, mailbox: &Arc<Mailbox>) {
-        let mut state = self.0.state.lock();
-        if std::ptr::eq(state.mta.as_ptr(), Arc::as_ptr(mailbox)) {
-            state.mta = Weak::new();
-            self.0.common.set_mta(None);
-        }
-    }
 }
 
 impl Default for Process {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for ProcessBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessBuilder")
+            .field("name", &self.name)
+            .field("clock", &self.clock)
+            .field("record", &self.record)
+            .field("strict", &self.strict)
+            .field("around_hosts", &self.around_hosts.is_some())
+            .finish()
     }
 }
 
