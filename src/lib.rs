@@ -39,7 +39,7 @@ mod class;
 
 pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
-    Sta, StaBuilder, current, current_call, is_cancelled, register_filter,
+    Sta, StaBuilder, current, current_call, is_cancelled, register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
@@ -57,7 +57,7 @@ pub use filter::{
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
 pub use marshal::{Local, Proxy, WeakProxy, With};
-pub use process::{Process, ProcessBuilder};
+pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBuilder, Refusal, WhyRefused};
 pub use sync::Clock;
 pub use thread::CancelHandle;
 pub use view::{Implements, InterfaceOf};

@@ -4,7 +4,7 @@ use crate::common::Common;
 use crate::connection::{Asked, Connection, Runs};
 use crate::error::CallError;
 use crate::id::{ChainId, ObjectId};
-use crate::mailbox::{Door, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::sync::Arc;
 use crate::thread::{Going, Home, Thread};
 use std::any::Any;
@@ -75,7 +75,7 @@ impl Stub {
     /// Whether the object can still be had: `Disconnected` once its apartment has ended, or has disconnected it.
     pub(crate) fn is_connected(&self) -> Result<(), CallError> {
         match &self.site {
-            Site::Apartment(mailbox) if self.is_disconnected() || mailbox.door() == Door::Ended => {
+            Site::Apartment(mailbox) if self.is_disconnected() || mailbox.has_ended() => {
                 Err(mailbox.object_gone(Some(self.object)))
             }
             _ => Ok(()),

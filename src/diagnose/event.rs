@@ -76,6 +76,15 @@ pub enum What {
     QuitAsked,
     /// It takes no new chains from here on.
     DoorClosed,
+    /// The apartment is about to be asked whether its process may end (rule LT-8).
+    EndAsked,
+    /// Its handler answered; a panic is told by itself.
+    EndAnswered {
+        /// Whether it agrees.
+        agrees: bool,
+    },
+    /// Its process has ended, and its thread is still in: nothing comes in from here on, and what is queued is answered.
+    LeftBehind,
     /// It ended.
     ApartmentEnded {
         /// Whether its thread ended without leaving it in order.
@@ -379,6 +388,8 @@ pub enum WaitFor {
     Thread,
     /// The end of the calls that run on an object which is being disconnected.
     Disconnect,
+    /// The answers of those who are asked whether their process may end, or the return of an end handler's method.
+    EndHandlers,
     /// The start of a host apartment (rule CL-3).
     Host,
     /// The loading of a server (rule CL-5).

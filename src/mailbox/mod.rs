@@ -53,6 +53,8 @@ pub(crate) type Grow = dyn Fn(&Arc<Mailbox>) -> Result<(), CallError> + Send + S
 pub(crate) enum NoRoom {
     Refuse,
     Wait,
+    /// It needs none: the library's own, for the end of the process.
+    NotNeeded,
 }
 
 impl Mailbox {
@@ -98,8 +100,7 @@ impl Mailbox {
 
     /// The error of a call whose object its apartment does not have.
     pub(crate) fn object_gone(&self, object: Option<ObjectId>) -> CallError {
-        let door = self.door();
-        self.disconnected(if door == Door::Ended { door } else { Door::Open }, object)
+        self.disconnected(if self.has_ended() { Door::Ended } else { Door::Open }, object)
     }
 
     pub(super) fn full(&self, monitor: &Monitor) -> MailboxFull {
@@ -123,6 +124,11 @@ impl Mailbox {
 
     pub(crate) fn door(&self) -> Door {
         self.monitor.lock().door
+    }
+
+    /// Whether it takes no calls at all any more: it has ended, or was left behind by its process' end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.monitor.lock().has_ended()
     }
 
     pub(crate) fn queued(&self) -> usize {

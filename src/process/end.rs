@@ -2,7 +2,6 @@
 
 use super::Process;
 use crate::describe::ApartmentName;
-use crate::diagnose::ApartmentHow;
 use crate::error::{CallError, CantCallOut};
 use crate::mailbox::Mailbox;
 use crate::sync::{Arc, Bell, Mutex, Weak};
@@ -130,7 +129,7 @@ pub(super) struct Ends(Mutex<State>);
 struct State {
     phase: Phase,
     /// In the order of their making; those that are gone may still be there.
-    apartments: Vec<Listed>,
+    apartments: Vec<Weak<Mailbox>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,11 +138,6 @@ enum Phase {
     Asking,
     Ending,
     Over,
-}
-
-struct Listed {
-    mailbox: Weak<Mailbox>,
-    how: ApartmentHow,
 }
 
 /// What somebody who wants to end the process finds.
@@ -162,23 +156,23 @@ impl Ends {
 
 impl Process {
     /// An apartment is about to be made.
-    pub(crate) fn apartment_begins(&self, mailbox: &Arc<Mailbox>, how: ApartmentHow) -> Result<(), CallError> {
+    pub(crate) fn apartment_begins(&self, mailbox: &Arc<Mailbox>) -> Result<(), CallError> {
         let mut state = self.ends().0.lock();
         if matches!(state.phase, Phase::Ending | Phase::Over) {
             return Err(CallError::ServerStopping);
         }
-        state.apartments.retain(|listed| listed.mailbox.strong_count() > 0);
-        state.apartments.push(Listed { mailbox: Arc::downgrade(mailbox), how });
+        state.apartments.retain(|listed| listed.strong_count() > 0);
+        state.apartments.push(Arc::downgrade(mailbox));
         Ok(())
     }
 
     /// The apartments that there are, in the order of their making.
     pub(crate) fn apartments(&self) -> Vec<Arc<Mailbox>> {
         let state = self.ends().0.lock();
-        state.apartments.iter().filter_map(|listed| listed.mailbox.upgrade()).collect()
+        state.apartments.iter().filter_map(Weak::upgrade).collect()
     }
 
-    pub(crate) fn begin_asking(&self) -> Begins {
+    pub(crate) fn begin_query(&self) -> Begins {
         let mut state = self.ends().0.lock();
         match state.phase {
             Phase::Lives => {
@@ -191,7 +185,7 @@ impl Process {
     }
 
     /// Somebody refused.
-    pub(crate) fn goes_on(&self) {
+    pub(crate) fn query_failed(&self) {
         self.ends().0.lock().phase = Phase::Lives;
     }
 
@@ -201,11 +195,11 @@ impl Process {
         let mut state = self.ends().0.lock();
         state.phase = Phase::Ending;
         self.common().stops();
-        let there = |listed: &Listed| Some((listed.mailbox.upgrade()?, listed.how));
-        let apartments: Vec<_> = state.apartments.iter().rev().filter_map(there).collect();
+        let apartments: Vec<_> = state.apartments.iter().filter_map(Weak::upgrade).collect();
         drop(state);
         let main = self.main_mailbox();
-        in_leaving_order(apartments, |mailbox| main.as_ref().is_some_and(|main| Arc::ptr_eq(main, mailbox)))
+        let is_main = |mailbox: &Arc<Mailbox>| main.as_ref().is_some_and(|main| Arc::ptr_eq(main, mailbox));
+        in_leaving_order(apartments, |mailbox| (is_main(mailbox), mailbox.host))
     }
 
     pub(crate) fn has_ended(&self) {
@@ -213,14 +207,11 @@ impl Process {
     }
 }
 
-/// From the youngest to the oldest into the order in which they leave.
-fn in_leaving_order<T>(mut apartments: Vec<(T, ApartmentHow)>, is_main: impl Fn(&T) -> bool) -> Vec<T> {
-    apartments.sort_by_key(|(apartment, how)| (is_main(apartment), is_host(*how)));
-    apartments.into_iter().map(|(apartment, _)| apartment).collect()
-}
-
-fn is_host(how: ApartmentHow) -> bool {
-    !matches!(how, ApartmentHow::Spawned | ApartmentHow::Entered)
+/// From the order of their making into that of their leaving, by whether they are the main STA, and hosts.
+fn in_leaving_order<T>(mut apartments: Vec<T>, is_main_is_host: impl Fn(&T) -> (bool, bool)) -> Vec<T> {
+    apartments.reverse();
+    apartments.sort_by_key(is_main_is_host);
+    apartments
 }
 
 /// One question to all apartments that have a handler, and what they answer. Guarded by a lock of its own, under which
@@ -360,9 +351,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lt_8_the_youngest_leaves_first_and_the_main_sta_last() {
-        let (spawned, entered) = (ApartmentHow::Spawned, ApartmentHow::Entered);
-        let youngest_first = vec![(4, spawned), (3, entered), (2, spawned), (1, entered)];
-        assert_eq!(in_leaving_order(youngest_first, |apartment| *apartment == 3), [4, 2, 1, 3]);
+    fn lt_8_the_youngest_leaves_first_then_hosts_then_the_main_sta() {
+        let (main, host) = ((true, false), (false, true));
+        let made = vec![("a", main), ("b", host), ("c", (false, false)), ("d", host), ("e", (false, false))];
+        let leave = in_leaving_order(made, |(_, is)| *is);
+        assert_eq!(leave.iter().map(|(name, _)| *name).collect::<String>(), "ecdba");
+        let host_main = vec![("a", (true, true)), ("b", (false, false)), ("c", host)];
+        let leave = in_leaving_order(host_main, |(_, is)| *is);
+        assert_eq!(leave.iter().map(|(name, _)| *name).collect::<String>(), "bca");
     }
 }

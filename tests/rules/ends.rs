@@ -2,14 +2,16 @@
 
 use crate::support::{Gate, Log, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
-    CallError, CallKind, CallOptions, CantCallOut, Event, Local, MessageFilter, Method, Process, Proxy, Recording,
-    RejectedCall, Retry, ServerCall, WaitFor, What, WhyDisconnected,
+    Apartment, ApartmentId, CallError, CallKind, CallOptions, CantCallOut, Class, EndHandler, EndRefused, Event, Local,
+    MessageClass, MessageFilter, Method, NotFromHere, Process, Proxy, Recording, Reentrancy, RejectedCall, Retry,
+    ServerCall, WaitFor, What, WhyDisconnected, WhyRefused, implements, register_end_handler,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::thread;
+use std::time::Duration;
 
 /// Says something when it is dropped.
 struct OnDrop<F: FnMut()>(F);
@@ -672,5 +674,824 @@ fn lt_5_under_strict_rules_it_is_a_use_of_the_proxy() {
         object.disconnect().unwrap();
         object_gone(object.call(|()| ()));
         drop(here);
+    });
+}
+
+// ---- LT-8: the end of a process
+
+/// Longer than any test: with a driven clock, for ever.
+const LONG: Duration = Duration::from_secs(60);
+
+const SERVER_STOPPING: u32 = 0x8008_0008;
+
+/// A handler that says what it is told, and agrees or not.
+struct Says {
+    name: &'static str,
+    agrees: bool,
+    log: Log<String>,
+}
+
+impl EndHandler for Says {
+    fn query_end(&self) -> bool {
+        self.log.add(format!("{} asked", self.name));
+        self.agrees
+    }
+
+    fn end_cancelled(&self) {
+        self.log.add(format!("{} cancelled", self.name));
+    }
+
+    fn ending(&self) {
+        self.log.add(format!("{} ending", self.name));
+    }
+}
+
+fn says(name: &'static str, agrees: bool, log: &Log<String>) -> impl FnOnce() -> Says + Send + use<> {
+    let log = log.clone();
+    move || Says { name, agrees, log }
+}
+
+/// A handler put together from closures.
+struct Does<Q: Fn() -> bool, E: Fn()>(Q, E);
+
+impl<Q: Fn() -> bool, E: Fn()> EndHandler for Does<Q, E> {
+    fn query_end(&self) -> bool {
+        (self.0)()
+    }
+
+    fn ending(&self) {
+        (self.1)();
+    }
+}
+
+/// The apartments that refused, by name, and why.
+#[track_caller]
+fn refusals(refused: EndRefused) -> Vec<(String, WhyRefused)> {
+    match refused {
+        EndRefused::By(refusals) => {
+            let mut refusals: Vec<_> =
+                refusals.into_iter().map(|refusal| (refusal.apartment.name.to_string(), refusal.why)).collect();
+            refusals.sort_by(|a, b| a.0.cmp(&b.0));
+            refusals
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The apartments in the order in which they ended.
+fn ended(recording: &Recording) -> Vec<ApartmentId> {
+    let ended = |event: &Event| matches!(event.what, What::ApartmentEnded { .. });
+    recording.events().into_iter().filter(ended).filter_map(|event| event.apartment).collect()
+}
+
+fn number<T>(result: Result<T, CallError>) -> u32 {
+    result.err().map_or(0, |error| error.hresult())
+}
+
+#[test]
+fn lt_8_the_youngest_leaves_first_then_hosts_and_the_main_sta_last() {
+    struct Part;
+    implements!(Part);
+    must_end(|| {
+        let (process, recording) = recorded();
+        let main = process.sta("main").spawn().unwrap();
+        process.register_class("Part", Class::apartment(|| Part)).unwrap();
+        // From no apartment: it needs a host, which is made after the main STA and before the others.
+        let part = process.create_instance::<Part>("Part").unwrap();
+        let host = part.apartment().unwrap().id();
+        let second = process.sta("second").spawn().unwrap();
+        let mta = process.mta().spawn().unwrap();
+        let last = process.sta("last").spawn().unwrap();
+        let done = process.end(LONG).unwrap();
+        assert!(done.still_in.is_empty() && !done.before, "{done:?}");
+        let id = Apartment::id;
+        let order = [id(last.apartment()), id(mta.apartment()), id(second.apartment()), host, id(main.apartment())];
+        assert_eq!(ended(&recording), order);
+        assert_eq!(number(part.call(|_| ())), 0x8001_0108);
+        // The handles find them gone.
+        drop((main, second, mta, last));
+    });
+}
+
+#[test]
+fn lt_8_objects_are_dropped_at_home_and_everything_is_disconnected() {
+    must_end(|| {
+        let process = Process::new();
+        let sta = process.sta("home").spawn().unwrap();
+        let dropped_on = Log::new();
+        let log = dropped_on.clone();
+        let object = sta.create(move || OnDrop(move || log.add(thread::current().name().map(str::to_owned)))).unwrap();
+        process.end(LONG).unwrap();
+        assert_eq!(dropped_on.take(), [Some("home".to_owned())]);
+        match object.call(|_| ()) {
+            Err(CallError::Disconnected(why)) => assert_eq!(why.why, WhyDisconnected::Ended),
+            other => panic!("{other:?}"),
+        }
+        assert!(process.main_sta().is_none());
+    });
+}
+
+#[test]
+fn lt_8_if_one_refuses_those_who_agreed_are_told_and_nothing_has_changed() {
+    must_end(|| {
+        let process = Process::new();
+        let log = Log::new();
+        let agrees = process.sta("agrees").end_handler(says("agrees", true, &log)).spawn().unwrap();
+        let refuses = process.sta("refuses").end_handler(says("refuses", false, &log)).spawn().unwrap();
+        let silent = process.sta("silent").spawn().unwrap();
+        let refused = process.end(LONG).unwrap_err();
+        assert_eq!(refused.to_string(), "the process does not end: apartment \"refuses\" refused");
+        assert_eq!(refusals(refused), [("refuses".to_owned(), WhyRefused::Refused)]);
+        // Everybody is there, and makes and serves.
+        for sta in [&agrees, &refuses, &silent] {
+            assert_eq!(sta.create(|| 7).unwrap().call(|n| *n).unwrap(), 7);
+        }
+        let mut told = log.take();
+        told.sort();
+        assert_eq!(told, ["agrees asked", "agrees cancelled", "refuses asked"]);
+        // And the next one asks anew.
+        let object = refuses.create(|| ()).unwrap();
+        object.call(|()| register_end_handler(None).unwrap().map(drop)).unwrap().unwrap();
+        process.end(LONG).unwrap();
+        assert_eq!(log.take(), ["agrees asked", "agrees ending"]);
+    });
+}
+
+#[test]
+fn lt_8_a_panic_in_the_answer_is_a_refusal() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let sta = process.sta("worried").end_handler(|| Does(|| panic!("not now"), || ())).spawn().unwrap();
+        let refused = process.end(LONG).unwrap_err();
+        assert_eq!(refused.to_string(), "the process does not end: apartment \"worried\" panicked: not now");
+        assert_eq!(refusals(refused), [("worried".to_owned(), WhyRefused::Panicked("not now".into()))]);
+        recording.until(at(sta.apartment(), |what| matches!(what, What::Contained { place: "query_end", .. })));
+        assert_eq!(sta.create(|| 7).unwrap().call(|n| *n).unwrap(), 7);
+        let object = sta.create(|| ()).unwrap();
+        object.call(|()| register_end_handler(None).unwrap().map(drop)).unwrap().unwrap();
+        process.end(LONG).unwrap();
+    });
+}
+
+#[test]
+fn lt_8_no_answer_in_time_is_a_refusal_and_who_agrees_too_late_is_told() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let log = Log::new();
+        let late = process.sta("late").end_handler(says("late", true, &log)).spawn().unwrap();
+        let never = process.sta("never").end_handler(says("never", true, &log)).spawn().unwrap();
+        let prompt = process.sta("prompt").end_handler(says("prompt", true, &log)).spawn().unwrap();
+        // One is busy with its answer when the time is up, one with something else.
+        let gate = Gate::new();
+        let (stop, told) = (gate.stop(), log.clone());
+        struct Slow(crate::support::Stop, Log<String>);
+        impl EndHandler for Slow {
+            fn query_end(&self) -> bool {
+                self.0.wait();
+                self.1.add("late agrees".to_owned());
+                true
+            }
+            fn end_cancelled(&self) {
+                self.1.add("late cancelled".to_owned());
+            }
+        }
+        let object = late.create(|| ()).unwrap();
+        object
+            .call(move |()| register_end_handler(Some(Rc::new(Slow(stop, told)))).unwrap().map(drop))
+            .unwrap()
+            .unwrap();
+        let busy = hold(&never.create(|| ()).unwrap());
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(Duration::from_secs(5)))
+        };
+        gate.met();
+        recording.until(at(prompt.apartment(), |what| matches!(what, What::EndAnswered { agrees: true })));
+        process.clock().advance(Duration::from_secs(5));
+        let refused = refusals(join(ending).unwrap_err());
+        assert_eq!(refused, [("late".to_owned(), WhyRefused::NoAnswer), ("never".to_owned(), WhyRefused::NoAnswer)]);
+        gate.open();
+        busy.open();
+        // Both go on; the one that answered too late learns that it came to nothing, the other is not asked any more.
+        assert_eq!(object.call(|()| 1).unwrap(), 1);
+        assert_eq!(never.create(|| 2).unwrap().call(|n| *n).unwrap(), 2);
+        assert_eq!(prompt.create(|| 3).unwrap().call(|n| *n).unwrap(), 3);
+        let mut told = log.take();
+        told.sort();
+        assert_eq!(told, ["late agrees", "late cancelled", "prompt asked", "prompt cancelled"]);
+    });
+}
+
+#[test]
+fn lt_8_the_query_goes_ahead_of_the_queue_and_no_filter_is_asked() {
+    struct Closed;
+    impl MessageFilter for Closed {
+        fn handle_incoming(&self, call: &apartment::IncomingCall) -> ServerCall {
+            if call.kind == CallKind::Create || call.kind.is_one_way() {
+                ServerCall::Handled
+            } else {
+                ServerCall::Rejected
+            }
+        }
+    }
+    must_end(|| {
+        let (process, recording) = recorded();
+        let log = Log::new();
+        let sta =
+            process.sta("home").capacity(1).filter(|| Closed).end_handler(says("home", false, &log)).spawn().unwrap();
+        let object = sta.create(|| ()).unwrap();
+        let gate = hold(&object);
+        // The mailbox is full.
+        let told = log.clone();
+        object.post(move |()| told.add("posted".to_owned())).unwrap();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG))
+        };
+        recording.until(at(sta.apartment(), |what| matches!(what, What::EndAsked)));
+        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::EndHandlers, .. }));
+        gate.open();
+        refusals(join(ending).unwrap_err());
+        recording.until(nth(4, at(sta.apartment(), |what| matches!(what, What::Ended { .. }))));
+        assert_eq!(log.take(), ["home asked", "posted"]);
+    });
+}
+
+#[test]
+fn lt_8_every_policy_lets_the_query_in() {
+    for policy in [Reentrancy::Classic, Reentrancy::SameCausality, Reentrancy::None] {
+        must_end(move || {
+            let process = Process::new();
+            let log = Log::new();
+            let waits =
+                process.sta("waits").reentrancy(policy).end_handler(says("waits", false, &log)).spawn().unwrap();
+            let other = process.sta("other").spawn().unwrap();
+            let (at_waits, at_other) = (waits.create(|| ()).unwrap(), other.create(|| ()).unwrap());
+            let gate = Gate::new();
+            let stop = gate.stop();
+            let waiting = thread::spawn(move || at_waits.call(move |()| at_other.call(|()| stop.wait())));
+            gate.met();
+            refusals(process.end(LONG).unwrap_err());
+            assert_eq!(log.take(), ["waits asked"]);
+            gate.open();
+            join(waiting).unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn lt_8_nobody_can_call_out_while_answering() {
+    must_end(|| {
+        let process = Process::new();
+        let other = process.sta("other").spawn().unwrap();
+        let object = other.create(|| 1).unwrap();
+        let tried = Log::new();
+        let log = tried.clone();
+        let _sta = process
+            .sta("calls")
+            .end_handler(move || {
+                Does(
+                    move || {
+                        log.add(number(object.call(|n| *n)));
+                        // A one-way call may go.
+                        object.post(|_| ()).is_ok()
+                    },
+                    || (),
+                )
+            })
+            .spawn()
+            .unwrap();
+        process.end(LONG).unwrap();
+        assert_eq!(tried.take(), [0x8001_010D]);
+    });
+}
+
+#[test]
+fn lt_8_whoever_ends_it_is_asked_directly() {
+    must_end(|| {
+        let process = Process::new();
+        let log = Log::new();
+        let here = process.sta("here").end_handler(says("here", false, &log)).enter().unwrap();
+        let _other = process.sta("other").end_handler(says("other", true, &log)).spawn().unwrap();
+        assert_eq!(refusals(process.end(LONG).unwrap_err()), [("here".to_owned(), WhyRefused::Refused)]);
+        let mut told = log.take();
+        told.sort();
+        // "other" hears of it ahead of anything else that it could be asked.
+        assert!(told == ["here asked", "other asked"] || told == ["here asked", "other asked", "other cancelled"]);
+        register_end_handler(None).unwrap();
+        process.end(LONG).unwrap();
+        drop(here);
+        assert_eq!(log.take().last().unwrap(), "other ending");
+    });
+}
+
+#[test]
+fn lt_8_the_query_may_come_from_any_thread() {
+    must_end(|| {
+        let process = Process::new();
+        let log = Log::new();
+        let _sta = process.sta("asked").end_handler(says("asked", false, &log)).spawn().unwrap();
+        let mta = process.mta().spawn().unwrap();
+        refusals(process.end(LONG).unwrap_err());
+        let inside = process.clone();
+        let guard = mta.enter().unwrap();
+        refusals(inside.end(LONG).unwrap_err());
+        drop(guard);
+        let (done, ended) = std::sync::mpsc::channel();
+        let pool = mta.create(|| ()).unwrap();
+        let by_pool = process.clone();
+        let sender = process.sta("sender").spawn().unwrap();
+        let at_sender = sender.create(|| ()).unwrap();
+        at_sender
+            .call(move |()| pool.post(move |()| done.send(by_pool.end(LONG)).unwrap()).map_err(|_| ()))
+            .unwrap()
+            .unwrap();
+        refusals(ended.recv().unwrap().unwrap_err());
+        let another = Process::new();
+        let elsewhere = another.sta("elsewhere").enter().unwrap();
+        refusals(process.end(LONG).unwrap_err());
+        drop(elsewhere);
+        assert_eq!(log.take().iter().filter(|told| *told == "asked asked").count(), 4);
+    });
+}
+
+#[test]
+fn lt_8_an_apartment_that_begins_while_the_others_answer_is_asked_too() {
+    must_end(|| {
+        let process = Process::new();
+        let log = Log::new();
+        let (maker, told, made) = (process.clone(), log.clone(), Log::new());
+        let keep = made.clone();
+        let _first = process
+            .sta("first")
+            .end_handler(move || {
+                Does(
+                    move || {
+                        // Started on a thread of its own: nothing can be waited for in here.
+                        let builder = maker.sta("second").end_handler(says("second", false, &told));
+                        keep.add(thread::spawn(move || builder.spawn().unwrap()).join().unwrap());
+                        true
+                    },
+                    || (),
+                )
+            })
+            .spawn()
+            .unwrap();
+        assert_eq!(refusals(process.end(LONG).unwrap_err()), [("second".to_owned(), WhyRefused::Refused)]);
+        assert_eq!(log.take(), ["second asked"]);
+        drop(made.take());
+    });
+}
+
+#[test]
+fn lt_8_an_apartment_that_leaves_is_not_asked() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let log = Log::new();
+        let leaving = process.sta("leaving").end_handler(says("leaving", false, &log)).spawn().unwrap();
+        let gate = hold(&leaving.create(|| ()).unwrap());
+        leaving.quit();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG))
+        };
+        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Thread, .. }));
+        gate.open();
+        assert!(join(ending).unwrap().still_in.is_empty());
+        assert_eq!(log.take(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn lt_8_an_apartment_that_ends_unasked_has_nothing_against_it() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let log = Log::new();
+        let leaving = process.sta("leaving").end_handler(says("leaving", false, &log)).enter().unwrap();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG))
+        };
+        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::EndHandlers, .. }));
+        // Its thread panics rather than answer.
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _guard = leaving;
+            std::panic::panic_any("on purpose");
+        }));
+        unwound.unwrap_err();
+        assert!(join(ending).unwrap().still_in.is_empty());
+        assert_eq!(log.take(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn lt_8_handlers_are_told_while_everybody_is_there_and_may_call_out() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let other = process.sta("other").spawn().unwrap();
+        let object = other.create(|| 41).unwrap();
+        let log = Log::new();
+        let (told, panics) = (log.clone(), process.sta("panics"));
+        let panics = panics.end_handler(|| Does(|| true, || panic!("on purpose"))).spawn().unwrap();
+        let _sta = process
+            .sta("calls")
+            .end_handler(move || Does(|| true, move || told.add(object.call(|n| *n + 1))))
+            .spawn()
+            .unwrap();
+        assert!(process.end(LONG).unwrap().still_in.is_empty());
+        assert_eq!(log.take().into_iter().map(Result::unwrap).collect::<Vec<_>>(), [42]);
+        recording.until(at(panics.apartment(), |what| matches!(what, What::Contained { place: "ending", .. })));
+        // The youngest is told first, and all are told before the first leaves.
+        let events = recording.events();
+        let first_quit = events.iter().position(|event| matches!(event.what, What::QuitAsked)).unwrap();
+        let told = events.iter().rposition(|event| matches!(event.what, What::Contained { .. })).unwrap();
+        assert!(told < first_quit);
+    });
+}
+
+#[test]
+fn lt_8_nothing_is_made_once_the_end_has_begun() {
+    struct Part;
+    implements!(Part);
+    must_end(|| {
+        let process = Process::new();
+        let main = process.sta("main").spawn().unwrap();
+        process.register_class("Part", Class::both(|| Part).free_threaded()).unwrap();
+        let tried = Log::new();
+        let (log, maker) = (tried.clone(), process.clone());
+        let sta = std::sync::Arc::new(main);
+        let handle = std::sync::Arc::downgrade(&sta);
+        let _sta = process
+            .sta("makes")
+            .end_handler(move || {
+                let tries = move || {
+                    let here = maker.sta("again").enter().unwrap();
+                    let main = handle.upgrade().unwrap();
+                    log.add(("an STA", number(maker.sta("new").spawn())));
+                    log.add(("the MTA", number(maker.mta().spawn())));
+                    log.add(("a usage", number(maker.mta_usage())));
+                    log.add(("an object", number(main.create(|| ()))));
+                    log.add(("one at home", number(here.create(|| ()))));
+                    log.add(("a free-threaded one", number(maker.free_threaded(()))));
+                    log.add(("an instance", number(maker.create_instance::<Part>("Part"))));
+                };
+                Does(|| true, tries)
+            })
+            .spawn()
+            .unwrap();
+        process.end(LONG).unwrap();
+        let tried = tried.take();
+        assert_eq!(tried.len(), 7);
+        for (what, number) in tried {
+            assert_eq!(number, SERVER_STOPPING, "{what}");
+        }
+        assert_eq!(number(process.sta("late").spawn()), SERVER_STOPPING);
+        assert_eq!(number(process.sta("late").enter()), SERVER_STOPPING);
+    });
+}
+
+#[test]
+fn lt_8_chains_that_run_may_finish() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let (a, b) = (process.sta("a").spawn().unwrap(), process.sta("b").spawn().unwrap());
+        let (at_a, at_b) = (a.create(|| 1).unwrap(), b.create(|| 2).unwrap());
+        let gate = Gate::new();
+        let stop = gate.stop();
+        let back = at_a.clone();
+        let running = thread::spawn(move || {
+            at_a.call(move |one| {
+                let there = at_b.call(|two| {
+                    stop.wait();
+                    // A callback into an apartment whose turn to leave comes later, and of a chain that it waits for.
+                    *two + back.call(|one| *one).unwrap()
+                });
+                there.unwrap() + one
+            })
+        });
+        gate.met();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG))
+        };
+        recording.until(at(b.apartment(), |what| matches!(what, What::DoorClosed)));
+        gate.open();
+        assert_eq!(join(running).unwrap(), 4);
+        assert!(join(ending).unwrap().still_in.is_empty());
+    });
+}
+
+#[test]
+fn lt_8_an_entered_thread_is_asked_to_quit_and_waited_for() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let entered = {
+            let process = process.clone();
+            thread::spawn(move || {
+                let here = process.sta("entered").enter().unwrap();
+                here.run();
+                drop(here);
+            })
+        };
+        recording.until(|event| matches!(event.what, What::ThreadEntered { .. }));
+        assert!(process.end(LONG).unwrap().still_in.is_empty());
+        join(entered);
+    });
+}
+
+#[test]
+fn lt_8_a_thread_that_is_still_in_is_reported_and_cut_off_and_drops_its_objects_itself() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let dropped_on = Log::new();
+        let here = process.sta("stays").capacity(1).enter().unwrap();
+        let stays = here.apartment().clone();
+        let log = dropped_on.clone();
+        let object = here.create(move || OnDrop(move || log.add(thread::current().id()))).unwrap();
+        let local = object.local().unwrap();
+        let elsewhere = object.clone();
+        // Somebody is queued, and somebody waits for room.
+        let (queued, post) = (object.clone(), object.clone());
+        let queued = thread::spawn(move || queued.call(|_| panic!("it does not run")));
+        recording.until(at(&stays, |what| matches!(what, What::Queued { .. })));
+        let waiting = thread::spawn(move || post.with(&CallOptions::new().wait_for_room()).call(|_| ()));
+        recording.until(|event| matches!(event.what, What::WaitTurned { on: WaitFor::Room, .. }));
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(Duration::from_secs(5)))
+        };
+        recording.until(at(&stays, |what| matches!(what, What::QuitAsked)));
+        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Thread, .. }));
+        process.clock().advance(Duration::from_secs(5));
+        let done = join(ending).unwrap();
+        assert_eq!(done.still_in.iter().map(|name| name.id).collect::<Vec<_>>(), [stays.id()]);
+        recording.until(at(&stays, |what| matches!(what, What::LeftBehind)));
+        for refused in [join(queued), join(waiting), thread::spawn(move || elsewhere.call(|_| ())).join().unwrap()] {
+            assert_eq!(number(refused), 0x8001_0108);
+        }
+        assert_eq!(number(local.proxy().map(drop)), 0x8001_0108);
+        assert_eq!(stays.queued(), 0);
+        // Its thread still has its objects, and drops them when it leaves.
+        assert_eq!(object.call(|_| 7).unwrap(), 7, "directly");
+        assert_eq!(dropped_on.take(), []);
+        assert!(process.end(LONG).unwrap().before);
+        drop(local);
+        drop(here);
+        assert_eq!(dropped_on.take(), [thread::current().id()]);
+        assert!(process.end(LONG).unwrap().still_in.is_empty());
+    });
+}
+
+#[test]
+fn lt_8_a_busy_thread_is_reported_and_ends_when_it_is_done() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let sta = process.sta("busy").spawn().unwrap();
+        let object = sta.create(|| ()).unwrap();
+        let gate = hold(&object);
+        let (never, runs) = (std::sync::Arc::new(()), std::sync::Arc::new(AtomicU32::new(0)));
+        let (held, counted) = (never.clone(), runs.clone());
+        object
+            .post(move |()| {
+                let _held = &held;
+                counted.fetch_add(1, SeqCst);
+            })
+            .unwrap();
+        let done = process.end(Duration::ZERO).unwrap();
+        assert_eq!(done.still_in.len(), 1);
+        recording.until(at(sta.apartment(), |what| matches!(what, What::PostDropped { .. })));
+        assert_eq!(std::sync::Arc::strong_count(&never), 1, "what was queued is gone");
+        let again = process.end(Duration::ZERO).unwrap();
+        assert!(again.before && again.still_in.len() == 1);
+        gate.open();
+        sta.join().unwrap();
+        assert_eq!(runs.load(SeqCst), 0);
+        assert!(process.end(Duration::ZERO).unwrap().still_in.is_empty());
+    });
+}
+
+#[test]
+fn lt_8_a_busy_mta_is_cut_off_and_drops_its_objects_when_it_is_done() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let mta = process.mta().threads(1).spawn().unwrap();
+        let sta = process.sta("caller").spawn().unwrap();
+        let dropped = std::sync::Arc::new(AtomicBool::new(false));
+        let seen = dropped.clone();
+        let object = mta.create(move || Mutex::new(OnDrop(move || seen.store(true, SeqCst)))).unwrap();
+        let caller = sta.create(|| ()).unwrap();
+        let gate = Gate::new();
+        let (stop, target) = (gate.stop(), object.clone());
+        // On a thread of the pool, which lets nobody in meanwhile.
+        caller.call(move |()| target.post(move |_| stop.wait()).map_err(|_| ())).unwrap().unwrap();
+        gate.met();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(Duration::from_secs(1)))
+        };
+        recording.until(at(mta.apartment(), |what| matches!(what, What::DoorClosed)));
+        process.clock().advance(Duration::from_secs(1));
+        let done = join(ending).unwrap();
+        assert!(done.still_in.iter().any(|name| name.id == mta.apartment().id()), "{done:?}");
+        assert_eq!(number(object.call(|_| ())), 0x8001_0108);
+        assert!(!dropped.load(SeqCst));
+        gate.open();
+        mta.join().unwrap();
+        assert!(dropped.load(SeqCst));
+    });
+}
+
+#[test]
+fn lt_8_the_callers_own_apartment_is_asked_to_quit_and_not_waited_for() {
+    must_end(|| {
+        let process = Process::new();
+        let here = process.sta("here").enter().unwrap();
+        let object = here.create(|| 7).unwrap();
+        let other = process.sta("other").spawn().unwrap();
+        assert!(process.end(LONG).unwrap().still_in.is_empty());
+        // It is still this thread's, though nobody new comes in.
+        assert_eq!(object.call(|n| *n).unwrap(), 7);
+        let elsewhere = object.clone();
+        assert_eq!(number(join(thread::spawn(move || elsewhere.call(|n| *n)))), 0x8001_0108);
+        here.run();
+        drop((here, other));
+        assert_eq!(number(object.call(|n| *n)), 0x8001_0108);
+    });
+}
+
+#[test]
+fn lt_8_the_wait_pumps_and_what_ends_may_call_back() {
+    must_end(|| {
+        let process = Process::new();
+        let here = process.sta("here").enter().unwrap();
+        let count = here.create(|| Cell::new(0)).unwrap();
+        let other = process.sta("other").spawn().unwrap();
+        let back = count.clone();
+        let _object = other.create(move || OnDrop(move || back.call(|n| n.set(n.get() + 1)).unwrap())).unwrap();
+        assert!(process.end(LONG).unwrap().still_in.is_empty());
+        assert_eq!(count.call(Cell::get).unwrap(), 1);
+        drop(here);
+    });
+}
+
+#[test]
+fn lt_8_a_second_end_is_refused_while_one_is_under_way_and_told_when_it_is_over() {
+    must_end(|| {
+        let process = Process::new();
+        let gate = Gate::new();
+        let stop = gate.stop();
+        let _sta = process
+            .sta("slow")
+            .end_handler(move || {
+                Does(
+                    move || {
+                        stop.wait();
+                        true
+                    },
+                    || (),
+                )
+            })
+            .spawn()
+            .unwrap();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG))
+        };
+        gate.met();
+        let second = process.end(LONG).unwrap_err();
+        assert!(matches!(second, EndRefused::UnderWay));
+        assert_eq!(second.to_string(), "the process is being ended already");
+        gate.open();
+        assert!(!join(ending).unwrap().before);
+        assert!(process.end(LONG).unwrap().before);
+    });
+}
+
+#[test]
+fn lt_8_a_deadline_of_zero_and_one_without_end() {
+    must_end(|| {
+        let process = Process::new();
+        let log = Log::new();
+        let sta = process.sta("asked").end_handler(says("asked", true, &log)).spawn().unwrap();
+        let gate = hold(&sta.create(|| ()).unwrap());
+        assert_eq!(refusals(process.end(Duration::ZERO).unwrap_err()), [("asked".to_owned(), WhyRefused::NoAnswer)]);
+        gate.open();
+        assert!(process.end(Duration::MAX).unwrap().still_in.is_empty());
+    });
+    must_end(|| {
+        let process = Process::new();
+        assert!(process.end(Duration::ZERO).unwrap().still_in.is_empty(), "there is nobody");
+        assert_eq!(number(process.sta("late").spawn()), SERVER_STOPPING);
+    });
+}
+
+#[test]
+fn lt_8_it_cannot_be_ended_from_a_call_that_somebody_waits_for() {
+    must_end(|| {
+        let process = Process::new();
+        let (home, other) = (process.sta("home").spawn().unwrap(), process.sta("other").spawn().unwrap());
+        let (object, at_other) = (home.create(|| ()).unwrap(), other.create(|| ()).unwrap());
+        let from_a_call = |process: &Process| match process.end(LONG) {
+            Err(EndRefused::NotFromHere(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let process_2 = process.clone();
+        let target = object.clone();
+        let why = at_other.call(move |()| target.call(move |()| from_a_call(&process_2))).unwrap().unwrap();
+        assert_eq!(why, NotFromHere::InCall);
+        let process_2 = process.clone();
+        static FOCUS: Method = Method::new("View", "focus", 0, CallKind::InputSynchronized);
+        let here = process.sta("here").enter().unwrap();
+        let why = apartment::__private::call(&object, &FOCUS, move |()| from_a_call(&process_2)).unwrap();
+        assert_eq!(why, NotFromHere::CantCallOut(CantCallOut::InInputSyncCall));
+        // A direct call is nobody else's.
+        let own = here.create(|| ()).unwrap();
+        assert!(own.call(|()| process.end(LONG)).unwrap().unwrap().still_in.is_empty());
+        drop(here);
+    });
+}
+
+#[test]
+fn lt_8_it_cannot_be_ended_from_a_filters_method() {
+    struct Ends(Process, Rc<RefCell<Vec<EndRefused>>>);
+    impl MessageFilter for Ends {
+        fn retry_rejected(&self, _: &RejectedCall) -> Retry {
+            self.1.borrow_mut().extend(self.0.end(LONG).err());
+            Retry::GiveUp
+        }
+    }
+    struct Closed;
+    impl MessageFilter for Closed {
+        fn handle_incoming(&self, call: &apartment::IncomingCall) -> ServerCall {
+            if call.kind == CallKind::Create { ServerCall::Handled } else { ServerCall::Rejected }
+        }
+    }
+    must_end(|| {
+        let process = Process::new();
+        let here = process.sta("here").enter().unwrap();
+        let closed = process.sta("closed").filter(|| Closed).spawn().unwrap();
+        let shut = closed.create(|| ()).unwrap();
+        let refused = Rc::default();
+        apartment::register_filter(Some(Rc::new(Ends(process.clone(), Rc::clone(&refused))))).unwrap();
+        shut.call(|()| ()).unwrap_err();
+        apartment::register_filter(None).unwrap();
+        let refused = refused.take();
+        assert!(matches!(refused[..], [EndRefused::NotFromHere(NotFromHere::CantCallOut(CantCallOut::InFilter))]));
+        assert_eq!(closed.create(|| 7).unwrap().apartment().unwrap(), *closed.apartment());
+        drop(here);
+    });
+}
+
+#[test]
+fn lt_8_a_post_and_a_message_may_end_it() {
+    for by_post in [true, false] {
+        must_end(move || {
+            let process = Process::new();
+            let (home, other) = (process.sta("home").spawn().unwrap(), process.sta("other").spawn().unwrap());
+            let (done, ended) = std::sync::mpsc::channel();
+            let ends = process.clone();
+            let end = move || done.send(ends.end(LONG).unwrap()).unwrap();
+            if by_post {
+                home.create(|| ()).unwrap().post(move |()| end()).unwrap();
+            } else {
+                home.apartment().post_message(MessageClass::User, end).unwrap();
+            }
+            assert!(ended.recv().unwrap().still_in.is_empty());
+            home.join().unwrap();
+            other.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn lt_8_an_end_handler_belongs_to_an_sta_and_goes_with_it() {
+    must_end(|| {
+        let process = Process::new();
+        let agrees = || -> Rc<dyn EndHandler> { Rc::new(Does(|| true, || ())) };
+        assert_eq!(number(register_end_handler(Some(agrees())).map(drop)), 0x8000_4021);
+        let mta = process.mta().spawn().unwrap();
+        let guard = mta.enter().unwrap();
+        assert_eq!(number(register_end_handler(Some(agrees())).map(drop)), 0x8000_4021);
+        drop(guard);
+        let dropped = Rc::new(Cell::new(0));
+        struct Counts(Rc<Cell<u32>>);
+        impl EndHandler for Counts {}
+        impl Drop for Counts {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() + 1);
+                panic!("on purpose");
+            }
+        }
+        let here = process.sta("here").enter().unwrap();
+        assert!(register_end_handler(Some(agrees())).unwrap().is_none());
+        assert!(register_end_handler(Some(Rc::new(Counts(dropped.clone())))).unwrap().is_some());
+        drop(here);
+        assert_eq!(dropped.get(), 1);
+        let failed = process.sta("fails").end_handler(|| -> Does<fn() -> bool, fn()> { panic!("on purpose") });
+        assert_eq!(number(failed.spawn()), 0x8001_0100);
+        let failed = process.sta("fails").end_handler(|| -> Does<fn() -> bool, fn()> { panic!("on purpose") });
+        assert_eq!(number(failed.enter()), 0x8001_0100);
+        assert!(process.end(LONG).unwrap().still_in.is_empty());
+        drop(mta);
     });
 }
