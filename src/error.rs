@@ -70,6 +70,16 @@ pub enum CallError {
         /// The panic's message.
         message: Arc<str>,
     },
+    /// The method of an interface has run, and a reference in what it gives cannot be marshalled to the caller: under
+    /// strict rules, one that does not belong to the callee's apartment (rules CK-6, ST-2).
+    #[doc(alias = "RPC_E_SERVER_CANTMARSHAL_DATA")]
+    #[error("{target} has run, but what it gives cannot be marshalled")]
+    ServerCantMarshal {
+        /// What was called.
+        target: CallTarget,
+        /// Why not.
+        source: Cause,
+    },
     /// The callee's filter rejected the call, or the caller's gave up on it (rules MF-5, MF-6).
     #[doc(alias = "RPC_E_CALL_REJECTED")]
     #[error("{callee} rejected the call")]
@@ -143,7 +153,7 @@ pub enum CallError {
     #[doc(alias = "CO_E_SERVER_STOPPING")]
     #[error("the server is stopping")]
     ServerStopping,
-    /// A weak reference's object is gone (rule MA-3). Not yet reported by any call.
+    /// A weak packet's object is gone (rule MA-3).
     #[doc(alias = "CO_E_OBJNOTREG")]
     #[error("the object is no longer registered")]
     ObjectNotRegistered,
@@ -154,7 +164,7 @@ pub enum CallError {
         /// The interface asked for.
         interface: &'static str,
     },
-    /// The cookie is unknown or revoked (rule MA-8). Not yet reported by any call.
+    /// The entry of the global table was revoked, or is another process' (rule MA-8).
     #[error("the cookie is unknown or was revoked")]
     InvalidCookie,
     /// No class of that id is registered in the process (rule CL-6).
@@ -353,6 +363,7 @@ impl CallError {
             Self::ServerDied { .. } => 0x8001_0007,
             Self::ServerDiedDne { .. } => 0x8001_0012,
             Self::ServerFault { .. } => 0x8001_0105,
+            Self::ServerCantMarshal { .. } => 0x8001_000D,
             Self::CallRejected { .. } => 0x8001_0001,
             Self::RetryLater { .. } => 0x8001_010A,
             Self::Reentrant(_) => 0x8001_0109,
@@ -382,9 +393,17 @@ impl CallError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::CallCanceled { outcome } | Self::TimedOut { outcome } => *outcome,
-            Self::ServerDied { .. } | Self::ServerFault { .. } | Self::FactoryFailed { .. } => Outcome::MayHaveRun,
+            Self::ServerDied { .. }
+            | Self::ServerFault { .. }
+            | Self::ServerCantMarshal { .. }
+            | Self::FactoryFailed { .. } => Outcome::MayHaveRun,
             _ => Outcome::NotStarted,
         }
+    }
+
+    /// A call that has run cannot give its result, because of this.
+    pub(crate) fn server_cant_marshal(target: CallTarget, error: Self) -> Self {
+        Self::ServerCantMarshal { target, source: Cause(Arc::new(error)) }
     }
 
     pub(crate) fn sys_call_failed(

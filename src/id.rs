@@ -28,6 +28,16 @@ pub struct CallId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChainId(pub CallId);
 
+/// A marshalled reference: who marshalled it, and the how manieth of that thread's it was. An entry of the global table has
+/// one, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PacketId {
+    /// The thread that marshalled it.
+    pub thread: ThreadId,
+    /// The how manieth of that thread's, from 1.
+    pub count: u64,
+}
+
 impl ApartmentId {
     /// The plain number.
     pub fn get(self) -> u64 {
@@ -70,6 +80,12 @@ impl fmt::Display for ObjectId {
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "call {}.{}", self.thread.0, self.count)
+    }
+}
+
+impl fmt::Display for PacketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "packet {}.{}", self.thread.0, self.count)
     }
 }
 

@@ -44,8 +44,8 @@ pub use apartment::{
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, Placed, Recording, Route, ServerAnswer,
-    Serves, WaitEnd, WaitFor, What,
+    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Recording,
+    Route, ServerAnswer, Serves, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
@@ -54,9 +54,9 @@ pub use filter::{
     CallType, IncomingCall, MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType,
     RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
 };
-pub use id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
+pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
-pub use marshal::{Local, Proxy, WeakProxy, With};
+pub use marshal::{Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};
 pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBuilder, Refusal, WhyRefused};
 pub use sync::Clock;
 pub use thread::CancelHandle;

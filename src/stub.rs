@@ -75,10 +75,9 @@ impl Stub {
     /// Whether the object can still be had: `Disconnected` once its apartment has ended, or has disconnected it.
     pub(crate) fn is_connected(&self) -> Result<(), CallError> {
         match &self.site {
-            Site::Apartment(mailbox) if self.is_disconnected() || mailbox.has_ended() => {
-                Err(mailbox.object_gone(Some(self.object)))
-            }
-            _ => Ok(()),
+            Site::Apartment(mailbox) if self.is_disconnected() => Err(mailbox.object_gone(Some(self.object))),
+            Site::Apartment(mailbox) => mailbox.is_there(self.object),
+            Site::Free(_) => Ok(()),
         }
     }
 

@@ -21,6 +21,7 @@ mod serve;
 mod sta;
 mod wait;
 
+pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
 pub(crate) use disconnect::disconnect;
 pub use end::register_end_handler;

@@ -10,7 +10,7 @@ use crate::diagnose::{ApartmentHow, What};
 use crate::error::CallError;
 use crate::mailbox::{Mailbox, Owner, Pool};
 use crate::marshal::Proxy;
-use crate::process::{Host, Process};
+use crate::process::{Host, HostOptions, Process};
 use crate::sync::{Arc, Mutex, default_parallelism};
 use crate::thread::{Home, MtaHome, Thread, drop_unrun};
 use crate::view::Held;
@@ -179,7 +179,8 @@ impl MtaBuilder {
     /// process is told by that thread, or by this if there is none (rule CL-3). Its usage is never given back: it ends
     /// with its process.
     pub(crate) fn spawn_host(mut self, process: &Process) {
-        self.hook = process.host_hook();
+        let HostOptions { hook, stack_size } = process.host_options();
+        (self.hook, self.stack_size) = (hook, stack_size);
         let (mailbox, starter) = self.begin(process, true);
         if let Err(stopping) = process.apartment_begins(&mailbox) {
             return process.host_started(Host::Mta, Err(stopping));

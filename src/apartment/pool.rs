@@ -14,8 +14,9 @@ use std::rc::Rc;
 
 /// Starts the pool's threads and keeps their handles for the join.
 pub(super) struct Starter {
-    process: Process,
-    /// Gone with the MTA, though a proxy may keep the rest.
+    /// Gone with the MTA, though a proxy may keep the rest: one that the process itself keeps in its table, for example.
+    process: Mutex<Option<Process>>,
+    /// Gone with it, too.
     hook: Mutex<Option<Hook>>,
     stack_size: Option<usize>,
     threads: Mutex<Threads>,
@@ -32,7 +33,7 @@ pub(super) struct Threads {
 impl Starter {
     pub(super) fn new(process: &Process, hook: Option<Hook>, stack_size: Option<usize>) -> Self {
         let threads = Mutex::new(Threads { started: 0, handles: Vec::new() });
-        Self { process: process.clone(), hook: Mutex::new(hook), stack_size, threads }
+        Self { process: Mutex::new(Some(process.clone())), hook: Mutex::new(hook), stack_size, threads }
     }
 
     /// Its threads, to be joined.
@@ -140,7 +141,10 @@ impl Starter {
                         drop_unrun(mailbox, thread, unrun);
                         let hook = self.hook.lock().take();
                         contain(mailbox, thread, "the destructor of a hook", || drop(hook));
-                        self.process.mta_ended(mailbox);
+                        let process = self.process.lock().take();
+                        if let Some(process) = process {
+                            process.mta_ended(mailbox);
+                        }
                     } else if mailbox.goes_idle(bell, door) {
                         bell.wait(None);
                         mailbox.no_longer_idle(bell);

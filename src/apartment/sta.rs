@@ -12,7 +12,7 @@ use crate::error::CallError;
 use crate::filter::MessageFilter;
 use crate::mailbox::{Mailbox, Owner};
 use crate::marshal::Proxy;
-use crate::process::{EndHandler, Host, Process};
+use crate::process::{EndHandler, Host, HostOptions, Process};
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, spawn, thread_is_unwinding};
 use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
 use crate::view::Held;
@@ -161,7 +161,8 @@ impl StaBuilder {
     /// Starts a thread that is a host STA, if there is still none in the place that it is for. Waits for nothing; how it
     /// ended the process is told by the host's thread, or by this if there is none (rule CL-3).
     pub(crate) fn spawn_host(mut self, process: &Process, host: Host) {
-        self.hook = process.host_hook();
+        let HostOptions { hook, stack_size } = process.host_options();
+        (self.hook, self.stack_size) = (hook, stack_size);
         let bell = Arc::new(Bell::new());
         let mailbox = self.mailbox(process, &bell, true);
         if let Err(stopping) = process.apartment_begins(&mailbox) {

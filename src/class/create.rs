@@ -4,10 +4,10 @@ use super::model::{Class, Making};
 use super::place::{At, place};
 use super::server::activate;
 use super::{is_of, tell};
-use crate::apartment::{Mta, Situation, Sta, wait};
+use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait};
 use crate::describe::Creator;
 use crate::diagnose::{Placed, Route, WaitFor, What};
-use crate::error::{CallError, CantCallOut};
+use crate::error::CallError;
 use crate::id::ApartmentId;
 use crate::mailbox::Mailbox;
 use crate::marshal::{Proxy, Reference};
@@ -51,7 +51,7 @@ impl Process {
     /// process.register_class("Counter", Class::free(|| Counter(AtomicU32::new(0))))?;
     /// let here = process.sta("here").enter()?;
     /// let counter = process.create_instance::<Counter>("Counter")?;
-    /// assert_eq!(counter.apartment().kind(), Kind::Mta);
+    /// assert_eq!(counter.apartment().unwrap().kind(), Kind::Mta);
     /// assert_eq!(counter.call(|counter| counter.0.fetch_add(1, Ordering::Relaxed))?, 0);
     /// # drop(here);
     /// # Ok::<(), apartment::Error>(())
@@ -125,8 +125,11 @@ impl Known {
                 return self.class.maker.make_free(process, self.making(process, location));
             }
             let (at, route) = place(creator, model);
-            if route == Route::Mailbox && thread.in_filter() {
-                let error = CallError::CantCallOut(CantCallOut::InFilter);
+            if route == Route::Mailbox
+                && let Some(why) = ban_of_all(thread)
+            {
+                // Before a host is made for it.
+                let error = CallError::CantCallOut(why);
                 tell(process, thread, || What::Refused { error: (&error).into() });
                 return Err(error);
             }

@@ -134,7 +134,7 @@ impl Class {
     /// let counter = process.create_instance::<Counter>("Counter")?;
     /// counter.call(|counter| counter.0.set(counter.0.get() + 1))?;
     /// // This thread is in no STA: the object lives in a host.
-    /// assert_eq!(counter.apartment().name(), "host STA");
+    /// assert_eq!(counter.apartment().unwrap().name(), "host STA");
     /// # Ok::<(), apartment::Error>(())
     /// ```
     #[doc(alias = "apartment-threaded")]

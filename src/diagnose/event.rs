@@ -3,7 +3,7 @@
 use crate::describe::{CallKind, CallTarget, Creator, Reentrancy, ThreadingModel};
 use crate::error::{CallError, Outcome};
 use crate::filter::{CallType, MessageClass, PendingAction, PendingType, Retry, ServerCall};
-use crate::id::{ApartmentId, CallId, ChainId, ObjectId, ThreadId};
+use crate::id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 use crate::sync::Arc;
 use std::time::Duration;
 
@@ -258,6 +258,30 @@ pub enum What {
         /// The answer.
         answer: ServerAnswer,
     },
+    /// A reference was marshalled, or could not be. On the thread that did it.
+    Packed {
+        /// The packet.
+        mark: PacketMark,
+        /// What the reference was seen as.
+        type_name: &'static str,
+        /// What went wrong, if anything did: there is no such packet then.
+        error: Option<ErrorSeen>,
+    },
+    /// A marshalled reference was unmarshalled, or could not be. On the thread that did it.
+    Unpacked {
+        /// The packet. A normal one is used up.
+        mark: PacketMark,
+        /// As what it was asked for.
+        interface: &'static str,
+        /// What went wrong, if anything did.
+        error: Option<ErrorSeen>,
+    },
+    /// A marshalled reference was given back: a packet that was never unmarshalled, a table packet with its last clone, a
+    /// revoked entry of the global table.
+    PacketDropped {
+        /// The packet.
+        mark: PacketMark,
+    },
     /// A filter was set or removed.
     FilterSet {
         /// Whether there is one now.
@@ -360,6 +384,33 @@ pub enum Route {
     Direct,
     /// Directly: the object is free-threaded and has no apartment (rule MA-7).
     FreeThreaded,
+}
+
+/// A marshalled reference as an event names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PacketMark {
+    /// Which.
+    pub packet: PacketId,
+    /// In which form.
+    pub form: PacketForm,
+    /// The object.
+    pub object: ObjectId,
+    /// The object's apartment; none if it is free-threaded.
+    pub of: Option<ApartmentId>,
+}
+
+/// In which form a reference is marshalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PacketForm {
+    /// To be unmarshalled once (rule MA-2).
+    Normal,
+    /// To be unmarshalled any number of times; it keeps the object (rule MA-3).
+    TableStrong,
+    /// To be unmarshalled any number of times; it does not keep the object (rule MA-3).
+    TableWeak,
+    /// An entry of the global interface table (rule MA-8).
+    GlobalTable,
 }
 
 /// Why a wait passes over an entry.

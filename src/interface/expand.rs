@@ -8,10 +8,12 @@
 //! itself and having the compiler name it in its own words.
 
 use super::marshal::{Marshal, Marshaller};
+use crate::describe::Method;
 use crate::error::CallError;
+use crate::marshal::Calls;
 use std::borrow::Borrow;
-use std::convert::identity;
 use std::marker::PhantomData;
+use std::panic::Location;
 
 /// Stands for a type.
 pub struct Kind<T: ?Sized>(PhantomData<fn(&T)>);
@@ -224,7 +226,7 @@ pub trait Travels<T: ?Sized> {
 
 impl<T: Marshal> Travels<T> for Has {
     fn travel(value: &mut T, with: &mut Marshaller) -> Result<(), CallError> {
-        value.marshal(with)
+        value.marshal_with(with)
     }
 }
 
@@ -288,7 +290,7 @@ impl<T: ToOwned<Owned: Marshal> + ?Sized> Loan for Copied<'_, T> {
     }
 
     fn travel(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
-        self.copy.as_mut().map_or(Ok(()), |copy| copy.marshal(with))
+        self.copy.as_mut().map_or(Ok(()), |copy| copy.marshal_with(with))
     }
 }
 
@@ -408,16 +410,37 @@ impl Journey {
     }
 }
 
+/// What came of a call that reached its callee.
+pub enum Came<R> {
+    /// The method's result.
+    Back(R),
+    /// The arguments could not arrive: the method has not run.
+    NotIn(CallError),
+    /// It has run; what it gives cannot leave.
+    NotOut(CallError),
+}
+
 /// What a call gives in the end: its result, which has come back, or how it failed on its way.
-pub fn answer<R: MethodResult, T: Travels<R>, K: ErrorOf<R::Error>>(
-    sent: Result<Result<R, CallError>, CallError>,
+#[track_caller]
+pub fn answer<I: ?Sized + 'static, C: Calls<I>, R: MethodResult, T: Travels<R>, K: ErrorOf<R::Error>>(
+    caller: &C,
+    method: &'static Method,
+    sent: Result<Came<R>, CallError>,
     mut journey: Journey,
     travels: T,
     converts: K,
 ) -> R {
-    let come_back = sent.and_then(identity).and_then(|mut result| {
-        journey.take(travels, &mut result);
-        journey.done().map(|()| result)
+    // Of a method that has run, the error of a reference must not say that it has not (rule CA-4).
+    let location = Location::caller();
+    let cannot =
+        |error| CallError::server_cant_marshal(caller.proxy().reference().target::<I>(Some(method), location), error);
+    let came = sent.and_then(|came| match came {
+        Came::Back(mut result) => {
+            journey.take(travels, &mut result);
+            journey.done().map(|()| result).map_err(cannot)
+        }
+        Came::NotIn(error) => Err(error),
+        Came::NotOut(error) => Err(cannot(error)),
     });
-    come_back.unwrap_or_else(|error| failed(error, converts))
+    came.unwrap_or_else(|error| failed(error, converts))
 }

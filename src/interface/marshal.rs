@@ -81,8 +81,8 @@ use std::ops::{Bound, Range, RangeFrom, RangeInclusive, RangeTo};
 /// {
 ///     const REFERENCES: bool = true;
 ///
-///     fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
-///         self.0.iter_mut().try_for_each(|listener| listener.marshal(with))
+///     fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+///         self.0.iter_mut().try_for_each(|listener| listener.marshal_with(with))
 ///     }
 /// }
 /// ```
@@ -106,11 +106,11 @@ pub trait Marshal: Clone {
     /// # Errors
     /// The first one of a reference in it: under strict rules `WrongThread` if it belongs to another apartment than the
     /// one that it leaves (rule ST-2). The call then fails with it, and has not started.
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError>;
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError>;
 }
 
 /// Knows whether a value leaves an apartment or arrives in one; values pass it on to their parts
-/// ([`Marshal::marshal`]).
+/// ([`Marshal::marshal_with`]).
 #[derive(Debug)]
 pub struct Marshaller(Side);
 
@@ -135,7 +135,7 @@ impl Marshaller {
 impl<T: ?Sized> Marshal for Proxy<T> {
     const REFERENCES: bool = true;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         let reference = self.reference_mut();
         match with.0 {
             Side::Leaving => reference.leaves(),
@@ -151,9 +151,9 @@ impl<T: ?Sized> Marshal for Proxy<T> {
 impl<T: ?Sized + 'static> Marshal for WeakProxy<T> {
     const REFERENCES: bool = true;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         if let Some(mut proxy) = self.upgrade() {
-            proxy.marshal(with)?;
+            proxy.marshal_with(with)?;
             *self = proxy.downgrade();
         }
         Ok(())
@@ -166,7 +166,7 @@ macro_rules! plain {
         impl Marshal for $ty {
             const REFERENCES: bool = false;
 
-            fn marshal(&mut self, _: &mut Marshaller) -> Result<(), CallError> {
+            fn marshal_with(&mut self, _: &mut Marshaller) -> Result<(), CallError> {
                 Ok(())
             }
         }
@@ -228,7 +228,7 @@ plain!(
 impl<T: ?Sized> Marshal for PhantomData<T> {
     const REFERENCES: bool = false;
 
-    fn marshal(&mut self, _: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, _: &mut Marshaller) -> Result<(), CallError> {
         Ok(())
     }
 }
@@ -239,9 +239,9 @@ macro_rules! in_place {
         impl<$($parameter: Marshal),*> Marshal for $ty {
             const REFERENCES: bool = false $(| $parameter::REFERENCES)*;
 
-            fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+            fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
                 let $value = self;
-                $parts.into_iter().try_for_each(|part| part.marshal(with))
+                $parts.into_iter().try_for_each(|part| part.marshal_with(with))
             }
         }
     )* };
@@ -262,19 +262,19 @@ in_place! {
 impl<T: Marshal, const N: usize> Marshal for [T; N] {
     const REFERENCES: bool = T::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
-        self.iter_mut().try_for_each(|part| part.marshal(with))
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+        self.iter_mut().try_for_each(|part| part.marshal_with(with))
     }
 }
 
 impl<T: Marshal> Marshal for RangeInclusive<T> {
     const REFERENCES: bool = T::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         if T::REFERENCES {
             let (mut start, mut end) = self.clone().into_inner();
-            start.marshal(with)?;
-            end.marshal(with)?;
+            start.marshal_with(with)?;
+            end.marshal_with(with)?;
             *self = start..=end;
         }
         Ok(())
@@ -284,9 +284,9 @@ impl<T: Marshal> Marshal for RangeInclusive<T> {
 impl<T: Marshal> Marshal for Bound<T> {
     const REFERENCES: bool = T::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         match self {
-            Bound::Included(bound) | Bound::Excluded(bound) => bound.marshal(with),
+            Bound::Included(bound) | Bound::Excluded(bound) => bound.marshal_with(with),
             Bound::Unbounded => Ok(()),
         }
     }
@@ -295,10 +295,10 @@ impl<T: Marshal> Marshal for Bound<T> {
 impl<T: Marshal, E: Marshal> Marshal for Result<T, E> {
     const REFERENCES: bool = T::REFERENCES | E::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         match self {
-            Ok(value) => value.marshal(with),
-            Err(error) => error.marshal(with),
+            Ok(value) => value.marshal_with(with),
+            Err(error) => error.marshal_with(with),
         }
     }
 }
@@ -306,8 +306,8 @@ impl<T: Marshal, E: Marshal> Marshal for Result<T, E> {
 impl<B: ToOwned<Owned: Marshal> + ?Sized> Marshal for Cow<'_, B> {
     const REFERENCES: bool = B::Owned::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
-        if B::Owned::REFERENCES { self.to_mut().marshal(with) } else { Ok(()) }
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+        if B::Owned::REFERENCES { self.to_mut().marshal_with(with) } else { Ok(()) }
     }
 }
 
@@ -316,7 +316,7 @@ fn taken_out<T: Marshal, C: Extend<T>>(parts: Vec<T>, with: &mut Marshaller, bac
     let mut result = Ok(());
     back.extend(parts.into_iter().map(|mut part| {
         if result.is_ok() {
-            result = part.marshal(with);
+            result = part.marshal_with(with);
         }
         part
     }));
@@ -326,10 +326,10 @@ fn taken_out<T: Marshal, C: Extend<T>>(parts: Vec<T>, with: &mut Marshaller, bac
 impl<K: Marshal + Eq + Hash, V: Marshal, S: BuildHasher + Clone> Marshal for HashMap<K, V, S> {
     const REFERENCES: bool = K::REFERENCES | V::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         match K::REFERENCES {
             true => taken_out(self.drain().collect(), with, self),
-            false => self.values_mut().try_for_each(|value| value.marshal(with)),
+            false => self.values_mut().try_for_each(|value| value.marshal_with(with)),
         }
     }
 }
@@ -337,10 +337,10 @@ impl<K: Marshal + Eq + Hash, V: Marshal, S: BuildHasher + Clone> Marshal for Has
 impl<K: Marshal + Ord, V: Marshal> Marshal for BTreeMap<K, V> {
     const REFERENCES: bool = K::REFERENCES | V::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         match K::REFERENCES {
             true => taken_out(std::mem::take(self).into_iter().collect(), with, self),
-            false => self.values_mut().try_for_each(|value| value.marshal(with)),
+            false => self.values_mut().try_for_each(|value| value.marshal_with(with)),
         }
     }
 }
@@ -348,7 +348,7 @@ impl<K: Marshal + Ord, V: Marshal> Marshal for BTreeMap<K, V> {
 impl<T: Marshal + Eq + Hash, S: BuildHasher + Clone> Marshal for HashSet<T, S> {
     const REFERENCES: bool = T::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         if T::REFERENCES { taken_out(self.drain().collect(), with, self) } else { Ok(()) }
     }
 }
@@ -356,7 +356,7 @@ impl<T: Marshal + Eq + Hash, S: BuildHasher + Clone> Marshal for HashSet<T, S> {
 impl<T: Marshal + Ord> Marshal for BTreeSet<T> {
     const REFERENCES: bool = T::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         if T::REFERENCES { taken_out(std::mem::take(self).into_iter().collect(), with, self) } else { Ok(()) }
     }
 }
@@ -364,7 +364,7 @@ impl<T: Marshal + Ord> Marshal for BTreeSet<T> {
 impl<T: Marshal + Ord> Marshal for BinaryHeap<T> {
     const REFERENCES: bool = T::REFERENCES;
 
-    fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+    fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         if T::REFERENCES { taken_out(std::mem::take(self).into_vec(), with, self) } else { Ok(()) }
     }
 }
@@ -375,9 +375,9 @@ macro_rules! tuples {
             const REFERENCES: bool = false $(| $name::REFERENCES)*;
 
             #[allow(non_snake_case, reason = "the parts are named as their types")]
-            fn marshal(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
+            fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
                 let ($($name,)*) = self;
-                $($name.marshal(with)?;)*
+                $($name.marshal_with(with)?;)*
                 let _ = with;
                 Ok(())
             }

@@ -56,7 +56,7 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
         impl #parameters ::apartment::Marshal for #name #arguments #clause {
             const REFERENCES: bool = false #holds;
 
-            fn marshal(
+            fn marshal_with(
                 &mut self,
                 with: &mut ::apartment::Marshaller,
             ) -> ::core::result::Result<(), ::apartment::CallError> {
@@ -93,7 +93,7 @@ fn of_fields(
             None => syn::Index::from(n).to_token_stream(),
         };
         bound.extend(quote!(#member: #local,));
-        body.extend(quote_spanned!(span=> <#ty as ::apartment::Marshal>::marshal(#local, with)?;));
+        body.extend(quote_spanned!(span=> <#ty as ::apartment::Marshal>::marshal_with(#local, with)?;));
         // A type that holds itself would ask for its own answer; it is there because it holds references.
         holds.extend(match mentions(ty, name) {
             true => quote_spanned!(span=> | true),

@@ -33,14 +33,10 @@ struct Interface {
     colon: Option<Token![:]>,
     bounds: TokenStream,
     brace: token::Brace,
-    items: Vec<Item>,
-    mistakes: Mistakes,
-}
-
-enum Item {
-    Method(Method),
+    methods: Vec<Method>,
     /// What an interface cannot have.
-    Other(TokenStream),
+    others: TokenStream,
+    mistakes: Mistakes,
 }
 
 impl Parse for Interface {
@@ -79,31 +75,39 @@ impl Parse for Interface {
         }
         let content;
         let brace = braced!(content in input);
-        let mut items = Vec::new();
+        let (mut methods, mut others) = (Vec::new(), TokenStream::new());
         while !content.is_empty() {
-            items.push(item(&content, &mut mistakes)?);
+            let attributes = content.call(Attribute::parse_outer)?;
+            let constant = content.peek(Token![const]) && (content.peek2(Ident) || content.peek2(Token![_]));
+            let invocation = content.peek(Ident::peek_any) && content.peek2(Token![!]);
+            if constant || invocation || content.peek(Token![type]) {
+                let item: TraitItem = content.parse()?;
+                let what = match &item {
+                    TraitItem::Const(_) => "constants",
+                    TraitItem::Type(_) => "types",
+                    _ => "macros",
+                };
+                mistakes.at(&item, format_args!("an interface has methods only, no {what}"));
+                others.extend(quote!(#(#attributes)* #item));
+            } else {
+                methods.push(Method::parse(&content, attributes, &mut mistakes)?);
+            }
         }
-        Ok(Self { attributes, visibility, safety, trait_token, name, generics, colon, bounds, brace, items, mistakes })
+        Ok(Self {
+            attributes,
+            visibility,
+            safety,
+            trait_token,
+            name,
+            generics,
+            colon,
+            bounds,
+            brace,
+            methods,
+            others,
+            mistakes,
+        })
     }
-}
-
-fn item(input: ParseStream, mistakes: &mut Mistakes) -> syn::Result<Item> {
-    let attributes = input.call(Attribute::parse_outer)?;
-    let constant = input.peek(Token![const]) && (input.peek2(Ident) || input.peek2(Token![_]));
-    if constant || input.peek(Token![type]) || input.peek(Ident::peek_any) && input.peek2(Token![!]) {
-        let item = input.parse()?;
-        let what = match &item {
-            TraitItem::Const(_) => "constants",
-            TraitItem::Type(_) => "types",
-            _ => "macros",
-        };
-        mistakes.at(&item, format_args!("an interface has methods only, no {what}"));
-        return Ok(Item::Other(quote!(#(#attributes)* #item)));
-    }
-    if input.peek(Token![pub]) {
-        return Err(input.error("a method of a trait is as visible as the trait: leave `pub` out"));
-    }
-    Method::parse(input, attributes, mistakes).map(Item::Method)
 }
 
 pub(crate) fn expand(input: TokenStream) -> TokenStream {
@@ -117,10 +121,8 @@ impl Interface {
     /// The trait; then, unless there is a mistake in it, what makes it an interface. With a mistake the trait is there
     /// all the same, so that whoever names it does not make a second one.
     fn expand(mut self) -> TokenStream {
-        for item in &self.items {
-            if let Item::Method(method) = item {
-                method.check(&self.name, &mut self.mistakes);
-            }
+        for method in &self.methods {
+            method.check(&self.name, &mut self.mistakes);
         }
         let declared = self.declared();
         match self.mistakes.0.take() {
@@ -153,12 +155,8 @@ impl Interface {
         });
         let mut items = TokenStream::new();
         self.brace.surround(&mut items, |items| {
-            for item in &self.items {
-                match item {
-                    Item::Method(method) => method.declared().to_tokens(items),
-                    Item::Other(item) => item.to_tokens(items),
-                }
-            }
+            items.extend(self.methods.iter().map(Method::declared));
+            self.others.to_tokens(items);
         });
         quote! {
             #(#attributes)*
@@ -172,12 +170,8 @@ impl Interface {
         let name = &self.name;
         let label = name.unraw().to_string();
         let cfg = self.attributes.iter().filter(is_cfg);
-        let methods = self.items.iter().filter_map(|item| match item {
-            Item::Method(method) => Some(method),
-            Item::Other(..) => None,
-        });
         let (mut bodies, mut forwards) = (TokenStream::new(), TokenStream::new());
-        for (index, method) in (0u16..).zip(methods) {
+        for (index, method) in (0u16..).zip(&self.methods) {
             bodies.extend(method.body(name, &label, index));
             forwards.extend(method.forward());
         }

@@ -2,10 +2,12 @@
 //!
 //! What they write names `::apartment` and, in it, the hidden module `__private`; the two are versions of one thing.
 
+mod call;
 mod derive;
 mod implements;
 mod interface;
 mod method;
+mod mistakes;
 mod types;
 
 use proc_macro::TokenStream;

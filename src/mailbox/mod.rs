@@ -103,6 +103,14 @@ impl Mailbox {
         self.disconnected(if self.has_ended() { Door::Ended } else { Door::Open }, object)
     }
 
+    /// Whether its objects can still be had: `Disconnected` once it has ended.
+    pub(crate) fn is_there(&self, object: ObjectId) -> Result<(), CallError> {
+        match self.has_ended() {
+            true => Err(self.disconnected(Door::Ended, Some(object))),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn full(&self, monitor: &Monitor) -> MailboxFull {
         use std::time::Duration;
         let now = self.common.clock.nanos();

@@ -44,7 +44,7 @@ impl Process {
     /// # Errors
     /// `ServerStopping` once the process is ending (rule LT-8). `NotInitialized` under strict rules, on a thread that is in no
     /// apartment while there is no MTA.
-    #[doc(alias("CoCreateFreeThreadedMarshaler", "free-threaded marshaler", "FtmBase", "agile object"))]
+    #[doc(alias("CoCreateFreeThreadedMarshaler", "IAgileObject"))]
     pub fn free_threaded<T: Send + Sync + 'static>(&self, object: T) -> Result<Proxy<T>, CallError> {
         Thread::current().is_initialized(self.common())?;
         self.common().makes()?;

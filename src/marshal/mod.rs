@@ -2,13 +2,18 @@
 
 mod free;
 mod local;
+mod packet;
+mod parcel;
 mod proxy;
 mod reference;
+mod table;
 mod verbs;
 
 pub use local::Local;
+pub use packet::{Packet, Table, TablePacket};
 pub use proxy::{Proxy, WeakProxy};
 pub(crate) use reference::Reference;
+pub use table::{Cookie, GlobalTable};
 pub use verbs::With;
 #[doc(hidden)]
 pub use verbs::{Calls, call_method, post_method};

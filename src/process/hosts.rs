@@ -37,6 +37,13 @@ pub(crate) fn hook<G: 'static, E: Into<Box<dyn StdError + Send + Sync>>>(
     })
 }
 
+/// What was said of a process' host apartments where it was made.
+#[derive(Clone, Default)]
+pub(crate) struct HostOptions {
+    pub(crate) hook: Option<Hook>,
+    pub(crate) stack_size: Option<usize>,
+}
+
 /// Which host apartment, by what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
@@ -273,8 +280,7 @@ impl Process {
         self.0.state.lock().places.main.as_ref().is_some_and(|main| Arc::ptr_eq(main, mailbox))
     }
 
-    /// The hook around the life of each host's thread.
-    pub(crate) fn host_hook(&self) -> Option<Hook> {
-        self.0.around_hosts.clone()
+    pub(crate) fn host_options(&self) -> HostOptions {
+        self.0.hosts.clone()
     }
 }

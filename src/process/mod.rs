@@ -9,8 +9,10 @@ mod servers;
 pub(crate) use coming::Coming;
 pub(crate) use end::{Answer, Asked, Begins, Count as EndCount, Query, Told};
 pub use end::{EndHandler, EndRefused, Ended, NotFromHere, Refusal, WhyRefused};
-pub(crate) use hosts::{Found, Hook, Host, hook};
+pub(crate) use hosts::{Found, Hook, Host, HostOptions, hook};
 pub(crate) use servers::{Ask, Begun, Code, Count, Loaded, Server, ServerId};
+
+mod table;
 
 use crate::common::Common;
 use crate::describe::ApartmentName;
@@ -22,6 +24,7 @@ use hosts::Places;
 use servers::Servers;
 use std::error::Error as StdError;
 use std::fmt;
+use table::Table;
 
 /// A set of apartments (rule AP-1).
 ///
@@ -43,9 +46,10 @@ pub struct Process(Arc<Inner>);
 
 struct Inner {
     common: Arc<Common>,
-    around_hosts: Option<Hook>,
+    hosts: HostOptions,
     state: Mutex<State>,
     ends: Ends,
+    table: Table,
 }
 
 /// Guarded by the process' own lock, which is never taken while an apartment's is held, nor the other way round; no code of
@@ -63,7 +67,7 @@ pub struct ProcessBuilder {
     clock: Option<Clock>,
     record: Option<usize>,
     strict: bool,
-    around_hosts: Option<Hook>,
+    hosts: HostOptions,
 }
 
 impl ProcessBuilder {
@@ -107,7 +111,15 @@ impl ProcessBuilder {
         self,
         make_guard: impl Fn() -> Result<G, E> + Send + Sync + 'static,
     ) -> Self {
-        Self { around_hosts: Some(hook(make_guard)), ..self }
+        let hosts = HostOptions { hook: Some(hook(make_guard)), ..self.hosts };
+        Self { hosts, ..self }
+    }
+
+    /// The size of the stacks of its host apartments' threads, in bytes; the system's choice otherwise.
+    #[must_use]
+    pub fn host_stack_size(self, bytes: usize) -> Self {
+        let hosts = HostOptions { stack_size: Some(bytes), ..self.hosts };
+        Self { hosts, ..self }
     }
 
     /// Makes the process.
@@ -117,9 +129,10 @@ impl ProcessBuilder {
         let recorder = Recorder::new(clock.clone(), self.record);
         Process(Arc::new(Inner {
             common: Common::new(name, clock, recorder, self.strict),
-            around_hosts: self.around_hosts,
+            hosts: self.hosts,
             ends: Ends::new(),
             state: Mutex::new(State { apartments_made: 0, places: Places::default(), servers: Servers::default() }),
+            table: Table::new(),
         }))
     }
 }
@@ -180,6 +193,10 @@ impl Process {
         &self.0.ends
     }
 
+    pub(crate) fn table(&self) -> &Table {
+        &self.0.table
+    }
+
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -205,8 +222,7 @@ impl fmt::Debug for ProcessBuilder {
             .field("clock", &self.clock)
             .field("record", &self.record)
             .field("strict", &self.strict)
-            .field("around_hosts", &self.around_hosts.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::call::{Record, Ticket};
 use crate::common::Common;
 use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
-use crate::id::{CallId, ChainId, ObjectId, ThreadId};
+use crate::id::{CallId, ChainId, ObjectId, PacketId, ThreadId};
 use crate::mailbox::{Mailbox, Who};
 use crate::sync::{Arc, Bell, local, next_thread_number};
 use std::cell::{Cell, RefCell};
@@ -33,6 +33,8 @@ pub(crate) struct Thread {
     bell: Arc<Bell>,
     /// How many calls it has made: the counts of their ids.
     calls: Cell<u64>,
+    /// How many references it has marshalled.
+    packets: Cell<u64>,
     /// How many waits it has begun, for telling once per wait what is held.
     waits: Cell<u32>,
     /// How many waits it is in.
@@ -83,6 +85,7 @@ impl Thread {
             is_foreign,
             bell,
             calls: Cell::new(0),
+            packets: Cell::new(0),
             waits: Cell::new(0),
             waiting: Cell::new(0),
             open: Cell::new(0),
@@ -153,6 +156,11 @@ impl Thread {
     pub(crate) fn new_call(&self) -> CallId {
         self.calls.set(self.calls.get() + 1);
         CallId { thread: self.id, count: self.calls.get() }
+    }
+
+    pub(crate) fn new_packet(&self) -> PacketId {
+        self.packets.set(self.packets.get() + 1);
+        PacketId { thread: self.id, count: self.packets.get() }
     }
 
     pub(crate) fn new_wait(&self) -> u32 {

@@ -10,9 +10,7 @@ use apartment::{
 use crossbeam_channel::{Sender, unbounded};
 use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, ThreadId};
 
 static FOCUS: Method = Method::new("Sheet", "focus", 0, CallKind::InputSynchronized);
@@ -22,6 +20,12 @@ static CHANGED: Method = Method::new("Sheet", "changed", 1, CallKind::OneWay);
 #[track_caller]
 fn focus<T: 'static, R: Send>(object: &impl Calls<T>, run: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
     __private::call(object, &FOCUS, run)
+}
+
+/// A posted closure: one-way, and no method of an interface.
+#[track_caller]
+fn post<T: 'static>(object: &Proxy<T>, run: impl FnOnce(&T) + Send + 'static) -> Result<(), CallError> {
+    Ok(object.post(run)?)
 }
 
 /// A one-way method of an interface.
@@ -63,7 +67,7 @@ struct Sheet<'a> {
     at_a: Proxy<RefCell<Vec<u32>>>,
     b: Sta,
     at_b: Proxy<()>,
-    c: Sta,
+    _c: Sta,
     at_c: Proxy<()>,
 }
 
@@ -72,7 +76,7 @@ impl<'a> Sheet<'a> {
         let (a, b, c) = (a.spawn()?, stage.sta("b").spawn()?, stage.sta("c").spawn()?);
         let (at_a, at_b, at_c) = (a.create(RefCell::default)?, b.create(|| ())?, c.create(|| ())?);
         stage.begin();
-        Ok(Self { stage, a, at_a, b, at_b, c, at_c })
+        Ok(Self { stage, a, at_a, b, at_b, _c: c, at_c })
     }
 
     fn of(stage: &'a Stage, policy: Reentrancy) -> Result<Self, CallError> {
@@ -672,8 +676,8 @@ impl Probe {
                 told(self.mta.create(|| ())),
             ],
             sent: [
-                told(self.away.post(|()| ()).map_err(CallError::from)),
-                told(own.post(|_| ()).map_err(CallError::from)),
+                told(post(&self.away, |()| ())),
+                told(post(own, |_| ())),
                 told(changed(&self.away, |()| ())),
                 told(message.map_err(CallError::from)),
             ],
@@ -1113,7 +1117,7 @@ fn ck_2_a_one_way_method_cannot_call_back_the_apartment_that_sent_it() {
                     told(at_other.call(|()| ())),
                     told(focus(&at_other, |()| ())),
                     told(other.create(|| ())),
-                    told(back.post(|()| ()).map_err(CallError::from)),
+                    told(post(&back, |()| ())),
                     told(changed(&back, |()| ())),
                 ];
                 tell.send((banned, allowed)).unwrap();
@@ -1179,7 +1183,7 @@ fn ck_2_the_ban_concerns_no_other_chain() {
         assert_eq!(s.at_a.call(|_| told(s.at_b.call(|()| ())))?, FINE);
         let (tell, tried) = unbounded();
         let (one, two) = ((tell.clone(), s.at_b.clone()), (tell, s.at_b.clone()));
-        s.at_b.call(|()| s.at_a.post(move |_| one.0.send(told(one.1.call(|()| ()))).unwrap()))??;
+        s.at_b.call(|()| post(&s.at_a, move |_| one.0.send(told(one.1.call(|()| ()))).unwrap()))??;
         assert_eq!(tried.recv().unwrap(), FINE);
         let d = stage.sta("d").spawn()?;
         let sends = || changed(&s.at_a, move |_| two.0.send(told(two.1.call(|()| ()))).unwrap());
@@ -1208,7 +1212,7 @@ fn ck_2_a_posted_closure_may_call_back_its_sender() {
             let s = &Sheet::of(stage, policy)?;
             let (tell, tried) = unbounded();
             let back = s.at_b.clone();
-            s.at_b.call(|()| s.at_a.post(move |_| tell.send(told(back.call(|()| ()))).unwrap()))??;
+            s.at_b.call(|()| post(&s.at_a, move |_| tell.send(told(back.call(|()| ()))).unwrap()))??;
             assert_eq!(tried.recv().unwrap(), FINE, "{policy:?}");
         }
         Ok(())
@@ -1320,7 +1324,7 @@ impl Strict {
     }
 
     /// Sends from `b` to an object in `a`, and gives what the method reports.
-    fn from_b<R: Send + 'static>(
+    fn sent_by_b<R: Send + 'static>(
         &self,
         send: impl FnOnce(&Proxy<At>, Sender<R>) -> Result<(), CallError> + Send,
     ) -> Result<R, CallError> {
@@ -1343,7 +1347,7 @@ impl At {
 fn ck_2_under_strict_rules_a_one_way_method_calls_no_other_apartment() {
     play(|stage| {
         let strict = Strict::of(stage)?;
-        let out = strict.from_b(|at_a, tell| changed(at_a, move |at| tell.send(at.call_out()).unwrap()))?;
+        let out = strict.sent_by_b(|at_a, tell| changed(at_a, move |at| tell.send(at.call_out()).unwrap()))?;
         assert_eq!(out, [IN_ASYNC; 3]);
         Ok(())
     });
@@ -1353,12 +1357,12 @@ fn ck_2_under_strict_rules_a_one_way_method_calls_no_other_apartment() {
 fn ck_2_under_strict_rules_posted_closures_count_too() {
     play(|stage| {
         let strict = Strict::of(stage)?;
-        let out = strict.from_b(|at_a, tell| Ok(at_a.post(move |at| tell.send(at.call_out()).unwrap())?))?;
+        let out = strict.sent_by_b(|at_a, tell| post(at_a, move |at| tell.send(at.call_out()).unwrap()))?;
         assert_eq!(out, [IN_ASYNC; 3]);
         // One-way calls are allowed.
-        let sent = strict.from_b(|at_a, tell| {
+        let sent = strict.sent_by_b(|at_a, tell| {
             Ok(at_a.post(move |at| {
-                let sent = [told(at.b.post(|()| ()).map_err(CallError::from)), told(changed(&at.c, |()| ()))];
+                let sent = [told(post(&at.b, |()| ())), told(changed(&at.c, |()| ()))];
                 tell.send(sent).unwrap();
             })?)
         })?;
@@ -1397,7 +1401,7 @@ fn ck_2_under_strict_rules_it_holds_in_the_mta_too() {
                 let in_mta = strict.mta.create(|| ())?;
                 match by_method {
                     true => changed(&in_mta, runs),
-                    false => Ok(in_mta.post(runs)?),
+                    false => post(&in_mta, runs),
                 }
             };
             strict.b.create(|| ())?;

@@ -3,12 +3,14 @@
 mod ap;
 mod ca;
 mod ck;
+mod cl;
 mod com_map;
 mod dg;
 mod di;
 mod endings;
 mod ends;
 mod errors;
+mod interfaces;
 mod kinds;
 mod lt;
 mod ma;

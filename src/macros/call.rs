@@ -1,0 +1,208 @@
+//! How a proxy makes a call of an interface's method.
+
+use crate::at;
+use crate::interface::is_cfg;
+use crate::method::{Kind, Method, Way};
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{Signature, Type};
+
+impl Method {
+    /// Names of ours for the arguments.
+    fn argument_names(&self) -> Vec<Ident> {
+        (0..self.arguments().count()).map(|n| format_ident!("argument_{n}", span = at(&self.signature.ident))).collect()
+    }
+
+    /// The proxy's method, which hands its arguments to `body`.
+    pub(crate) fn forward(&self) -> TokenStream {
+        let cfg = self.attributes.iter().filter(is_cfg);
+        let (names, types) = (self.argument_names(), self.arguments());
+        let Signature { ident, generics, output, .. } = &self.signature;
+        let clause = &generics.where_clause;
+        quote_spanned! {at(ident)=>
+            #(#cfg)*
+            #[track_caller]
+            fn #ident #generics (&self, #(#names: #types),*) #output #clause {
+                #ident(self, #(#names),*)
+            }
+        }
+    }
+
+    /// The function that makes a call of it, whatever it is called through.
+    pub(crate) fn body(&self, interface: &Ident, label: &str, index: u16) -> TokenStream {
+        let cfg = self.attributes.iter().filter(is_cfg);
+        let (names, types): (_, Vec<_>) = (self.argument_names(), self.arguments().collect());
+        let Signature { ident, generics, output, .. } = &self.signature;
+        let (lifetimes, clause) = (&generics.params, &generics.where_clause);
+        let comma = (!lifetimes.is_empty() && !lifetimes.trailing_punct()).then(|| quote!(,));
+        let name = ident.unraw().to_string();
+        let kind = match self.kind {
+            Kind::Synchronous => quote!(Synchronous),
+            Kind::OneWay => quote!(OneWay),
+            Kind::InputSynchronized => quote!(InputSynchronized),
+        };
+        let sends = match self.kind {
+            Kind::OneWay => self.sends_off(interface, &names, &types),
+            _ => self.sends_and_waits(interface, &names, &types),
+        };
+        quote_spanned! {at(ident)=>
+            #(#cfg)*
+            #[track_caller]
+            fn #ident<#lifetimes #comma __C: __p::Calls<dyn #interface + 'static>>(
+                caller: &__C,
+                #(#names: #types),*
+            ) #output #clause {
+                use __p::{CanOwn as _, CannotOwn as _, Converts as _, IsMarshal as _, IsSend as _, LendsMarshal as _};
+                use __p::{DoesNotConvert as _, IsNotMarshal as _, IsNotSend as _, LendsNoMarshal as _};
+                static METHOD: __p::Method = __p::Method::new(#label, #name, #index, __p::CallKind::#kind);
+                #sends
+            }
+        }
+    }
+
+    /// Marshals the arguments, calls, marshals what comes back. The caller's side and the callee's are one function: the
+    /// closure is what runs at the callee.
+    fn sends_and_waits(&self, interface: &Ident, names: &[Ident], types: &[&Type]) -> TokenStream {
+        let (mut prepare, mut travel, mut change) = (TokenStream::new(), TokenStream::new(), TokenStream::new());
+        let mut given = Vec::new();
+        for (name, ty) in names.iter().zip(types) {
+            let (kind, span) = (format_ident!("{name}_kind"), at(*ty));
+            // All is asked before the answers are required to be this or that: what follows a mistake has no type.
+            let (ask, lend, take, give) = match self.way(ty) {
+                Way::Owned => (
+                    Some(quote_spanned!(span=> __p::Kind::of(&#name).is_marshal())),
+                    None,
+                    Some(quote_spanned!(span=> take(#kind, &mut #name))),
+                    quote_spanned!(span=> #name),
+                ),
+                Way::AsItIs => (None, None, None, quote_spanned!(span=> #name)),
+                Way::Lent(_) => (
+                    Some(quote_spanned!(span=> __p::Kind::of(#name).lends_marshal())),
+                    Some(quote_spanned!(span=> __p::lend(#name, #kind))),
+                    Some(quote_spanned!(span=> lend(&mut #name))),
+                    quote_spanned!(span=> __p::Loan::lent(&#name)),
+                ),
+                Way::LentOrNot(_) => (
+                    Some(quote_spanned!(span=> __p::kind_in(&#name).lends_marshal())),
+                    Some(quote_spanned!(span=> __p::lend_or_not(#name, #kind))),
+                    Some(quote_spanned!(span=> lend_or_not(&mut #name))),
+                    quote_spanned!(span=> #name.as_ref().map(__p::Loan::lent)),
+                ),
+                Way::Changed => {
+                    change.extend(quote_spanned!(span=> journey.take(#kind, &mut *#name);));
+                    (
+                        Some(quote_spanned!(span=> __p::Kind::of(&*#name).is_marshal())),
+                        None,
+                        Some(quote_spanned!(span=> take(#kind, &mut *#name))),
+                        quote_spanned!(span=> &mut *#name),
+                    )
+                }
+            };
+            let ask = ask.map(|ask| quote_spanned!(span=> let #kind = #ask;));
+            let lend = lend.map(|lend| quote_spanned!(span=> let mut #name = #lend;));
+            prepare.extend(quote_spanned! {span=>
+                #ask
+                let is_send = __p::Kind::of(&#name).is_send();
+                let mut #name = __p::argument(#name, is_send);
+                #lend
+            });
+            travel.extend(take.map(|take| quote_spanned!(span=> journey.#take;)));
+            given.push(give);
+        }
+        let method = &self.signature.ident;
+        let result = self.result();
+        let span = result.map_or_else(|| at(method), at);
+        quote_spanned! {span=>
+            let value = __p::value_of::<#result>();
+            let error = __p::error_of::<#result>();
+            let travels = __p::Both(value.is_marshal(), error.is_marshal());
+            #prepare
+            let mut journey = __p::Journey::leaving();
+            #travel
+            let sent = match journey.done() {
+                ::core::result::Result::Ok(()) => __p::call(caller, &METHOD, |object: &(dyn #interface + 'static)| {
+                    let mut journey = __p::Journey::arriving();
+                    #travel
+                    if let ::core::result::Result::Err(error) = journey.done() {
+                        return __p::Came::NotIn(error);
+                    }
+                    let mut result = <dyn #interface as #interface>::#method(object, #(#given),*);
+                    let mut journey = __p::Journey::leaving();
+                    #change
+                    journey.take(travels, &mut result);
+                    match journey.done() {
+                        ::core::result::Result::Ok(()) => {
+                            __p::Came::Back(__p::returned(result, value.is_send(), error.is_send()))
+                        }
+                        ::core::result::Result::Err(error) => __p::Came::NotOut(error),
+                    }
+                }),
+                ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
+            };
+            let mut journey = __p::Journey::arriving();
+            #change
+            __p::answer::<dyn #interface + 'static, __C, #result, _, _>(
+                caller, &METHOD, sent, journey, travels, error.converts(),
+            )
+        }
+    }
+
+    /// Marshals the arguments, of which it owns all, and posts them.
+    fn sends_off(&self, interface: &Ident, names: &[Ident], types: &[&Type]) -> TokenStream {
+        let (mut prepare, mut travel, mut given) = (TokenStream::new(), TokenStream::new(), Vec::new());
+        for (name, ty) in names.iter().zip(types) {
+            let (kind, span) = (format_ident!("{name}_kind"), at(*ty));
+            match self.way(ty) {
+                Way::Lent(reference) => {
+                    let lent = &reference.elem;
+                    prepare.extend(quote_spanned! {span=>
+                        let can_own = __p::Kind::of(#name).can_own();
+                        let #name = __p::own(#name, can_own);
+                    });
+                    given.push(quote_spanned!(span=> ::core::borrow::Borrow::<#lent>::borrow(&#name)));
+                }
+                Way::LentOrNot(reference) => {
+                    let lent = &reference.elem;
+                    prepare.extend(quote_spanned! {span=>
+                        let can_own = __p::kind_in(&#name).can_own();
+                        let #name = __p::own_or_not(#name, can_own);
+                    });
+                    given.push(quote_spanned!(span=> #name.as_ref().map(::core::borrow::Borrow::<#lent>::borrow)));
+                }
+                Way::Owned | Way::AsItIs | Way::Changed => given.push(quote_spanned!(span=> #name)),
+            }
+            prepare.extend(quote_spanned! {span=>
+                let #kind = __p::Kind::of(&#name).is_marshal();
+                let is_send = __p::Kind::of(&#name).is_send();
+                let mut #name = __p::argument(#name, is_send);
+            });
+            travel.extend(quote_spanned!(span=> journey.take(#kind, &mut #name);));
+        }
+        let method = &self.signature.ident;
+        let result = self.result();
+        let span = result.map_or_else(|| at(method), at);
+        quote_spanned! {span=>
+            #prepare
+            let mut journey = __p::Journey::leaving();
+            #travel
+            let sent = match journey.done() {
+                ::core::result::Result::Ok(()) => __p::post(caller, &METHOD, move |object: &(dyn #interface + 'static)| {
+                    let mut journey = __p::Journey::arriving();
+                    #travel
+                    // Nobody waits for what comes of it.
+                    if let ::core::result::Result::Ok(()) = journey.done() {
+                        let _ = <dyn #interface as #interface>::#method(object, #(#given),*);
+                    }
+                }),
+                ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
+            };
+            match sent {
+                ::core::result::Result::Ok(()) => __p::sent::<#result>(),
+                ::core::result::Result::Err(error) => {
+                    __p::failed::<#result, _>(error, __p::error_of::<#result>().converts())
+                }
+            }
+        }
+    }
+}
