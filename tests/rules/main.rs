@@ -9,6 +9,7 @@ mod com_map;
 mod dg;
 mod di;
 mod endings;
+mod ends;
 mod errors;
 mod free;
 mod interfaces;
