@@ -39,7 +39,8 @@ impl Apartment {
         self.0.capacity
     }
 
-    /// How many entries hold room now. Replies, releases and callbacks hold none (rule MB-4).
+    /// How many entries hold room now. Replies, releases, callbacks and input-synchronized calls hold none
+    /// (rules MB-4, CK-3).
     pub fn queued(&self) -> usize {
         self.0.queued()
     }
@@ -98,8 +99,9 @@ pub(crate) fn give_back<C: 'static>(closure: Box<dyn Closure>) -> C {
 struct Message<F>(F);
 
 impl<F: FnOnce() + Send + 'static> Closure for Message<F> {
-    fn run(self: Box<Self>, _: &dyn Any) {
+    fn run(self: Box<Self>, _: &dyn Any) -> Result<(), Box<dyn Closure>> {
         (self.0)();
+        Ok(())
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

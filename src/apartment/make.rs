@@ -33,6 +33,7 @@ pub(crate) fn make_from<T: 'static, E: Send>(
     keep: fn(&Arc<Mailbox>, Held<T>) -> Option<ObjectId>,
 ) -> Result<Result<Arc<Stub>, E>, CallError> {
     Thread::current().is_initialized(&mailbox.common)?;
+    mailbox.common.makes()?;
     let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location };
     let mut make = Some(make);
     let mut made = None;

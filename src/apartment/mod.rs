@@ -3,6 +3,8 @@
 mod ban;
 mod context;
 mod direct;
+mod disconnect;
+mod end;
 mod entered;
 mod free;
 mod handle;
@@ -21,6 +23,8 @@ mod wait;
 
 pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
+pub(crate) use disconnect::disconnect;
+pub use end::register_end_handler;
 pub use entered::{Entered, EnteredMta};
 pub(crate) use free::{invoke_free, send_free};
 pub use handle::Apartment;

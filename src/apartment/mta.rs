@@ -157,6 +157,7 @@ impl MtaBuilder {
         let process = Process::or_global(self.process.clone());
         let waits = self.hook.is_some();
         let (mailbox, starter) = self.begin(&process, false);
+        process.apartment_begins(&mailbox)?;
         if !process.mta_began(&mailbox) {
             return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
         }
@@ -181,6 +182,9 @@ impl MtaBuilder {
         let HostOptions { hook, stack_size } = process.host_options();
         (self.hook, self.stack_size) = (hook, stack_size);
         let (mailbox, starter) = self.begin(process, true);
+        if let Err(stopping) = process.apartment_begins(&mailbox) {
+            return process.host_started(Host::Mta, Err(stopping));
+        }
         if !process.mta_began(&mailbox) {
             return process.host_started(Host::Mta, Ok(()));
         }

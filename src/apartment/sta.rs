@@ -12,7 +12,7 @@ use crate::error::CallError;
 use crate::filter::MessageFilter;
 use crate::mailbox::{Mailbox, Owner};
 use crate::marshal::Proxy;
-use crate::process::{Host, HostOptions, Process};
+use crate::process::{EndHandler, Host, HostOptions, Process};
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, spawn, thread_is_unwinding};
 use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
 use crate::view::Held;
@@ -57,11 +57,14 @@ pub struct StaBuilder {
     reentrancy: Reentrancy,
     nested_waits: usize,
     filter: Option<FilterMaker>,
+    end_handler: Option<HandlerMaker>,
     hook: Option<Hook>,
     stack_size: Option<usize>,
 }
 
 type FilterMaker = Box<dyn FnOnce() -> Rc<dyn MessageFilter> + Send>;
+
+type HandlerMaker = Box<dyn FnOnce() -> Rc<dyn EndHandler> + Send>;
 
 impl Process {
     /// An STA of this process, to be configured and then spawned or entered.
@@ -106,6 +109,12 @@ impl StaBuilder {
         Self { filter: Some(Box::new(move || Rc::new(make()))), ..self }
     }
 
+    /// Its end handler, made on its thread: asked before the process [ends](Process::end) (rule LT-8).
+    #[must_use]
+    pub fn end_handler<H: EndHandler + 'static>(self, make: impl FnOnce() -> H + Send + 'static) -> Self {
+        Self { end_handler: Some(Box::new(move || Rc::new(make()))), ..self }
+    }
+
     /// A hook around its thread's life: the guard is made on the thread before anything runs there, and dropped there
     /// after the apartment has ended. If the hook fails, spawning (or entering) fails with `SysCallFailed` and its error
     /// as the source.
@@ -123,20 +132,21 @@ impl StaBuilder {
         Self { stack_size: Some(bytes), ..self }
     }
 
-    /// Starts its thread, which bears its name. Waits for the thread only if there is a filter or a hook to be made on
-    /// it; an STA pumps in that wait.
+    /// Starts its thread, which bears its name. Waits for the thread only if there is a filter, an end handler or a hook to
+    /// be made on it; an STA pumps in that wait.
     ///
     /// # Errors
-    /// `SysCallFailed` if the thread cannot be started, or its hook or filter cannot be made (rule AP-10);
-    /// `InvalidArgument` for a capacity of 0.
+    /// `SysCallFailed` if the thread cannot be started, or its hook, filter or end handler cannot be made (rule AP-10);
+    /// `InvalidArgument` for a capacity of 0; `ServerStopping` if the process is ending, or has ended.
     pub fn spawn(mut self) -> Result<Sta, CallError> {
         self.check()?;
         let process = Process::or_global(self.process.take());
         let bell = Arc::new(Bell::new());
         let mailbox = self.mailbox(&process, &bell, false);
+        process.apartment_begins(&mailbox)?;
         let main = process.sta_began(&mailbox);
         self.tell_began(&mailbox, ApartmentHow::Spawned, main);
-        let waits = self.filter.is_some() || self.hook.is_some();
+        let waits = self.filter.is_some() || self.end_handler.is_some() || self.hook.is_some();
         let maker = Thread::current();
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let told = Arc::clone(&start);
@@ -155,6 +165,9 @@ impl StaBuilder {
         (self.hook, self.stack_size) = (hook, stack_size);
         let bell = Arc::new(Bell::new());
         let mailbox = self.mailbox(process, &bell, true);
+        if let Err(stopping) = process.apartment_begins(&mailbox) {
+            return process.host_started(host, Err(stopping));
+        }
         let Some(main) = process.host_sta_began(host, &mailbox) else {
             return process.host_started(host, Ok(()));
         };
@@ -222,8 +235,9 @@ impl StaBuilder {
     /// ```
     ///
     /// # Errors
-    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `NotSupported` while its locals are being destroyed; `SysCallFailed` if the hook or
-    /// the filter cannot be made; `InvalidArgument` for a capacity of 0.
+    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `NotSupported` while its locals are being destroyed; `SysCallFailed` if the hook,
+    /// the filter or the end handler cannot be made; `InvalidArgument` for a capacity of 0; `ServerStopping` if the process is ending, or
+    /// has ended.
     #[doc(alias("CoInitializeEx", "CoInitialize"))]
     pub fn enter(mut self) -> Result<Entered, CallError> {
         self.check()?;
@@ -235,9 +249,10 @@ impl StaBuilder {
             Some(home) => return Entered::again(&thread, home, &process),
         }
         let mailbox = self.mailbox(&process, thread.bell(), false);
+        process.apartment_begins(&mailbox)?;
         let main = process.sta_began(&mailbox);
         self.tell_began(&mailbox, ApartmentHow::Entered, main);
-        let home = self.settled(&thread, &mailbox, &process, main)?;
+        let home = self.settled(&thread, &mailbox, &process, main).inspect_err(|_| mailbox.thread_gone())?;
         Ok(Entered::first(&thread, &home))
     }
 
@@ -274,14 +289,20 @@ impl StaBuilder {
         process: &Process,
         main: bool,
     ) -> Result<Rc<StaHome>, CallError> {
-        let (hook, mut filter) = (self.hook.take(), self.filter.take());
-        let settled = self.settle(thread, mailbox, process, main, hook.as_ref(), &mut filter);
+        let (hook, mut filter, mut handler) = (self.hook.take(), self.filter.take(), self.end_handler.take());
+        let settled = self
+            .settle(thread, mailbox, process, main, hook.as_ref())
+            .and_then(|home| set_filter(thread, &home, &mut filter).map(|()| home))
+            .and_then(|home| set_end_handler(thread, &home, &mut handler).map(|()| home));
         contain(mailbox, thread, "the destructor of a hook", || drop(hook));
         contain(mailbox, thread, "the destructor of a filter's maker", || drop(filter));
+        contain(mailbox, thread, "the destructor of an end handler's maker", || drop(handler));
         if settled.is_err() {
             if let Some(home) = thread.sta() {
                 thread.set_home(None);
-                let guard = home.guard.take();
+                let (filter, handler, guard) = (home.filter.take(), home.end_handler.take(), home.guard.take());
+                contain(mailbox, thread, "a filter's destructor", || drop(filter));
+                contain(mailbox, thread, "an end handler's destructor", || drop(handler));
                 contain(mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
             }
             fail(mailbox, process, thread);
@@ -289,7 +310,8 @@ impl StaBuilder {
         settled
     }
 
-    /// Makes the thread the apartment's: hook first, then the home, then the filter, which may ask where it is.
+    /// Makes the thread the apartment's: hook first, then the home; filter and end handler, which may ask where they are, come
+    /// afterwards.
     fn settle(
         &self,
         thread: &Rc<Thread>,
@@ -297,7 +319,6 @@ impl StaBuilder {
         process: &Process,
         main: bool,
         hook: Option<&Hook>,
-        filter: &mut Option<FilterMaker>,
     ) -> Result<Rc<StaHome>, CallError> {
         let guard = hook::enter(hook, &mailbox.name)?;
         let home = Rc::new(StaHome {
@@ -308,6 +329,7 @@ impl StaBuilder {
             main,
             objects: RefCell::new(BTreeMap::new()),
             filter: RefCell::new(None),
+            end_handler: RefCell::new(None),
             enters: Cell::new(1),
             leaves_later: Cell::new(false),
             is_leaving: Cell::new(false),
@@ -317,22 +339,38 @@ impl StaBuilder {
         thread.set_home(Some(Home::Sta(Rc::clone(&home))));
         let name = Arc::clone(&mailbox.name.name);
         mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
-        if let Some(make) = filter.take() {
-            match catch_unwind(AssertUnwindSafe(make)) {
-                Ok(filter) => {
-                    // Its maker may have registered another.
-                    let before = home.filter.replace(Some(filter));
-                    contain(mailbox, thread, "a filter's destructor", || drop(before));
-                    mailbox.tell(thread.who(), None, || What::FilterSet { set: true });
-                }
-                Err(payload) => {
-                    let what = format!("the filter of {} could not be made", mailbox.name);
-                    return Err(CallError::sys_call_failed(what, format!("it panicked: {}", panic_message(payload))));
-                }
-            }
-        }
         Ok(home)
     }
+}
+
+fn set_filter(thread: &Thread, home: &StaHome, make: &mut Option<FilterMaker>) -> Result<(), CallError> {
+    let Some(filter) = made(home, "filter", make)? else { return Ok(()) };
+    // Its maker may have registered another.
+    let before = home.filter.replace(Some(filter));
+    contain(&home.mailbox, thread, "a filter's destructor", || drop(before));
+    home.mailbox.tell(thread.who(), None, || What::FilterSet { set: true });
+    Ok(())
+}
+
+fn set_end_handler(thread: &Thread, home: &StaHome, make: &mut Option<HandlerMaker>) -> Result<(), CallError> {
+    let Some(handler) = made(home, "end handler", make)? else { return Ok(()) };
+    let before = home.end_handler.replace(Some(handler));
+    contain(&home.mailbox, thread, "an end handler's destructor", || drop(before));
+    home.mailbox.handles_end(true);
+    Ok(())
+}
+
+/// Runs the maker of something that belongs to the apartment's thread.
+fn made<T>(
+    home: &StaHome,
+    what: &'static str,
+    make: &mut Option<Box<dyn FnOnce() -> T + Send>>,
+) -> Result<Option<T>, CallError> {
+    let Some(make) = make.take() else { return Ok(None) };
+    catch_unwind(AssertUnwindSafe(make)).map(Some).map_err(|payload| {
+        let what = format!("the {what} of {} could not be made", home.mailbox.name);
+        CallError::sys_call_failed(what, format!("it panicked: {}", panic_message(payload)))
+    })
 }
 
 /// Nothing half-made stays behind (rule AP-10).
@@ -384,6 +422,7 @@ impl Sta {
             reentrancy: Reentrancy::Classic,
             nested_waits: 64,
             filter: None,
+            end_handler: None,
             hook: None,
             stack_size: None,
         }
@@ -514,6 +553,7 @@ impl fmt::Debug for StaBuilder {
             .field("capacity", &self.capacity)
             .field("reentrancy", &self.reentrancy)
             .field("filter", &self.filter.is_some())
+            .field("end_handler", &self.end_handler.is_some())
             .finish_non_exhaustive()
     }
 }

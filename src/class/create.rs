@@ -61,7 +61,7 @@ impl Process {
     /// * `ClassNotRegistered`; `NoInterface` if the objects' type does not declare `I`. Nothing was made.
     /// * `FactoryFailed` with the factory's own error as the source; `ServerFault` if it panicked.
     /// * `SysCallFailed` if a host cannot be made (rule AP-10) or the server cannot be loaded, with the reason as the
-    ///   source; `ServerStopping` if the server is just being unloaded (rule CL-5); `Deadlock` on the thread that is just
+    ///   source; `ServerStopping` if the server is just being unloaded (rule CL-5), or the process is ending (rule LT-8); `Deadlock` on the thread that is just
     ///   loading it.
     /// * `CantCallOut` from where no call can leave the apartment, if the object would live in another.
     /// * As a call to the apartment: `MailboxFull`, its filter's answers, `TimedOut` and `CallCanceled` of the call that the
@@ -98,6 +98,7 @@ impl Known {
         process: &Process,
         location: &'static Location<'static>,
     ) -> Result<Proxy<I>, CallError> {
+        process.common().makes()?;
         let declaration = self.class.maker.declaration();
         // Before anything is made.
         let view = declaration.require::<I>()?;

@@ -76,6 +76,15 @@ pub enum What {
     QuitAsked,
     /// It takes no new chains from here on.
     DoorClosed,
+    /// The apartment is about to be asked whether its process may end (rule LT-8).
+    EndAsked,
+    /// Its handler answered; a panic is told by itself.
+    EndAnswered {
+        /// Whether it agrees.
+        agrees: bool,
+    },
+    /// Its process has ended, and its thread is still in: nothing comes in from here on, and what is queued is answered.
+    LeftBehind,
     /// It ended.
     ApartmentEnded {
         /// Whether its thread ended without leaving it in order.
@@ -94,6 +103,11 @@ pub enum What {
     },
     /// The apartment gave up its reference to an object; it was dropped, unless somebody at home still holds it.
     ObjectDropped {
+        /// The object.
+        object: ObjectId,
+    },
+    /// An object was disconnected by itself (rule LT-5): no call on it runs any more, and none gets in from here on.
+    ObjectDisconnected {
         /// The object.
         object: ObjectId,
     },
@@ -423,6 +437,10 @@ pub enum WaitFor {
     RetryTime,
     /// The end of an apartment, or of its thread's start.
     Thread,
+    /// The end of the calls that run on an object which is being disconnected.
+    Disconnect,
+    /// The answers of those who are asked whether their process may end, or the return of an end handler's method.
+    EndHandlers,
     /// The start of a host apartment (rule CL-3).
     Host,
     /// The loading of a server (rule CL-5).

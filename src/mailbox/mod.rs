@@ -53,6 +53,8 @@ pub(crate) type Grow = dyn Fn(&Arc<Mailbox>) -> Result<(), CallError> + Send + S
 pub(crate) enum NoRoom {
     Refuse,
     Wait,
+    /// It needs none: the library's own, for the end of the process.
+    NotNeeded,
 }
 
 impl Mailbox {
@@ -98,15 +100,14 @@ impl Mailbox {
 
     /// The error of a call whose object its apartment does not have.
     pub(crate) fn object_gone(&self, object: Option<ObjectId>) -> CallError {
-        let door = self.door();
-        self.disconnected(if door == Door::Ended { door } else { Door::Open }, object)
+        self.disconnected(if self.has_ended() { Door::Ended } else { Door::Open }, object)
     }
 
     /// Whether its objects can still be had: `Disconnected` once it has ended.
     pub(crate) fn is_there(&self, object: ObjectId) -> Result<(), CallError> {
-        match self.door() {
-            Door::Ended => Err(self.disconnected(Door::Ended, Some(object))),
-            _ => Ok(()),
+        match self.has_ended() {
+            true => Err(self.disconnected(Door::Ended, Some(object))),
+            false => Ok(()),
         }
     }
 
@@ -131,6 +132,11 @@ impl Mailbox {
 
     pub(crate) fn door(&self) -> Door {
         self.monitor.lock().door
+    }
+
+    /// Whether it takes no calls at all any more: it has ended, or was left behind by its process' end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.monitor.lock().has_ended()
     }
 
     pub(crate) fn queued(&self) -> usize {

@@ -284,16 +284,4 @@ impl Process {
     pub(crate) fn host_options(&self) -> HostOptions {
         self.0.hosts.clone()
     }
-
-    /// The host apartments that there are, in the order in which they end with their process: the main STA last.
-    pub(crate) fn hosts(&self) -> Vec<Arc<Mailbox>> {
-        let places = &self.0.state.lock().places;
-        let ready = [&places.host_sta, &places.host_mta, &places.host_main].map(|slot| match slot {
-            Slot::Ready(mailbox) => Some(Arc::clone(mailbox)),
-            _ => None,
-        });
-        let mut hosts: Vec<_> = ready.into_iter().flatten().collect();
-        hosts.sort_by_key(|host| places.main.as_ref().is_some_and(|main| Arc::ptr_eq(main, host)));
-        hosts
-    }
 }

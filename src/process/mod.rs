@@ -2,10 +2,13 @@
 //! apartments, classes and servers.
 
 mod coming;
+mod end;
 mod hosts;
 mod servers;
 
 pub(crate) use coming::Coming;
+pub(crate) use end::{Answer, Asked, Begins, Count as EndCount, Query, Told};
+pub use end::{EndHandler, EndRefused, Ended, NotFromHere, Refusal, WhyRefused};
 pub(crate) use hosts::{Found, Hook, Host, HostOptions, hook};
 pub(crate) use servers::{Ask, Begun, Code, Count, Loaded, Server, ServerId};
 
@@ -16,6 +19,7 @@ use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
 use crate::id::ApartmentId;
 use crate::sync::{Arc, Clock, Mutex};
+use end::Ends;
 use hosts::Places;
 use servers::Servers;
 use std::error::Error as StdError;
@@ -26,7 +30,7 @@ use table::Table;
 ///
 /// Several can live side by side in one program, as tests and models want it; those who name none share
 /// [`Process::global`]. Clones are the same process. Dropping the last handle ends nothing: apartments are ended by
-/// their own handles.
+/// their own handles, or all together with [`end`](Process::end).
 ///
 /// ```
 /// use apartment::Process;
@@ -44,6 +48,7 @@ struct Inner {
     common: Arc<Common>,
     hosts: HostOptions,
     state: Mutex<State>,
+    ends: Ends,
     table: Table,
 }
 
@@ -125,6 +130,7 @@ impl ProcessBuilder {
         Process(Arc::new(Inner {
             common: Common::new(name, clock, recorder, self.strict),
             hosts: self.hosts,
+            ends: Ends::new(),
             state: Mutex::new(State { apartments_made: 0, places: Places::default(), servers: Servers::default() }),
             table: Table::new(),
         }))
@@ -181,6 +187,10 @@ impl Process {
 
     pub(crate) fn common(&self) -> &Arc<Common> {
         &self.0.common
+    }
+
+    fn ends(&self) -> &Ends {
+        &self.0.ends
     }
 
     pub(crate) fn table(&self) -> &Table {
