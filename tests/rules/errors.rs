@@ -2,8 +2,8 @@
 
 use crate::support::{hold, join};
 use apartment::{
-    ApartmentName, CallError, CallKind, CallTarget, CantCallOut, Disconnected, MailboxFull, Method, ObjectId, Outcome,
-    PostError, Process, Proxy, Reentrant, WhyDisconnected, implements, interface,
+    ApartmentName, CallError, CallKind, CallTarget, CantCallOut, Class, Disconnected, MailboxFull, Method, ObjectId,
+    Outcome, PostError, Process, Proxy, Reentrant, WhyDisconnected, implements, interface,
 };
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -74,12 +74,23 @@ pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
         (E::NoInterface { interface: "Sheet" }, 0x8000_4002, NotStarted, "`Sheet`"),
         (E::InvalidCookie, 0x8007_0057, NotStarted, "cookie"),
         (E::ClassNotRegistered { class: "Word.Document".into() }, 0x8004_0154, NotStarted, "`Word.Document`"),
+        (factory_failed(), 0x8000_4005, MayHaveRun, "factory of class `Word.Document` failed"),
         (E::CallPending, 0x8001_0115, NotStarted, "in time"),
         (E::NoSync, 0x8001_0120, NotStarted, "nothing to wait for"),
         (E::NotInitialized, 0x8004_01F0, NotStarted, "in no apartment"),
         (E::WrongThread, 0x8001_010E, NotStarted, "another apartment"),
     ]
 }
+
+fn factory_failed() -> CallError {
+    let process = Process::new();
+    let class = Class::try_both(|| Err::<Document, _>(std::io::Error::other("no such file")));
+    process.register_class("Word.Document", class.free_threaded()).unwrap();
+    process.create_instance::<Document>("Word.Document").unwrap_err()
+}
+
+struct Document;
+implements!(Document);
 
 fn sys_call_failed() -> CallError {
     Process::new().sta("db").stack_size(1 << 46).spawn().unwrap_err()
@@ -137,7 +148,10 @@ fn a_clone_says_the_same_and_shares_its_sources() {
     for (error, hresult, outcome, _) in all() {
         let clone = error.clone();
         assert_eq!((clone.hresult(), clone.outcome(), clone.to_string()), (hresult, outcome, error.to_string()));
-        let caused = matches!(error, CallError::SysCallFailed { .. } | CallError::ServerCantMarshal { .. });
+        let caused = matches!(
+            error,
+            CallError::SysCallFailed { .. } | CallError::ServerCantMarshal { .. } | CallError::FactoryFailed { .. }
+        );
         assert_eq!(clone.source().is_some(), caused, "{error}");
     }
     let source = server_cant_marshal().source().unwrap().downcast_ref::<CallError>().cloned();
