@@ -1,6 +1,7 @@
 //! What all apartments of a process share, and by which they know that they are of the same.
 
 use crate::diagnose::{CallRef, Recorder, What};
+use crate::error::CallError;
 use crate::id::{ApartmentId, ObjectId, ThreadId};
 use crate::sync::{Arc, AtomicU64, Clock, Ordering};
 
@@ -13,14 +14,16 @@ pub(crate) struct Common {
     pub(crate) strict: bool,
     /// The id of the MTA while there is one; 0 otherwise. Written under the process' lock.
     mta: AtomicU64,
+    /// 1 once the process' end has begun (rule LT-8): nothing is made any more. Written under the list's lock.
+    stopping: AtomicU64,
     /// Free-threaded objects are numbered by their process, having no apartment.
     objects_made: AtomicU64,
 }
 
 impl Common {
     pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Recorder, strict: bool) -> Arc<Self> {
-        let (mta, objects_made) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { name, clock, recorder, strict, mta, objects_made })
+        let (mta, stopping, objects_made) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { name, clock, recorder, strict, mta, stopping, objects_made })
     }
 
     /// The MTA began, or ended.
@@ -32,6 +35,19 @@ impl Common {
         match self.mta.load(Ordering::Acquire) {
             0 => None,
             id => Some(ApartmentId(id)),
+        }
+    }
+
+    /// Its end begins.
+    pub(crate) fn stops(&self) {
+        self.stopping.store(1, Ordering::Release);
+    }
+
+    /// Whether something can still be made in it: `ServerStopping` once its end has begun.
+    pub(crate) fn makes(&self) -> Result<(), CallError> {
+        match self.stopping.load(Ordering::Acquire) {
+            0 => Ok(()),
+            _ => Err(CallError::ServerStopping),
         }
     }
 

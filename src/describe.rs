@@ -145,6 +145,37 @@ pub enum Reentrancy {
     None,
 }
 
+/// On which threads the objects of a class can live, as the class says of itself (rule CL-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ThreadingModel {
+    /// On one thread of the process: all its objects live in the main STA, and its factory runs there alone.
+    #[doc(alias("main STA", "ThreadingModel none"))]
+    Single,
+    /// On an STA's thread, any STA's.
+    #[doc(alias = "apartment-threaded")]
+    Apartment,
+    /// In the MTA.
+    #[doc(alias = "free-threaded")]
+    Free,
+    /// Wherever its creator is.
+    Both,
+}
+
+/// Where somebody is who makes an object of a class, seen from the class' process (rule CL-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Creator {
+    /// In the main STA.
+    MainSta,
+    /// In another STA.
+    Sta,
+    /// In the MTA.
+    Mta,
+    /// In no apartment: an implicit thread of the MTA.
+    ImplicitMta,
+    /// In an apartment of another process: as in the MTA, but with nothing at home (rule AP-11).
+    Foreign,
+}
+
 #[cfg(test)]
 mod tests {
     use super::short;

@@ -3,6 +3,7 @@
 use crate::describe::{ApartmentName, CallTarget};
 use crate::id::ObjectId;
 use crate::sync::{Arc, Exclusive};
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::Deref;
@@ -135,7 +136,7 @@ pub enum CallError {
     #[error("invalid argument: {what}")]
     InvalidArgument {
         /// The argument, and what is wrong with it.
-        what: &'static str,
+        what: Cow<'static, str>,
     },
     /// No call is being served on this thread (rule CA-1).
     #[doc(alias = "RPC_E_CALL_COMPLETE")]
@@ -148,7 +149,7 @@ pub enum CallError {
         /// The cycle, a line for each waiter.
         cycle: Arc<str>,
     },
-    /// The process or server is ending and makes nothing new (rules LT-8, CL-5). Not yet reported by any call.
+    /// The process or server is ending and makes nothing new (rules LT-8, CL-5).
     #[doc(alias = "CO_E_SERVER_STOPPING")]
     #[error("the server is stopping")]
     ServerStopping,
@@ -166,12 +167,21 @@ pub enum CallError {
     /// The entry of the global table was revoked, or is another process' (rule MA-8).
     #[error("the cookie is unknown or was revoked")]
     InvalidCookie,
-    /// The class is not registered (rule CL-6). Not yet reported by any call.
+    /// No class of that id is registered in the process (rule CL-6).
     #[doc(alias = "REGDB_E_CLASSNOTREG")]
     #[error("class `{class}` is not registered")]
     ClassNotRegistered {
         /// The class asked for.
         class: Arc<str>,
+    },
+    /// A class' factory failed, with an error of its own (rule CL-1).
+    #[doc(alias = "E_FAIL")]
+    #[error("the factory of class `{class}` failed")]
+    FactoryFailed {
+        /// The class.
+        class: Arc<str>,
+        /// The factory's error.
+        source: Cause,
     },
     /// A wait's time passed (rule WA-2). Not yet reported by any call.
     #[doc(alias = "RPC_S_CALLPENDING")]
@@ -371,6 +381,7 @@ impl CallError {
             Self::ObjectNotRegistered => 0x8004_01FB,
             Self::NoInterface { .. } => 0x8000_4002,
             Self::ClassNotRegistered { .. } => 0x8004_0154,
+            Self::FactoryFailed { .. } => 0x8000_4005,
             Self::CallPending => 0x8001_0115,
             Self::NoSync => 0x8001_0120,
             Self::NotInitialized => 0x8004_01F0,
@@ -382,7 +393,10 @@ impl CallError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::CallCanceled { outcome } | Self::TimedOut { outcome } => *outcome,
-            Self::ServerDied { .. } | Self::ServerFault { .. } | Self::ServerCantMarshal { .. } => Outcome::MayHaveRun,
+            Self::ServerDied { .. }
+            | Self::ServerFault { .. }
+            | Self::ServerCantMarshal { .. }
+            | Self::FactoryFailed { .. } => Outcome::MayHaveRun,
             _ => Outcome::NotStarted,
         }
     }
@@ -397,6 +411,10 @@ impl CallError {
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
         Self::SysCallFailed { what: what.into(), source: Cause(Arc::from(source.into())) }
+    }
+
+    pub(crate) fn factory_failed(class: &Arc<str>, source: Box<dyn StdError + Send + Sync>) -> Self {
+        Self::FactoryFailed { class: Arc::clone(class), source: Cause(Arc::from(source)) }
     }
 }
 

@@ -23,6 +23,8 @@ mod process;
 
 mod thread;
 
+mod connection;
+
 mod stub;
 
 mod view;
@@ -33,14 +35,17 @@ mod marshal;
 
 mod interface;
 
+mod class;
+
 pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
-    Sta, StaBuilder, current, current_call, is_cancelled, register_filter,
+    Sta, StaBuilder, current, current_call, is_cancelled, register_end_handler, register_filter,
 };
-pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Method, Reentrancy};
+pub use class::{Class, ClassFactory, Server, ServerLock};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Recording, Route,
-    Serves, WaitEnd, WaitFor, What,
+    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Recording,
+    Route, ServerAnswer, Serves, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
@@ -52,7 +57,7 @@ pub use filter::{
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
 pub use marshal::{Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};
-pub use process::{Process, ProcessBuilder};
+pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBuilder, Refusal, WhyRefused};
 pub use sync::Clock;
 pub use thread::CancelHandle;
 pub use view::{Implements, InterfaceOf};

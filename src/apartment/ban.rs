@@ -7,14 +7,19 @@ use crate::mailbox::Mailbox;
 use crate::sync::Arc;
 use crate::thread::{Frame, Home, Thread};
 
-/// Why a synchronous call, or a creation, cannot leave the apartment from here (rules CK-2 to CK-4). It is asked of all
-/// that stands on the thread, not only of what it serves innermost.
-pub(super) fn ban(thread: &Thread, home: &Option<Home>, making: &Making<'_>) -> Option<CantCallOut> {
+/// Why no synchronous call, and no creation, can leave the apartment from here, wherever it would go (rules CK-3, CK-4).
+pub(crate) fn ban_of_all(thread: &Thread) -> Option<CantCallOut> {
     if thread.in_filter() {
         return Some(CantCallOut::InFilter);
     }
-    if thread.in_input_synchronized() {
-        return Some(CantCallOut::InInputSyncCall);
+    thread.in_input_synchronized().then_some(CantCallOut::InInputSyncCall)
+}
+
+/// Why a synchronous call, or a creation, cannot leave the apartment from here (rules CK-2 to CK-4). It is asked of all
+/// that stands on the thread, not only of what it serves innermost.
+pub(super) fn ban(thread: &Thread, home: &Option<Home>, making: &Making<'_>) -> Option<CantCallOut> {
+    if let Some(why) = ban_of_all(thread) {
+        return Some(why);
     }
     let here = home.as_ref()?.mailbox();
     let strict = here.common.strict;

@@ -28,7 +28,7 @@ pub struct Current {
     pub kind: Option<Kind>,
     /// Whether it is its process' main STA.
     pub main: bool,
-    /// Whether it is a host apartment, made for objects rather than by anybody. (None is made so far.)
+    /// Whether it is a host apartment, made for objects rather than by anybody (rule CL-3).
     pub host: bool,
     /// Whether the thread has not entered the MTA and only counts as one of its threads.
     pub implicit: bool,
@@ -79,16 +79,18 @@ fn of_thread(thread: &Thread, process: Option<&Process>) -> Current {
         None => {
             let implicit = process.and_then(Process::mta_mailbox);
             let kind = implicit.as_ref().map(|_| Kind::Mta);
+            let host = implicit.as_ref().is_some_and(|mta| mta.host);
             let name = implicit.map(|mta| mta.name.clone());
             let (apartment, name) = (name.as_ref().map(|n| n.id), name.map(|n| n.name));
-            return Current { kind, main: false, host: false, implicit: kind.is_some(), apartment, name };
+            return Current { kind, main: false, host, implicit: kind.is_some(), apartment, name };
         }
     };
+    let host = home.as_ref().is_some_and(|home| home.mailbox().host);
     let name = home.map(|home| home.mailbox().name.clone());
     Current {
         kind,
         main,
-        host: false,
+        host,
         implicit,
         apartment: name.as_ref().map(|name| name.id),
         name: name.map(|name| name.name),

@@ -73,10 +73,12 @@ impl Entered {
     /// Makes an object here. Direct: nothing has to be `Send`, and nothing waits.
     ///
     /// # Errors
-    /// `ServerFault` if `make` panics; `Disconnected` if the apartment has ended under a guard that was kept longer.
+    /// `ServerFault` if `make` panics; `Disconnected` if the apartment has ended under a guard that was kept longer;
+    /// `ServerStopping` once the process is ending (rule LT-8).
     #[track_caller]
     pub fn create<T: 'static>(&self, make: impl FnOnce() -> T) -> Result<Proxy<T>, CallError> {
         let location = Location::caller();
+        self.home.mailbox.common.makes()?;
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(object) => {
                 let mailbox = &self.home.mailbox;

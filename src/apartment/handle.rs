@@ -99,8 +99,9 @@ pub(crate) fn give_back<C: 'static>(closure: Box<dyn Closure>) -> C {
 struct Message<F>(F);
 
 impl<F: FnOnce() + Send + 'static> Closure for Message<F> {
-    fn run(self: Box<Self>, _: &dyn Any) {
+    fn run(self: Box<Self>, _: &dyn Any) -> Result<(), Box<dyn Closure>> {
         (self.0)();
+        Ok(())
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

@@ -2,24 +2,11 @@
 
 use crate::describe::ApartmentName;
 use crate::error::CallError;
-use crate::sync::Arc;
 use crate::thread::{Thread, panic_message};
 use std::any::Any;
-use std::error::Error as StdError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Makes the guard; what it fails with, the start of the thread fails with.
-pub(super) type Hook = Arc<dyn Fn() -> Result<Box<dyn Any>, Box<dyn StdError + Send + Sync>> + Send + Sync>;
-
-/// A hook of the user's, whatever its guard and error are.
-pub(super) fn hook<G: 'static, E: Into<Box<dyn StdError + Send + Sync>>>(
-    make: impl Fn() -> Result<G, E> + Send + Sync + 'static,
-) -> Hook {
-    Arc::new(move || match make() {
-        Ok(guard) => Ok(Box::new(guard)),
-        Err(error) => Err(error.into()),
-    })
-}
+pub(super) use crate::process::{Hook, hook};
 
 /// Makes the guard on the calling thread; a panic in the hook fails the start like an error.
 pub(super) fn enter(hook: Option<&Hook>, name: &ApartmentName) -> Result<Option<Box<dyn Any>>, CallError> {

@@ -22,8 +22,19 @@ pub(crate) fn make<T: 'static, E: Send>(
     make: impl FnOnce() -> Result<Held<T>, E> + Send,
     keep: fn(&Arc<Mailbox>, Held<T>) -> Option<ObjectId>,
 ) -> Result<Result<Arc<Stub>, E>, CallError> {
+    make_from(Location::caller(), mailbox, make, keep)
+}
+
+/// The same, asked for at that place in the source.
+pub(crate) fn make_from<T: 'static, E: Send>(
+    location: &'static Location<'static>,
+    mailbox: &Arc<Mailbox>,
+    make: impl FnOnce() -> Result<Held<T>, E> + Send,
+    keep: fn(&Arc<Mailbox>, Held<T>) -> Option<ObjectId>,
+) -> Result<Result<Arc<Stub>, E>, CallError> {
     Thread::current().is_initialized(&mailbox.common)?;
-    let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location: Location::caller() };
+    mailbox.common.makes()?;
+    let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location };
     let mut make = Some(make);
     let mut made = None;
     let mut job = |_: &dyn Any| {

@@ -10,7 +10,7 @@ use crate::diagnose::{ApartmentHow, What};
 use crate::error::CallError;
 use crate::mailbox::{Mailbox, Owner, Pool};
 use crate::marshal::Proxy;
-use crate::process::Process;
+use crate::process::{Host, HostOptions, Process};
 use crate::sync::{Arc, Mutex, default_parallelism};
 use crate::thread::{Home, MtaHome, Thread, drop_unrun};
 use crate::view::Held;
@@ -154,39 +154,67 @@ impl MtaBuilder {
     /// fails (rule AP-10); `InvalidArgument` for a capacity or a number of threads of 0, or a maximum below it.
     pub fn spawn(self) -> Result<Mta, CallError> {
         self.check()?;
-        let process = Process::or_global(self.process);
-        let starter = Arc::new(Starter::new(&process, self.hook, self.stack_size));
+        let process = Process::or_global(self.process.clone());
+        let waits = self.hook.is_some();
+        let (mailbox, starter) = self.begin(&process, false);
+        process.apartment_begins(&mailbox)?;
+        if !process.mta_began(&mailbox) {
+            return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
+        }
+        let maker = Thread::current();
+        tell_began(&mailbox, &maker, ApartmentHow::Spawned);
+        let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
+        let told = Arc::clone(&start);
+        let started = starter.start(&mailbox, Some(Box::new(move |outcome| told.report(outcome))));
+        let started = if waits && started.is_ok() { start.wait(&maker, &mailbox) } else { started };
+        if let Err(error) = started {
+            fail(&mailbox, &process);
+            join_threads(starter.take_threads());
+            return Err(error);
+        }
+        Ok(Mta { apartment: Apartment(mailbox), starter })
+    }
+
+    /// Starts the first thread of an MTA that is a host, if there is still no MTA. Waits for nothing; how it ended the
+    /// process is told by that thread, or by this if there is none (rule CL-3). Its usage is never given back: it ends
+    /// with its process.
+    pub(crate) fn spawn_host(mut self, process: &Process) {
+        let HostOptions { hook, stack_size } = process.host_options();
+        (self.hook, self.stack_size) = (hook, stack_size);
+        let (mailbox, starter) = self.begin(process, true);
+        if let Err(stopping) = process.apartment_begins(&mailbox) {
+            return process.host_started(Host::Mta, Err(stopping));
+        }
+        if !process.mta_began(&mailbox) {
+            return process.host_started(Host::Mta, Ok(()));
+        }
+        tell_began(&mailbox, &Thread::current(), ApartmentHow::Host);
+        let settled = {
+            let (mailbox, process) = (Arc::clone(&mailbox), process.clone());
+            move |outcome: Result<(), CallError>| {
+                if outcome.is_err() {
+                    fail(&mailbox, &process);
+                }
+                process.host_started(Host::Mta, outcome);
+            }
+        };
+        if let Err(error) = starter.start(&mailbox, Some(Box::new(settled))) {
+            fail(&mailbox, process);
+            process.host_started(Host::Mta, Err(error));
+        }
+    }
+
+    /// Its mailbox, with one usage and one thread, which is still to be started.
+    fn begin(self, process: &Process, host: bool) -> (Arc<Mailbox>, Arc<Starter>) {
+        let starter = Arc::new(Starter::new(process, self.hook, self.stack_size));
         let grow = Arc::clone(&starter);
         let owner = Owner::Pool(Box::new(move |mailbox| grow.start(mailbox, None)));
         let mut pool = Pool::new(self.threads, self.max_threads.unwrap_or(DEFAULT_MAXIMUM.max(self.threads)));
         pool.usages = 1;
         pool.threads = 1;
         let name = process.new_name(self.name);
-        let mailbox = Mailbox::new(name, self.capacity, Arc::clone(process.common()), owner, Some(pool));
-        if process.mta_began(&mailbox).is_err() {
-            return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
-        }
-        let maker = Thread::current();
-        mailbox.tell(maker.who(), None, || What::ApartmentBegan {
-            name: Arc::clone(&mailbox.name.name),
-            sta: false,
-            how: ApartmentHow::Spawned,
-            main: false,
-            capacity: mailbox.capacity,
-            reentrancy: None,
-            process: process.shared_name(),
-        });
-        let waits = starter.has_hook();
-        let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
-        let started = starter.start(&mailbox, Some(Arc::clone(&start)));
-        let started = if waits && started.is_ok() { start.wait(&maker, &mailbox) } else { started };
-        if let Err(error) = started {
-            drop_unrun(&mailbox, &maker, mailbox.end(true, 0, maker.who()));
-            process.mta_ended(&mailbox);
-            join_threads(starter.take_threads());
-            return Err(error);
-        }
-        Ok(Mta { apartment: Apartment(mailbox), starter })
+        let mailbox = Mailbox::new(name, self.capacity, Arc::clone(process.common()), host, owner, Some(pool));
+        (mailbox, starter)
     }
 
     fn check(&self) -> Result<(), CallError> {
@@ -201,8 +229,27 @@ impl MtaBuilder {
         } else {
             return Ok(());
         };
-        Err(CallError::InvalidArgument { what })
+        Err(CallError::InvalidArgument { what: what.into() })
     }
+}
+
+fn tell_began(mailbox: &Mailbox, maker: &Thread, how: ApartmentHow) {
+    mailbox.tell(maker.who(), None, || What::ApartmentBegan {
+        name: Arc::clone(&mailbox.name.name),
+        sta: false,
+        how,
+        main: false,
+        capacity: mailbox.capacity,
+        reentrancy: None,
+        process: Arc::clone(&mailbox.common.name),
+    });
+}
+
+/// Nothing half-made stays behind (rule AP-10).
+fn fail(mailbox: &Arc<Mailbox>, process: &Process) {
+    let thread = Thread::current();
+    drop_unrun(mailbox, &thread, mailbox.end(true, 0, thread.who()));
+    process.mta_ended(mailbox);
 }
 
 impl Mta {

@@ -2,7 +2,6 @@
 
 use super::hook::{self, Hook};
 use super::serve::run;
-use super::sta::Start;
 use crate::diagnose::What;
 use crate::error::CallError;
 use crate::id::ObjectId;
@@ -23,6 +22,9 @@ pub(super) struct Starter {
     threads: Mutex<Threads>,
 }
 
+/// Told by the first thread, when it knows, whether it could settle.
+pub(super) type Settled = Box<dyn FnOnce(Result<(), CallError>) + Send>;
+
 pub(super) struct Threads {
     started: usize,
     handles: Vec<JoinHandle>,
@@ -34,17 +36,13 @@ impl Starter {
         Self { process: Mutex::new(Some(process.clone())), hook: Mutex::new(hook), stack_size, threads }
     }
 
-    pub(super) fn has_hook(&self) -> bool {
-        self.hook.lock().is_some()
-    }
-
     /// Its threads, to be joined.
     pub(super) fn take_threads(&self) -> Vec<JoinHandle> {
         std::mem::take(&mut self.threads.lock().handles)
     }
 
     /// Starts one; the mailbox has counted it already.
-    pub(super) fn start(self: &Arc<Self>, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) -> Result<(), CallError> {
+    pub(super) fn start(self: &Arc<Self>, mailbox: &Arc<Mailbox>, start: Option<Settled>) -> Result<(), CallError> {
         let number = {
             let mut threads = self.threads.lock();
             threads.started += 1;
@@ -76,7 +74,7 @@ impl Starter {
     }
 
     /// A pool thread's life.
-    fn live(&self, mailbox: &Arc<Mailbox>, start: Option<Arc<Start>>) {
+    fn live(&self, mailbox: &Arc<Mailbox>, start: Option<Settled>) {
         let bell = Arc::new(Bell::new());
         let thread = Thread::started(Arc::clone(&bell));
         let hook = self.hook.lock().clone();
@@ -86,7 +84,7 @@ impl Starter {
             Ok(guard) => guard,
             Err(error) => {
                 match start {
-                    Some(start) => start.report(Err(error)),
+                    Some(settled) => settled(Err(error)),
                     None => {
                         mailbox.growth_failed(&error);
                         contain(mailbox, &thread, "the destructor of a hook's error", || drop(error));
@@ -99,8 +97,8 @@ impl Starter {
         thread.set_home(Some(Home::Mta(Rc::new(home))));
         let name = Arc::clone(&mailbox.name.name);
         mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
-        if let Some(start) = start {
-            start.report(Ok(()));
+        if let Some(settled) = start {
+            settled(Ok(()));
         }
         self.serve(&thread, mailbox, &bell);
         mailbox.tell(thread.who(), None, || What::ThreadLeft);

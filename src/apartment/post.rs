@@ -78,7 +78,14 @@ fn send_and_wait(
     let mut left = Some(closure);
     let mut job = |object: &dyn Any| {
         let Some(closure) = left.take() else { crate::broken("a one-way call's closure runs once") };
-        Attempt::Ran(catch_unwind(AssertUnwindSafe(|| closure.run(object))).err().map(panic_message))
+        match catch_unwind(AssertUnwindSafe(|| closure.run(object))) {
+            Ok(Ok(())) => Attempt::Ran(None),
+            Ok(Err(closure)) => {
+                left = Some(closure);
+                Attempt::Gone
+            }
+            Err(payload) => Attempt::Ran(Some(panic_message(payload))),
+        }
     };
     let result = invoke(callee, CallKind::Synchronous, target, terms, &mut job);
     match (result, left) {
@@ -113,7 +120,7 @@ impl PostLine {
     ) -> Result<(), (CallError, Box<dyn Closure>)> {
         let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
-            wait(thread, Situation::Plain(WaitFor::Room, callee), until, || ticket.is_settled());
+            wait(thread, Situation::Plain(WaitFor::Room, &callee.common), until, || ticket.is_settled());
         }
         if ticket.look().0 == Look::Done {
             return Ok(());

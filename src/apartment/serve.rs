@@ -2,6 +2,7 @@
 
 use crate::call::record::{Attempt, Why};
 use crate::call::{Ticket, Verdict};
+use crate::common::Common;
 use crate::describe::{CallKind, Reentrancy};
 use crate::diagnose::{CallRef, WaitFor, What};
 use crate::error::{CallError, Reentrant};
@@ -27,8 +28,8 @@ pub(crate) enum Situation<'a> {
     Loop,
     /// A wait for a call that is out, its place on the stack of them.
     Call(usize),
-    /// Another wait: for what, and of which apartment.
-    Plain(WaitFor, &'a Mailbox),
+    /// Another wait: for what, and in which process.
+    Plain(WaitFor, &'a Common),
 }
 
 /// What came of looking for something to serve.
@@ -216,6 +217,7 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                     }
                     running.done();
                 }
+                Attempt::Gone => running.reject(Verdict::Failed(mailbox.object_gone(id))),
                 Attempt::Busy => {
                     let busy = busy(thread, id, &header);
                     mailbox.tell(thread.who(), Some(call), || What::Busy { holder: busy.1 });
@@ -223,21 +225,25 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                 }
             }
         }
-        StartedBody::Post(closure) => match target {
-            Some(target) => {
-                let panicked = run_closure(thread, mailbox, &header, Some(header.chain), closure, target);
-                drop(opened);
-                mailbox.tell(thread.who(), Some(call), || What::Ended { panicked });
-            }
-            None => {
-                let error = mailbox.object_gone(id);
-                mailbox.tell(thread.who(), Some(call), || What::PostDropped { error: (&error).into() });
-                contain(mailbox, thread, "the destructor of a post's closure", || drop(closure));
-            }
-        },
-        StartedBody::Message { run, .. } => {
-            let panicked = run_closure(thread, mailbox, &header, None, run, &());
+        StartedBody::Post(closure) => {
+            let ran = match target {
+                Some(target) => run_closure(thread, mailbox, &header, Some(header.chain), closure, target),
+                None => Err(closure),
+            };
             drop(opened);
+            match ran {
+                Ok(panicked) => mailbox.tell(thread.who(), Some(call), || What::Ended { panicked }),
+                Err(closure) => {
+                    let error = mailbox.object_gone(id);
+                    mailbox.tell(thread.who(), Some(call), || What::PostDropped { error: (&error).into() });
+                    contain(mailbox, thread, "the destructor of a post's closure", || drop(closure));
+                }
+            }
+        }
+        StartedBody::Message { run, .. } => {
+            let ran = run_closure(thread, mailbox, &header, None, run, &());
+            drop(opened);
+            let panicked = ran.unwrap_or_else(|_| crate::broken("a message has no object that could be gone"));
             mailbox.tell(thread.who(), Some(call), || What::MessageEnded { panicked });
         }
     }
@@ -249,6 +255,7 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
     }
 }
 
+/// Runs a one-way entry: the message of its panic, if it panicked; or itself, if its object takes no calls any more.
 fn run_closure(
     thread: &Rc<Thread>,
     mailbox: &Arc<Mailbox>,
@@ -256,11 +263,14 @@ fn run_closure(
     chain: Option<ChainId>,
     closure: Box<dyn Closure>,
     target: &dyn Any,
-) -> Option<Arc<str>> {
+) -> Result<Option<Arc<str>>, Box<dyn Closure>> {
     thread.push_frame(frame(header, mailbox, chain, None));
     let result = catch_unwind(AssertUnwindSafe(|| closure.run(target)));
     thread.pop_frame();
-    result.err().map(panic_message)
+    match result {
+        Ok(ran) => ran.map(|()| None),
+        Err(payload) => Ok(Some(panic_message(payload))),
+    }
 }
 
 fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket: Option<Ticket>) -> Frame {

@@ -12,7 +12,7 @@ use crate::error::CallError;
 use crate::filter::MessageFilter;
 use crate::mailbox::{Mailbox, Owner};
 use crate::marshal::Proxy;
-use crate::process::Process;
+use crate::process::{EndHandler, Host, HostOptions, Process};
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, spawn, thread_is_unwinding};
 use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
 use crate::view::Held;
@@ -57,11 +57,14 @@ pub struct StaBuilder {
     reentrancy: Reentrancy,
     nested_waits: usize,
     filter: Option<FilterMaker>,
+    end_handler: Option<HandlerMaker>,
     hook: Option<Hook>,
     stack_size: Option<usize>,
 }
 
 type FilterMaker = Box<dyn FnOnce() -> Rc<dyn MessageFilter> + Send>;
+
+type HandlerMaker = Box<dyn FnOnce() -> Rc<dyn EndHandler> + Send>;
 
 impl Process {
     /// An STA of this process, to be configured and then spawned or entered.
@@ -106,6 +109,12 @@ impl StaBuilder {
         Self { filter: Some(Box::new(move || Rc::new(make()))), ..self }
     }
 
+    /// Its end handler, made on its thread: asked before the process [ends](Process::end) (rule LT-8).
+    #[must_use]
+    pub fn end_handler<H: EndHandler + 'static>(self, make: impl FnOnce() -> H + Send + 'static) -> Self {
+        Self { end_handler: Some(Box::new(move || Rc::new(make()))), ..self }
+    }
+
     /// A hook around its thread's life: the guard is made on the thread before anything runs there, and dropped there
     /// after the apartment has ended. If the hook fails, spawning (or entering) fails with `SysCallFailed` and its error
     /// as the source.
@@ -123,52 +132,85 @@ impl StaBuilder {
         Self { stack_size: Some(bytes), ..self }
     }
 
-    /// Starts its thread, which bears its name. Waits for the thread only if there is a filter or a hook to be made on
-    /// it; an STA pumps in that wait.
+    /// Starts its thread, which bears its name. Waits for the thread only if there is a filter, an end handler or a hook to
+    /// be made on it; an STA pumps in that wait.
     ///
     /// # Errors
-    /// `SysCallFailed` if the thread cannot be started, or its hook or filter cannot be made (rule AP-10);
-    /// `InvalidArgument` for a capacity of 0.
+    /// `SysCallFailed` if the thread cannot be started, or its hook, filter or end handler cannot be made (rule AP-10);
+    /// `InvalidArgument` for a capacity of 0; `ServerStopping` if the process is ending, or has ended.
     pub fn spawn(mut self) -> Result<Sta, CallError> {
         self.check()?;
         let process = Process::or_global(self.process.take());
         let bell = Arc::new(Bell::new());
-        let mailbox = self.mailbox(&process, &bell);
-        let main = self.begin(&process, &mailbox, ApartmentHow::Spawned);
-        let stack_size = self.stack_size;
-        let name = mailbox.name.clone();
-        let waits = self.filter.is_some() || self.hook.is_some();
+        let mailbox = self.mailbox(&process, &bell, false);
+        process.apartment_begins(&mailbox)?;
+        let main = process.sta_began(&mailbox);
+        self.tell_began(&mailbox, ApartmentHow::Spawned, main);
+        let waits = self.filter.is_some() || self.end_handler.is_some() || self.hook.is_some();
         let maker = Thread::current();
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
-        let body = {
-            let (mailbox, process, start) = (Arc::clone(&mailbox), process.clone(), Arc::clone(&start));
-            move || {
-                let thread = Thread::started(bell);
-                match self.settled(&thread, &mailbox, &process, main) {
-                    Ok(home) => {
-                        start.report(Ok(()));
-                        run_loop(&thread, &home);
-                    }
-                    Err(error) => {
-                        start.report(Err(error));
-                        mailbox.thread_gone();
-                    }
-                }
-            }
-        };
-        let thread = match spawn(&name.name, stack_size, body) {
-            Ok(thread) => thread,
-            Err(error) => {
-                fail(&mailbox, &process, &maker);
-                mailbox.thread_gone();
-                return Err(CallError::sys_call_failed(format!("the thread of {name} could not be started"), error));
-            }
-        };
+        let told = Arc::clone(&start);
+        let thread = self.start(&process, &mailbox, bell, main, move |outcome| told.report(outcome))?;
         let sta = Sta { apartment: Apartment(mailbox), thread: Mutex::new(Some(thread)) };
         if waits {
             start.wait(&maker, &sta.apartment.0)?;
         }
         Ok(sta)
+    }
+
+    /// Starts a thread that is a host STA, if there is still none in the place that it is for. Waits for nothing; how it
+    /// ended the process is told by the host's thread, or by this if there is none (rule CL-3).
+    pub(crate) fn spawn_host(mut self, process: &Process, host: Host) {
+        let HostOptions { hook, stack_size } = process.host_options();
+        (self.hook, self.stack_size) = (hook, stack_size);
+        let bell = Arc::new(Bell::new());
+        let mailbox = self.mailbox(process, &bell, true);
+        if let Err(stopping) = process.apartment_begins(&mailbox) {
+            return process.host_started(host, Err(stopping));
+        }
+        let Some(main) = process.host_sta_began(host, &mailbox) else {
+            return process.host_started(host, Ok(()));
+        };
+        self.tell_began(&mailbox, ApartmentHow::Host, main);
+        let told = process.clone();
+        let started = self.start(process, &mailbox, bell, main, move |outcome| told.host_started(host, outcome));
+        if let Err(error) = started {
+            process.host_started(host, Err(error));
+        }
+        // Nobody joins it: it ends with its process.
+    }
+
+    /// Starts the thread, which says how it settled before it serves anything.
+    fn start(
+        self,
+        process: &Process,
+        mailbox: &Arc<Mailbox>,
+        bell: Arc<Bell>,
+        main: bool,
+        settled: impl FnOnce(Result<(), CallError>) + Send + 'static,
+    ) -> Result<JoinHandle, CallError> {
+        let stack_size = self.stack_size;
+        let body = {
+            let (mailbox, process) = (Arc::clone(mailbox), process.clone());
+            move || {
+                let thread = Thread::started(bell);
+                match self.settled(&thread, &mailbox, &process, main) {
+                    Ok(home) => {
+                        settled(Ok(()));
+                        run_loop(&thread, &home);
+                    }
+                    Err(error) => {
+                        settled(Err(error));
+                        mailbox.thread_gone();
+                    }
+                }
+            }
+        };
+        spawn(&mailbox.name.name, stack_size, body).map_err(|error| {
+            fail(mailbox, process, &Thread::current());
+            mailbox.thread_gone();
+            CallError::sys_call_failed(format!("the thread of {} could not be started", mailbox.name), error)
+        })
     }
 
     /// Makes the current thread the apartment, until the guard is dropped. Does not wait.
@@ -193,8 +235,9 @@ impl StaBuilder {
     /// ```
     ///
     /// # Errors
-    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `NotSupported` while its locals are being destroyed; `SysCallFailed` if the hook or
-    /// the filter cannot be made; `InvalidArgument` for a capacity of 0.
+    /// `ChangedMode` if the thread is in the MTA, or in an apartment of another process; `NotSupported` while its locals are being destroyed; `SysCallFailed` if the hook,
+    /// the filter or the end handler cannot be made; `InvalidArgument` for a capacity of 0; `ServerStopping` if the process is ending, or
+    /// has ended.
     #[doc(alias("CoInitializeEx", "CoInitialize"))]
     pub fn enter(mut self) -> Result<Entered, CallError> {
         self.check()?;
@@ -205,27 +248,28 @@ impl StaBuilder {
             None => {}
             Some(home) => return Entered::again(&thread, home, &process),
         }
-        let mailbox = self.mailbox(&process, thread.bell());
-        let main = self.begin(&process, &mailbox, ApartmentHow::Entered);
-        let home = self.settled(&thread, &mailbox, &process, main)?;
+        let mailbox = self.mailbox(&process, thread.bell(), false);
+        process.apartment_begins(&mailbox)?;
+        let main = process.sta_began(&mailbox);
+        self.tell_began(&mailbox, ApartmentHow::Entered, main);
+        let home = self.settled(&thread, &mailbox, &process, main).inspect_err(|_| mailbox.thread_gone())?;
         Ok(Entered::first(&thread, &home))
     }
 
     fn check(&self) -> Result<(), CallError> {
         match self.capacity {
-            0 => Err(CallError::InvalidArgument { what: "a mailbox' capacity is at least 1" }),
+            0 => Err(CallError::InvalidArgument { what: "a mailbox' capacity is at least 1".into() }),
             _ => Ok(()),
         }
     }
 
-    fn mailbox(&self, process: &Process, bell: &Arc<Bell>) -> Arc<Mailbox> {
+    fn mailbox(&self, process: &Process, bell: &Arc<Bell>, host: bool) -> Arc<Mailbox> {
         let name = process.new_name(self.name.clone());
         let owner = Owner::Sta(Arc::clone(bell));
-        Mailbox::new(name, self.capacity, Arc::clone(process.common()), owner, None)
+        Mailbox::new(name, self.capacity, Arc::clone(process.common()), host, owner, None)
     }
 
-    fn begin(&self, process: &Process, mailbox: &Arc<Mailbox>, how: ApartmentHow) -> bool {
-        let main = process.sta_began(mailbox);
+    fn tell_began(&self, mailbox: &Mailbox, how: ApartmentHow, main: bool) {
         mailbox.tell(Thread::current().who(), None, || What::ApartmentBegan {
             name: Arc::clone(&mailbox.name.name),
             sta: true,
@@ -233,9 +277,8 @@ impl StaBuilder {
             main,
             capacity: mailbox.capacity,
             reentrancy: Some(self.reentrancy),
-            process: process.shared_name(),
+            process: Arc::clone(&mailbox.common.name),
         });
-        main
     }
 
     /// Makes the thread the apartment's; if that fails, nothing of it stays behind.
@@ -246,14 +289,20 @@ impl StaBuilder {
         process: &Process,
         main: bool,
     ) -> Result<Rc<StaHome>, CallError> {
-        let (hook, mut filter) = (self.hook.take(), self.filter.take());
-        let settled = self.settle(thread, mailbox, process, main, hook.as_ref(), &mut filter);
+        let (hook, mut filter, mut handler) = (self.hook.take(), self.filter.take(), self.end_handler.take());
+        let settled = self
+            .settle(thread, mailbox, process, main, hook.as_ref())
+            .and_then(|home| set_filter(thread, &home, &mut filter).map(|()| home))
+            .and_then(|home| set_end_handler(thread, &home, &mut handler).map(|()| home));
         contain(mailbox, thread, "the destructor of a hook", || drop(hook));
         contain(mailbox, thread, "the destructor of a filter's maker", || drop(filter));
+        contain(mailbox, thread, "the destructor of an end handler's maker", || drop(handler));
         if settled.is_err() {
             if let Some(home) = thread.sta() {
                 thread.set_home(None);
-                let guard = home.guard.take();
+                let (filter, handler, guard) = (home.filter.take(), home.end_handler.take(), home.guard.take());
+                contain(mailbox, thread, "a filter's destructor", || drop(filter));
+                contain(mailbox, thread, "an end handler's destructor", || drop(handler));
                 contain(mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
             }
             fail(mailbox, process, thread);
@@ -261,7 +310,8 @@ impl StaBuilder {
         settled
     }
 
-    /// Makes the thread the apartment's: hook first, then the home, then the filter, which may ask where it is.
+    /// Makes the thread the apartment's: hook first, then the home; filter and end handler, which may ask where they are, come
+    /// afterwards.
     fn settle(
         &self,
         thread: &Rc<Thread>,
@@ -269,7 +319,6 @@ impl StaBuilder {
         process: &Process,
         main: bool,
         hook: Option<&Hook>,
-        filter: &mut Option<FilterMaker>,
     ) -> Result<Rc<StaHome>, CallError> {
         let guard = hook::enter(hook, &mailbox.name)?;
         let home = Rc::new(StaHome {
@@ -280,6 +329,7 @@ impl StaBuilder {
             main,
             objects: RefCell::new(BTreeMap::new()),
             filter: RefCell::new(None),
+            end_handler: RefCell::new(None),
             enters: Cell::new(1),
             leaves_later: Cell::new(false),
             is_leaving: Cell::new(false),
@@ -289,22 +339,38 @@ impl StaBuilder {
         thread.set_home(Some(Home::Sta(Rc::clone(&home))));
         let name = Arc::clone(&mailbox.name.name);
         mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
-        if let Some(make) = filter.take() {
-            match catch_unwind(AssertUnwindSafe(make)) {
-                Ok(filter) => {
-                    // Its maker may have registered another.
-                    let before = home.filter.replace(Some(filter));
-                    contain(mailbox, thread, "a filter's destructor", || drop(before));
-                    mailbox.tell(thread.who(), None, || What::FilterSet { set: true });
-                }
-                Err(payload) => {
-                    let what = format!("the filter of {} could not be made", mailbox.name);
-                    return Err(CallError::sys_call_failed(what, format!("it panicked: {}", panic_message(payload))));
-                }
-            }
-        }
         Ok(home)
     }
+}
+
+fn set_filter(thread: &Thread, home: &StaHome, make: &mut Option<FilterMaker>) -> Result<(), CallError> {
+    let Some(filter) = made(home, "filter", make)? else { return Ok(()) };
+    // Its maker may have registered another.
+    let before = home.filter.replace(Some(filter));
+    contain(&home.mailbox, thread, "a filter's destructor", || drop(before));
+    home.mailbox.tell(thread.who(), None, || What::FilterSet { set: true });
+    Ok(())
+}
+
+fn set_end_handler(thread: &Thread, home: &StaHome, make: &mut Option<HandlerMaker>) -> Result<(), CallError> {
+    let Some(handler) = made(home, "end handler", make)? else { return Ok(()) };
+    let before = home.end_handler.replace(Some(handler));
+    contain(&home.mailbox, thread, "an end handler's destructor", || drop(before));
+    home.mailbox.handles_end(true);
+    Ok(())
+}
+
+/// Runs the maker of something that belongs to the apartment's thread.
+fn made<T>(
+    home: &StaHome,
+    what: &'static str,
+    make: &mut Option<Box<dyn FnOnce() -> T + Send>>,
+) -> Result<Option<T>, CallError> {
+    let Some(make) = make.take() else { return Ok(None) };
+    catch_unwind(AssertUnwindSafe(make)).map(Some).map_err(|payload| {
+        let what = format!("the {what} of {} could not be made", home.mailbox.name);
+        CallError::sys_call_failed(what, format!("it panicked: {}", panic_message(payload)))
+    })
 }
 
 /// Nothing half-made stays behind (rule AP-10).
@@ -327,7 +393,7 @@ impl Start {
 
     /// Pumps on an STA, blocks elsewhere.
     pub(super) fn wait(&self, maker: &Rc<Thread>, mailbox: &Mailbox) -> Result<(), CallError> {
-        wait(maker, Situation::Plain(WaitFor::Thread, mailbox), None, || self.outcome.lock().is_some());
+        wait(maker, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || self.outcome.lock().is_some());
         self.outcome.lock().take().unwrap_or(Ok(()))
     }
 }
@@ -356,6 +422,7 @@ impl Sta {
             reentrancy: Reentrancy::Classic,
             nested_waits: 64,
             filter: None,
+            end_handler: None,
             hook: None,
             stack_size: None,
         }
@@ -447,7 +514,7 @@ pub(super) fn may_wait_for_end() -> bool {
 /// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
 pub(super) fn wait_until_gone(mailbox: &Mailbox) {
     let thread = Thread::current();
-    wait(&thread, Situation::Plain(WaitFor::Thread, mailbox), None, || mailbox.is_gone(thread.bell()));
+    wait(&thread, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || mailbox.is_gone(thread.bell()));
 }
 
 /// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so
@@ -486,6 +553,7 @@ impl fmt::Debug for StaBuilder {
             .field("capacity", &self.capacity)
             .field("reentrancy", &self.reentrancy)
             .field("filter", &self.filter.is_some())
+            .field("end_handler", &self.end_handler.is_some())
             .finish_non_exhaustive()
     }
 }

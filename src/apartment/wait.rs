@@ -10,8 +10,9 @@
 
 use super::serve::{Served, Situation, scope, serve_one, target_of};
 use crate::call::record::Why;
+use crate::common::Common;
 use crate::diagnose::{Serves, WaitEnd, What};
-use crate::mailbox::{Door, Mailbox, Scope};
+use crate::mailbox::{Door, Scope};
 use crate::sync::Clock;
 use crate::thread::{Home, Outgoing, StaHome, Thread};
 use std::rc::Rc;
@@ -38,8 +39,8 @@ pub(crate) fn wait(
 struct PlainWait<'a> {
     /// None for a thread in no apartment.
     home: Option<Home>,
-    /// What it waits for something of.
-    of: &'a Mailbox,
+    /// The process in which it waits for something.
+    of: &'a Common,
     /// Whether a thread of the pool blocks by this: one whose call is out does so already.
     blocks: bool,
 }
@@ -56,7 +57,7 @@ impl<'a> PlainWait<'a> {
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
         match &home {
             Some(home) => home.mailbox().wait_began(blocks, thread.who(), began),
-            None if of.common.recorder.is_on() => of.common.recorder.push(None, thread.who(), None, began()),
+            None if of.recorder.is_on() => of.recorder.push(None, thread.who(), None, began()),
             None => {}
         }
         Some(Self { home, of, blocks })
@@ -66,7 +67,7 @@ impl<'a> PlainWait<'a> {
         let ended = || What::WaitEnded { by: if done { WaitEnd::Done } else { WaitEnd::TimedOut } };
         match self.home {
             Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
-            None if self.of.common.recorder.is_on() => self.of.common.recorder.push(None, thread.who(), None, ended()),
+            None if self.of.recorder.is_on() => self.of.recorder.push(None, thread.who(), None, ended()),
             None => {}
         }
     }

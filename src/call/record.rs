@@ -57,6 +57,8 @@ pub(crate) enum Attempt {
     Ran(Option<Arc<str>>),
     /// The object was borrowed: the closure is still in the caller's frame.
     Busy,
+    /// The object was disconnected: so is this one's.
+    Gone,
 }
 
 /// The closure that a call lends: gets the object, may be tried again after `Busy`.

@@ -1,6 +1,6 @@
 //! One observable step: who did it, whose state changed, and what it was. Plain owned data.
 
-use crate::describe::{CallKind, CallTarget, Reentrancy};
+use crate::describe::{CallKind, CallTarget, Creator, Reentrancy, ThreadingModel};
 use crate::error::{CallError, Outcome};
 use crate::filter::{CallType, MessageClass, PendingAction, PendingType, Retry, ServerCall};
 use crate::id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
@@ -76,6 +76,15 @@ pub enum What {
     QuitAsked,
     /// It takes no new chains from here on.
     DoorClosed,
+    /// The apartment is about to be asked whether its process may end (rule LT-8).
+    EndAsked,
+    /// Its handler answered; a panic is told by itself.
+    EndAnswered {
+        /// Whether it agrees.
+        agrees: bool,
+    },
+    /// Its process has ended, and its thread is still in: nothing comes in from here on, and what is queued is answered.
+    LeftBehind,
     /// It ended.
     ApartmentEnded {
         /// Whether its thread ended without leaving it in order.
@@ -94,6 +103,11 @@ pub enum What {
     },
     /// The apartment gave up its reference to an object; it was dropped, unless somebody at home still holds it.
     ObjectDropped {
+        /// The object.
+        object: ObjectId,
+    },
+    /// An object was disconnected by itself (rule LT-5): no call on it runs any more, and none gets in from here on.
+    ObjectDisconnected {
         /// The object.
         object: ObjectId,
     },
@@ -235,6 +249,15 @@ pub enum What {
         /// Why.
         error: ErrorSeen,
     },
+    /// An object of a class is about to be made: where, and how its creator will reach it (rule CL-2). On the creator.
+    Placed(Box<Placed>),
+    /// A server was asked whether it can be unloaded (rule CL-5).
+    ServerAsked {
+        /// The server.
+        server: Arc<str>,
+        /// The answer.
+        answer: ServerAnswer,
+    },
     /// A reference was marshalled, or could not be. On the thread that did it.
     Packed {
         /// The packet.
@@ -291,6 +314,40 @@ pub enum ApartmentHow {
     Spawned,
     /// On a thread that entered it.
     Entered,
+    /// By the library, for objects of classes that need such an apartment where there is none (rule CL-3).
+    Host,
+}
+
+/// Where an object of a class goes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Placed {
+    /// The class.
+    pub class: Arc<str>,
+    /// Its threading model.
+    pub model: ThreadingModel,
+    /// Where its creator is.
+    pub creator: Creator,
+    /// The apartment that it is made in; none if it is free-threaded and belongs to none.
+    pub apartment: Option<ApartmentId>,
+    /// How it is made and, by this creator, called.
+    pub route: Route,
+    /// Whether this creation has made that apartment, as a host.
+    pub host_made: bool,
+}
+
+/// What came of asking a server whether it can be unloaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServerAnswer {
+    /// It has objects or locks, or is about to make an object.
+    InUse,
+    /// Its own say was no.
+    Refused,
+    /// It can be unloaded, but has not been unused for long enough.
+    NotYet,
+    /// It can be, and is being unloaded: it makes nothing new from here on.
+    Stopping,
 }
 
 /// What is known of a call when it is made.
@@ -380,6 +437,14 @@ pub enum WaitFor {
     RetryTime,
     /// The end of an apartment, or of its thread's start.
     Thread,
+    /// The end of the calls that run on an object which is being disconnected.
+    Disconnect,
+    /// The answers of those who are asked whether their process may end, or the return of an end handler's method.
+    EndHandlers,
+    /// The start of a host apartment (rule CL-3).
+    Host,
+    /// The loading of a server (rule CL-5).
+    Server,
 }
 
 /// What a wait serves, besides releases.

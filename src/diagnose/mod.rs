@@ -4,8 +4,8 @@ mod event;
 mod recorder;
 
 pub use event::{
-    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Route, Serves,
-    WaitEnd, WaitFor, What,
+    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Route,
+    ServerAnswer, Serves, WaitEnd, WaitFor, What,
 };
 pub(crate) use recorder::Recorder;
 pub use recorder::Recording;

@@ -2,7 +2,7 @@
 
 use super::entry::{Body, Entry, Header, NotAccepted};
 use super::later::Later;
-use super::monitor::Monitor;
+use super::monitor::{Door, Monitor};
 use super::{Mailbox, NoRoom, Who, reason};
 use crate::call::Ticket;
 use crate::call::record::Why;
@@ -37,8 +37,11 @@ impl Mailbox {
         self.drop_expired(&mut monitor, who, later);
         let callback = !entry.header.kind.is_one_way() && monitor.chain_is_out(entry.header.chain);
         let error = if !monitor.lets_in(callback) {
-            Some(self.disconnected(monitor.door, entry.header.target.object))
-        } else if callback || entry.header.is_input_synchronized() {
+            let door = if monitor.cut_off { Door::Ended } else { monitor.door };
+            Some(self.disconnected(door, entry.header.target.object))
+        } else if entry.header.target.object.is_some_and(|object| monitor.disconnected.contains(&object)) {
+            Some(self.disconnected(Door::Open, entry.header.target.object))
+        } else if callback || entry.header.is_input_synchronized() || no_room == NoRoom::NotNeeded {
             // MB-4: it completes work that this apartment waits for. CK-3: it needs no room.
             None
         } else if monitor.queued < self.capacity && monitor.waiting.is_empty() {

@@ -70,9 +70,19 @@ impl Mailbox {
         self.close_locked(&mut monitor, who, &mut later);
         monitor.door = Door::Ended;
         monitor.releases.clear();
+        let unrun = self.answer_all(&mut monitor, abnormal, who, &mut later);
+        let messages_dropped = unrun.iter().filter(|entry| entry.is_message()).count();
+        self.push_event(&monitor, who, None, || What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
+        later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
+        drop(monitor);
+        self.carry_out(later);
+        unrun
+    }
+
+    /// Answers everything that is queued; gives the closures that never ran.
+    fn answer_all(&self, monitor: &mut Monitor, abnormal: bool, who: Who, later: &mut Later) -> Vec<Entry> {
         monitor.queued = 0;
         let mut unrun = Vec::new();
-        let mut messages_dropped = 0;
         for entry in std::mem::take(&mut monitor.entries) {
             let call = Some(entry.header.call_ref());
             let error = if abnormal {
@@ -83,21 +93,52 @@ impl Mailbox {
             match entry.body {
                 Body::Call(errand) => later.tickets.extend(errand.reject(Verdict::Failed(error))),
                 Body::Post(_) => {
-                    self.push_event(&monitor, who, call, || What::PostDropped { error: (&error).into() });
+                    self.push_event(monitor, who, call, || What::PostDropped { error: (&error).into() });
                     unrun.push(entry);
                 }
                 Body::Message { class, .. } => {
-                    messages_dropped += 1;
-                    self.push_event(&monitor, who, call, || What::MessageDropped { class });
+                    self.push_event(monitor, who, call, || What::MessageDropped { class });
                     unrun.push(entry);
                 }
             }
         }
-        self.push_event(&monitor, who, None, || What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
-        later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
+        unrun
+    }
+
+    /// The process has ended, and its thread is still in (rule LT-8): nothing comes in from here on, and what is queued is
+    /// answered. The door stays as it is: the thread, when it leaves, drops the objects and ends as ever. Gives the closures
+    /// that never ran, to be dropped by the caller; nothing if it is gone.
+    pub(crate) fn cut_off(self: &Arc<Self>, who: Who) -> Option<Vec<Entry>> {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        if monitor.gone {
+            return None;
+        }
+        self.close_locked(&mut monitor, who, &mut later);
+        if !monitor.cut_off {
+            monitor.cut_off = true;
+            self.push_event(&monitor, who, None, || What::LeftBehind);
+        }
+        let unrun = self.answer_all(&mut monitor, false, who, &mut later);
         drop(monitor);
         self.carry_out(later);
-        unrun
+        Some(unrun)
+    }
+
+    /// Whether it has ended and all its threads are gone.
+    pub(crate) fn has_gone(&self) -> bool {
+        self.monitor.lock().gone
+    }
+
+    /// Its thread has an end handler, or none any more.
+    pub(crate) fn handles_end(&self, handles: bool) {
+        self.monitor.lock().handles_end = handles;
+    }
+
+    /// Whether there is one to ask: an apartment that leaves has nothing against the end.
+    pub(crate) fn is_to_be_asked(&self) -> bool {
+        let monitor = self.monitor.lock();
+        monitor.handles_end && monitor.door == Door::Open
     }
 
     /// A thread of it is gone for good. With the last one, whoever joins is rung.

@@ -46,7 +46,8 @@ impl Header {
 /// The closure of a post, which gets the object, or of an application message, which gets nothing. It can be had back as
 /// what it was: a refused sender gets its own closure.
 pub(crate) trait Closure: Send {
-    fn run(self: Box<Self>, object: &dyn Any);
+    /// Runs it, unless its object takes no calls any more: then it comes back.
+    fn run(self: Box<Self>, object: &dyn Any) -> Result<(), Box<dyn Closure>>;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Mailbox {
     pub(crate) name: ApartmentName,
     pub(crate) capacity: usize,
     pub(crate) common: Arc<Common>,
+    /// Made for objects rather than by anybody (rule CL-3).
+    pub(crate) host: bool,
     owner: Owner,
     monitor: Mutex<Monitor>,
 }
@@ -51,6 +53,8 @@ pub(crate) type Grow = dyn Fn(&Arc<Mailbox>) -> Result<(), CallError> + Send + S
 pub(crate) enum NoRoom {
     Refuse,
     Wait,
+    /// It needs none: the library's own, for the end of the process.
+    NotNeeded,
 }
 
 impl Mailbox {
@@ -58,11 +62,12 @@ impl Mailbox {
         name: ApartmentName,
         capacity: usize,
         common: Arc<Common>,
+        host: bool,
         owner: Owner,
         pool: Option<Pool>,
     ) -> Arc<Self> {
         let now = common.clock.nanos();
-        Arc::new(Self { name, capacity, common, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
+        Arc::new(Self { name, capacity, common, host, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
     }
 
     pub(crate) fn is_sta(&self) -> bool {
@@ -95,15 +100,14 @@ impl Mailbox {
 
     /// The error of a call whose object its apartment does not have.
     pub(crate) fn object_gone(&self, object: Option<ObjectId>) -> CallError {
-        let door = self.door();
-        self.disconnected(if door == Door::Ended { door } else { Door::Open }, object)
+        self.disconnected(if self.has_ended() { Door::Ended } else { Door::Open }, object)
     }
 
     /// Whether its objects can still be had: `Disconnected` once it has ended.
     pub(crate) fn is_there(&self, object: ObjectId) -> Result<(), CallError> {
-        match self.door() {
-            Door::Ended => Err(self.disconnected(Door::Ended, Some(object))),
-            _ => Ok(()),
+        match self.has_ended() {
+            true => Err(self.disconnected(Door::Ended, Some(object))),
+            false => Ok(()),
         }
     }
 
@@ -128,6 +132,11 @@ impl Mailbox {
 
     pub(crate) fn door(&self) -> Door {
         self.monitor.lock().door
+    }
+
+    /// Whether it takes no calls at all any more: it has ended, or was left behind by its process' end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.monitor.lock().has_ended()
     }
 
     pub(crate) fn queued(&self) -> usize {

@@ -45,6 +45,11 @@ pub(crate) struct Executing {
 
 pub(crate) struct Monitor {
     pub(crate) door: Door,
+    /// Its process has ended without it: nothing comes in any more, though its thread is still in and the door has to move
+    /// on by that thread's steps.
+    pub(crate) cut_off: bool,
+    /// Its thread has a handler to ask before the process ends.
+    pub(crate) handles_end: bool,
     /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
     /// filter is asked about it.
     pub(crate) entries: VecDeque<Entry>,
@@ -61,6 +66,8 @@ pub(crate) struct Monitor {
     pub(crate) executing: Vec<Executing>,
     pub(crate) last_dispatch: u64,
     pub(crate) objects_made: u64,
+    /// Objects that were disconnected by themselves and still have references.
+    pub(crate) disconnected: Vec<ObjectId>,
     /// Ended, and every thread of it has left the library.
     pub(crate) gone: bool,
     /// Who is rung when that happens.
@@ -154,6 +161,8 @@ impl Monitor {
     pub(crate) fn new(now: u64, pool: Option<Pool>) -> Self {
         Self {
             door: Door::Open,
+            cut_off: false,
+            handles_end: false,
             entries: VecDeque::new(),
             waiting: VecDeque::new(),
             turned_away: Vec::new(),
@@ -163,6 +172,7 @@ impl Monitor {
             executing: Vec::new(),
             last_dispatch: now,
             objects_made: 0,
+            disconnected: Vec::new(),
             gone: false,
             joining: Vec::new(),
             pool,
@@ -191,9 +201,13 @@ impl Monitor {
     pub(crate) fn lets_in(&self, callback: bool) -> bool {
         match self.door {
             Door::Open => true,
-            Door::Closing | Door::Ending => callback,
+            Door::Closing | Door::Ending => callback && !self.cut_off,
             Door::Ended => false,
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.cut_off || self.door == Door::Ended
     }
 
     /// Whether there is something for a thread of it to do.

@@ -1,9 +1,12 @@
 //! References that went, and the MTA's objects.
 
-use super::Mailbox;
+use super::entry::{Body, Entry};
 use super::later::Later;
 use super::monitor::Door;
 use super::pool::Shared;
+use super::{Mailbox, Who};
+use crate::call::Verdict;
+use crate::diagnose::What;
 use crate::id::ObjectId;
 use crate::sync::Arc;
 
@@ -18,6 +21,40 @@ impl Mailbox {
         }
         drop(monitor);
         self.carry_out(later);
+    }
+
+    /// An object is disconnected: calls on it that are queued, or wait for room, are answered, and none comes in any more.
+    /// Posts keep their places, and are dropped at home when their turn comes.
+    pub(crate) fn disconnect(self: &Arc<Self>, object: ObjectId, who: Who) {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        if monitor.door == Door::Ended {
+            return;
+        }
+        monitor.disconnected.push(object);
+        self.push_event(&monitor, who, None, || What::ObjectDisconnected { object });
+        let calls_it =
+            |entry: &Entry| matches!(entry.body, Body::Call(_)) && entry.header.target.object == Some(object);
+        let gone = || Verdict::Failed(self.disconnected(Door::Open, Some(object)));
+        while let Some(at) = monitor.waiting.iter().position(calls_it) {
+            if let Some(Entry { body: Body::Call(errand), .. }) = monitor.waiting.remove(at) {
+                later.tickets.extend(errand.reject(gone()));
+            }
+        }
+        while let Some(at) = monitor.entries.iter().position(calls_it) {
+            let Some(mut entry) = monitor.entries.remove(at) else { break };
+            self.give_back_room(&mut monitor, &mut entry, who, &mut later);
+            if let Body::Call(errand) = entry.body {
+                later.tickets.extend(errand.reject(gone()));
+            }
+        }
+        drop(monitor);
+        self.carry_out(later);
+    }
+
+    /// A disconnected object has no reference left that could be called through.
+    pub(crate) fn forget(&self, object: ObjectId) {
+        self.monitor.lock().disconnected.retain(|gone| *gone != object);
     }
 
     /// A direct reference to an object of the MTA, held by a thread that has left it: dropped at home. Given back if

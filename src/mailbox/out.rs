@@ -69,6 +69,11 @@ impl Mailbox {
         }
     }
 
+    /// Whether it has a call of that chain out.
+    pub(crate) fn waits_for(&self, chain: ChainId) -> bool {
+        self.monitor.lock().chain_is_out(chain)
+    }
+
     /// What a thread of it served above that depth has ended.
     pub(crate) fn frames_left(&self, who: Who, depth: u32) {
         self.monitor.lock().frames_left(who.0, depth);

@@ -42,10 +42,12 @@ impl Process {
     /// ```
     ///
     /// # Errors
-    /// `NotInitialized` under strict rules, on a thread that is in no apartment while there is no MTA.
+    /// `ServerStopping` once the process is ending (rule LT-8). `NotInitialized` under strict rules, on a thread that is in no
+    /// apartment while there is no MTA.
     #[doc(alias("CoCreateFreeThreadedMarshaler", "IAgileObject"))]
     pub fn free_threaded<T: Send + Sync + 'static>(&self, object: T) -> Result<Proxy<T>, CallError> {
         Thread::current().is_initialized(self.common())?;
+        self.common().makes()?;
         Ok(Proxy::from_stub(self.keep_free(Held::new(object))))
     }
 

@@ -53,6 +53,9 @@ impl<T: ?Sized + 'static> Local<T> {
         let reference = proxy.reference();
         let stub = &reference.stub;
         reference.usable().ok()?;
+        if stub.is_disconnected() {
+            return None;
+        }
         let kept = match (&stub.site, Thread::current().home()) {
             (Site::Free(_), _) => Kept::Free,
             (Site::Apartment(there), Some(home)) if home.is_at(there) => match home {
@@ -68,7 +71,7 @@ impl<T: ?Sized + 'static> Local<T> {
     /// A proxy to the object, which may go anywhere.
     ///
     /// # Errors
-    /// `Disconnected` once the apartment has ended (rule LT-2).
+    /// `Disconnected` once the apartment has ended, or the object was disconnected (rules LT-2, LT-5).
     #[doc(alias("CoMarshalInterface", "marshal"))]
     pub fn proxy(&self) -> Result<Proxy<T>, CallError> {
         self.reference.stub.is_connected()?;

@@ -3,7 +3,7 @@
 use super::local::Local;
 use super::reference::{Reference, WeakReference};
 use super::verbs::{With, call, call_mut, call_ref, post};
-use crate::apartment::{Apartment, CallOptions, Terms};
+use crate::apartment::{Apartment, CallOptions, Terms, disconnect};
 use crate::error::{CallError, PostError};
 use crate::id::ObjectId;
 use crate::stub::Stub;
@@ -122,6 +122,44 @@ impl<T: ?Sized + 'static> Proxy<T> {
     /// elsewhere, and when the object is gone. Does not wait.
     pub fn local(&self) -> Option<Local<T>> {
         Local::of(self)
+    }
+
+    /// Disconnects the object from all its proxies (rule LT-5): waits until the calls that run on it have ended; then its
+    /// apartment's own reference to it goes, and calls, those that were queued and have not started included, are
+    /// `Disconnected`. The object is dropped at home, unless a [`Local`] still holds it; no proxy can be had of that one
+    /// any more. It is for an object whose time is over though others still refer to it, such as a document that is
+    /// closed.
+    ///
+    /// From any thread. It is no call: no filter is asked, and it needs no room. From the asking on nothing new gets in,
+    /// but what the calls that run make themselves: calls of their chains. An STA pumps while it waits, other threads
+    /// block; if nothing runs it does not wait, nor for the object's destructor. Called *inside* the object, by a call
+    /// that runs on it or by one that such a call waits for, or while such a call is buried on this thread's stack, it
+    /// returns at once and takes effect when the last of the calls that run has ended.
+    ///
+    /// Who asks again, or for an object whose apartment has ended, gets what was asked for: `Ok`.
+    ///
+    /// ```
+    /// use apartment::{Sta, WhyDisconnected, CallError};
+    ///
+    /// let editor = Sta::spawn("editor")?;
+    /// let document = editor.create(|| String::from("Dear Sir or Madam"))?;
+    /// let reader = document.clone();
+    /// document.disconnect()?;
+    /// match reader.call(|text| text.len()) {
+    ///     Err(CallError::Disconnected(why)) => assert_eq!(why.why, WhyDisconnected::ObjectGone),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok::<(), apartment::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `NotSupported` for a free-threaded object, which is in no apartment and goes with its last reference. `CantCallOut`,
+    /// and nothing has changed, where it would have to wait and cannot: in a filter's method or an
+    /// input-synchronized call, where a wait serves nothing; likewise `NotSupported` while the thread's locals are destroyed. Under strict rules as any use of the proxy.
+    #[doc(alias = "CoDisconnectObject")]
+    pub fn disconnect(&self) -> Result<(), CallError> {
+        self.reference.usable()?;
+        disconnect(&self.reference.stub)
     }
 
     /// A reference that does not keep the object.

@@ -173,7 +173,9 @@ fn attempt<T: ?Sized + 'static, B: Send, R: Send>(
     let view = proxy.view();
     let mut body = Some(body);
     let mut left = None;
+    let stub = &reference.stub;
     let mut job = |held: &dyn Any| {
+        let Some(_running) = stub.runs() else { return Attempt::Gone };
         let Some(taken) = body.take() else { crate::broken("a call's closure runs once") };
         match try_it(view.of(held), taken) {
             Ran::Returned(result) => left = Some(result),
@@ -224,10 +226,13 @@ struct Posted<T: ?Sized, F> {
 }
 
 impl<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static> Closure for Posted<T, F> {
-    fn run(self: Box<Self>, held: &dyn Any) {
-        let Self { run, view, stub } = *self;
+    fn run(self: Box<Self>, held: &dyn Any) -> Result<(), Box<dyn Closure>> {
+        let stub = Arc::clone(&self.stub);
+        let Some(running) = stub.runs() else { return Err(self) };
+        let Self { run, view, .. } = *self;
         run(view.of(held));
-        drop(stub);
+        drop(running);
+        Ok(())
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

@@ -1,4 +1,16 @@
-//! A process: a set of apartments with a clock, a main STA, at most one MTA, and the events of all of them.
+//! A process: a set of apartments with a clock, a main STA, at most one MTA, and the events of all of them; its host
+//! apartments, classes and servers.
+
+mod coming;
+mod end;
+mod hosts;
+mod servers;
+
+pub(crate) use coming::Coming;
+pub(crate) use end::{Answer, Asked, Begins, Count as EndCount, Query, Told};
+pub use end::{EndHandler, EndRefused, Ended, NotFromHere, Refusal, WhyRefused};
+pub(crate) use hosts::{Found, Hook, Host, HostOptions, hook};
+pub(crate) use servers::{Ask, Begun, Code, Count, Loaded, Server, ServerId};
 
 mod table;
 
@@ -6,8 +18,11 @@ use crate::common::Common;
 use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
 use crate::id::ApartmentId;
-use crate::mailbox::Mailbox;
-use crate::sync::{Arc, Clock, Mutex, Weak};
+use crate::sync::{Arc, Clock, Mutex};
+use end::Ends;
+use hosts::Places;
+use servers::Servers;
+use std::error::Error as StdError;
 use std::fmt;
 use table::Table;
 
@@ -15,7 +30,7 @@ use table::Table;
 ///
 /// Several can live side by side in one program, as tests and models want it; those who name none share
 /// [`Process::global`]. Clones are the same process. Dropping the last handle ends nothing: apartments are ended by
-/// their own handles.
+/// their own handles, or all together with [`end`](Process::end).
 ///
 /// ```
 /// use apartment::Process;
@@ -31,24 +46,28 @@ pub struct Process(Arc<Inner>);
 
 struct Inner {
     common: Arc<Common>,
+    hosts: HostOptions,
     state: Mutex<State>,
+    ends: Ends,
     table: Table,
 }
 
-/// Guarded by the process' own lock, which is never taken while an apartment's is held, nor the other way round.
+/// Guarded by the process' own lock, which is never taken while an apartment's is held, nor the other way round; no code of
+/// the user's runs under it.
 struct State {
     apartments_made: u64,
-    main: Option<Arc<Mailbox>>,
-    mta: Weak<Mailbox>,
+    places: Places,
+    servers: Servers,
 }
 
 /// Makes a [`Process`] to order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ProcessBuilder {
     name: Option<String>,
     clock: Option<Clock>,
     record: Option<usize>,
     strict: bool,
+    hosts: HostOptions,
 }
 
 impl ProcessBuilder {
@@ -83,6 +102,26 @@ impl ProcessBuilder {
         Self { strict: true, ..self }
     }
 
+    /// A hook around the life of each thread of its host apartments (rule CL-3), as for an
+    /// [STA](crate::StaBuilder::around): the guard is made on the thread before anything runs there and dropped after
+    /// everything. If it fails, so does the creation that needs the host, with `SysCallFailed` and the hook's error as
+    /// its source.
+    #[must_use]
+    pub fn around_hosts<G: 'static, E: Into<Box<dyn StdError + Send + Sync>>>(
+        self,
+        make_guard: impl Fn() -> Result<G, E> + Send + Sync + 'static,
+    ) -> Self {
+        let hosts = HostOptions { hook: Some(hook(make_guard)), ..self.hosts };
+        Self { hosts, ..self }
+    }
+
+    /// The size of the stacks of its host apartments' threads, in bytes; the system's choice otherwise.
+    #[must_use]
+    pub fn host_stack_size(self, bytes: usize) -> Self {
+        let hosts = HostOptions { stack_size: Some(bytes), ..self.hosts };
+        Self { hosts, ..self }
+    }
+
     /// Makes the process.
     pub fn build(self) -> Process {
         let clock = self.clock.unwrap_or_else(Clock::real);
@@ -90,7 +129,9 @@ impl ProcessBuilder {
         let recorder = Recorder::new(clock.clone(), self.record);
         Process(Arc::new(Inner {
             common: Common::new(name, clock, recorder, self.strict),
-            state: Mutex::new(State { apartments_made: 0, main: None, mta: Weak::new() }),
+            hosts: self.hosts,
+            ends: Ends::new(),
+            state: Mutex::new(State { apartments_made: 0, places: Places::default(), servers: Servers::default() }),
             table: Table::new(),
         }))
     }
@@ -130,10 +171,6 @@ impl Process {
         &self.0.common.name
     }
 
-    pub(crate) fn shared_name(&self) -> Arc<str> {
-        Arc::clone(&self.0.common.name)
-    }
-
     /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.0.common.clock
@@ -152,6 +189,10 @@ impl Process {
         &self.0.common
     }
 
+    fn ends(&self) -> &Ends {
+        &self.0.ends
+    }
+
     pub(crate) fn table(&self) -> &Table {
         &self.0.table
     }
@@ -166,61 +207,22 @@ impl Process {
         state.apartments_made += 1;
         ApartmentName { id: ApartmentId(state.apartments_made), name: name.into() }
     }
-
-    /// An STA was made: the first is the main STA (rule AP-4). Says whether it is.
-    pub(crate) fn sta_began(&self, mailbox: &Arc<Mailbox>) -> bool {
-        let mut state = self.0.state.lock();
-        let first = state.main.is_none();
-        if first {
-            state.main = Some(Arc::clone(mailbox));
-        }
-        first
-    }
-
-    /// An STA ended. If it was the main one, there is none until the next is made.
-    pub(crate) fn sta_ended(&self, mailbox: &Arc<Mailbox>) {
-        let mut state = self.0.state.lock();
-        // Taken out and dropped with the lock released.
-        let ended = state.main.take_if(|main| Arc::ptr_eq(main, mailbox));
-        drop(state);
-        drop(ended);
-    }
-
-    pub(crate) fn main_mailbox(&self) -> Option<Arc<Mailbox>> {
-        self.0.state.lock().main.clone()
-    }
-
-    /// The MTA, if there is one.
-    pub(crate) fn mta_mailbox(&self) -> Option<Arc<Mailbox>> {
-        self.0.state.lock().mta.upgrade()
-    }
-
-    /// Puts a new MTA in the place for it (rule AP-1: at most one); gives the one that is there already.
-    pub(crate) fn mta_began(&self, mailbox: &Arc<Mailbox>) -> Result<(), Arc<Mailbox>> {
-        let mut state = self.0.state.lock();
-        match state.mta.upgrade() {
-            Some(there) => Err(there),
-            None => {
-                state.mta = Arc::downgrade(mailbox);
-                self.0.common.set_mta(Some(mailbox.name.id));
-                Ok(())
-            }
-        }
-    }
-
-    /// The MTA ended: the place is free.
-    pub(crate) fn mta_ended(&self, mailbox: &Arc<Mailbox>) {
-        let mut state = self.0.state.lock();
-        if std::ptr::eq(state.mta.as_ptr(), Arc::as_ptr(mailbox)) {
-            state.mta = Weak::new();
-            self.0.common.set_mta(None);
-        }
-    }
 }
 
 impl Default for Process {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for ProcessBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessBuilder")
+            .field("name", &self.name)
+            .field("clock", &self.clock)
+            .field("record", &self.record)
+            .field("strict", &self.strict)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::diagnose::What;
 use crate::filter::MessageFilter;
 use crate::id::ObjectId;
 use crate::mailbox::Mailbox;
-use crate::process::Process;
+use crate::process::{EndHandler, Process};
 use crate::sync::Arc;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -30,6 +30,8 @@ pub(crate) struct StaHome {
     pub(crate) main: bool,
     pub(crate) objects: RefCell<BTreeMap<ObjectId, Rc<dyn Any>>>,
     pub(crate) filter: RefCell<Option<Rc<dyn MessageFilter>>>,
+    /// Asked before the process ends.
+    pub(crate) end_handler: RefCell<Option<Rc<dyn EndHandler>>>,
     /// Guards that have entered it and not left.
     pub(crate) enters: Cell<u32>,
     /// The last guard left while a call was being served: the apartment ends when the outermost one returns.
@@ -134,6 +136,9 @@ impl StaHome {
         // A filter's destructor may register the next.
         while let Some(filter) = self.filter.take() {
             contain(&self.mailbox, thread, "a filter's destructor", || drop(filter));
+        }
+        while let Some(handler) = self.end_handler.take() {
+            contain(&self.mailbox, thread, "an end handler's destructor", || drop(handler));
         }
         let unrun = self.mailbox.end(abnormal, dropped, thread.who());
         drop_unrun(&self.mailbox, thread, unrun);

@@ -133,6 +133,11 @@ impl Thread {
         &self.bell
     }
 
+    /// Whether its locals are being destroyed: what it is in and what it serves is not known then.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
     /// Whether it can be in an apartment: not any more while its locals are being destroyed.
     pub(crate) fn may_enter(&self) -> Result<(), CallError> {
         match self.is_foreign {

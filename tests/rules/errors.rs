@@ -66,7 +66,7 @@ pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
         (E::CantCallOut(CantCallOut::InInputSyncCall), 0x8001_010D, NotStarted, "an input-synchronized call"),
         (E::ChangedMode { current: callee(), why: "of another" }, 0x8001_0106, NotStarted, "of another"),
         (E::NotSupported { what: "not in the MTA" }, 0x8000_4021, NotStarted, "not in the MTA"),
-        (E::InvalidArgument { what: "a capacity of 0" }, 0x8007_0057, NotStarted, "a capacity of 0"),
+        (E::InvalidArgument { what: "a capacity of 0".into() }, 0x8007_0057, NotStarted, "a capacity of 0"),
         (E::CallComplete, 0x8001_0117, NotStarted, "no call is being served"),
         (E::Deadlock { cycle: "a waits for b".into() }, 0x8004_E005, NotStarted, "a waits for b"),
         (E::ServerStopping, 0x8008_0008, NotStarted, "stopping"),

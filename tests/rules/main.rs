@@ -1,12 +1,15 @@
 //! The rules of `docs/semantics.md`, each tested under its id.
 
 mod ap;
+mod arguments;
 mod ca;
 mod ck;
+mod cl;
 mod com_map;
 mod dg;
 mod di;
 mod endings;
+mod ends;
 mod errors;
 mod free;
 mod interfaces;

@@ -1,0 +1,37 @@
+//! Disconnecting one object from its proxies (rule LT-5).
+
+use super::serve::Situation;
+use super::wait::wait;
+use crate::diagnose::WaitFor;
+use crate::error::{CallError, CantCallOut};
+use crate::stub::{Site, Stub};
+use crate::thread::Thread;
+
+/// Waits until nothing runs on the object and it takes no calls any more: an STA pumps, every other thread blocks. Asked
+/// from inside the object, it returns at once. The protocol stands in `connection.rs`.
+pub(crate) fn disconnect(stub: &Stub) -> Result<(), CallError> {
+    let Site::Apartment(mailbox) = &stub.site else {
+        let what = "disconnecting a free-threaded object: it is in no apartment, and goes with its last reference";
+        return Err(CallError::NotSupported { what });
+    };
+    let thread = Thread::current();
+    if !stub.ask_disconnect(mailbox, &thread, cannot_wait(&thread))? {
+        let of = Situation::Plain(WaitFor::Disconnect, &mailbox.common);
+        wait(&thread, of, None, || stub.is_disconnected_or_rings(&thread));
+    }
+    Ok(())
+}
+
+/// Where a wait serves nothing, one that others have to end could last for ever (rules CK-3, CK-4).
+fn cannot_wait(thread: &Thread) -> Option<CallError> {
+    if thread.in_filter() {
+        Some(CallError::CantCallOut(CantCallOut::InFilter))
+    } else if thread.in_input_synchronized() {
+        Some(CallError::CantCallOut(CantCallOut::InInputSyncCall))
+    } else if thread.is_foreign() {
+        // It does not know which calls it is in itself.
+        Some(CallError::NotSupported { what: "waiting for an object's calls while the thread's locals are destroyed" })
+    } else {
+        None
+    }
+}

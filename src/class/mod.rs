@@ -1,0 +1,41 @@
+#![doc = include_str!("README.md")]
+
+mod create;
+mod factory;
+mod model;
+mod place;
+mod server;
+
+pub use factory::{ClassFactory, ServerLock};
+pub use model::Class;
+pub use server::Server;
+
+use crate::diagnose::What;
+use crate::process::Process;
+use crate::sync::Arc;
+use crate::thread::{Home, Thread, panic_message};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A step of the calling thread's: of its apartment, if it is in one of the process.
+fn tell(process: &Process, thread: &Thread, what: impl FnOnce() -> What) {
+    match thread.home() {
+        Some(home) if is_of(&home, process) => home.mailbox().tell(thread.who(), None, what),
+        _ => process.common().tell(thread.who(), None, what),
+    }
+}
+
+fn is_of(home: &Home, process: &Process) -> bool {
+    Arc::ptr_eq(&home.mailbox().common, process.common())
+}
+
+/// Runs something of the user's; a panic in it is contained and recorded, and gives nothing.
+fn contained<R>(process: &Process, place: &'static str, run: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => Some(result),
+        Err(payload) => {
+            let message = panic_message(payload);
+            tell(process, &Thread::current(), || What::Contained { place, message });
+            None
+        }
+    }
+}
