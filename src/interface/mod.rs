@@ -153,7 +153,7 @@ pub use apartment_macros::interface;
 /// `implements!(Workbook);`.
 ///
 /// To be made, an object's type needs no declaration; [`cast`](Proxy::cast) and [`query`](Proxy::query) ask for it.
-#[doc(alias("QueryInterface", "BEGIN_COM_MAP"))]
+#[doc(alias = "QueryInterface")]
 #[doc(inline)]
 pub use apartment_macros::implements;
 
