@@ -11,7 +11,8 @@ use std::panic::Location;
 pub enum CallKind {
     /// The caller waits for the result (rule CK-1).
     Synchronous,
-    /// A post: the caller goes on (rule CK-2).
+    /// A post, or a one-way method of an interface: the caller goes on (rule CK-2). While such a method is served in an STA,
+    /// no synchronous call of its chain can go back to the apartment that sent it; a posted closure may call whom it likes.
     #[doc(alias = "asynchronous")]
     OneWay,
     /// The caller waits, and meanwhile serves other input-synchronized calls only. Delivered ahead of everything that is
@@ -130,7 +131,7 @@ impl fmt::Display for ApartmentName {
     }
 }
 
-/// What a waiting STA lets in (rule DI-12). Releases come in under every policy.
+/// What a waiting STA lets in (rule DI-12). Releases and input-synchronized calls come in under every policy.
 #[doc(alias("STA", "ASTA"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reentrancy {
@@ -140,7 +141,7 @@ pub enum Reentrancy {
     Classic,
     /// Only calls of the chains that are out; the others stay queued, in order. What Windows calls an application STA.
     SameCausality,
-    /// Nothing: the wait blocks.
+    /// Nothing else.
     None,
 }
 

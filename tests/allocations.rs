@@ -1,6 +1,6 @@
 //! A synchronous call allocates nothing once it is warm, neither on its caller's thread nor on its callee's.
 
-use apartment::{CallOptions, Process, Proxy, Reentrancy};
+use apartment::{CallError, CallOptions, Process, Proxy, Reentrancy, implements, interface};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -145,4 +145,55 @@ fn a_call_into_the_mta_allocates_nothing() {
     assert_eq!(asked(call, there), (0, 0), "from a thread that entered");
     entered.leave();
     assert_eq!(asked(call, there), (0, 0), "from a thread in no apartment");
+}
+
+interface! {
+    trait Text {
+        fn ends_with(&self, text: &str, more: Option<&[u8]>, times: &mut u32) -> Result<bool, CallError>;
+        fn is_same(&self, other: &Proxy<dyn Text>) -> Result<bool, CallError>;
+        fn allocations(&self) -> Result<u64, CallError>;
+    }
+}
+
+struct Line(String);
+
+impl Text for Line {
+    fn ends_with(&self, text: &str, more: Option<&[u8]>, times: &mut u32) -> Result<bool, CallError> {
+        *times += 1;
+        Ok(self.0.ends_with(text) && more.is_none_or(|more| self.0.as_bytes().ends_with(more)))
+    }
+
+    fn is_same(&self, other: &Proxy<dyn Text>) -> Result<bool, CallError> {
+        let own: *const Self = self;
+        Ok(other.local().is_some_and(|other| std::ptr::addr_eq(&raw const *other, own)))
+    }
+
+    fn allocations(&self) -> Result<u64, CallError> {
+        Ok(count())
+    }
+}
+
+implements!(Line: dyn Text);
+
+#[test]
+fn a_method_of_an_interface_allocates_nothing() {
+    for strict in [false, true] {
+        let process = Process::builder();
+        let process = if strict { process.strict_rules() } else { process }.build();
+        let here = process.sta("here").enter().unwrap();
+        let there = process.sta("there").spawn().unwrap();
+        let line: Proxy<dyn Text> = there.create(|| Line("a line of text".into())).unwrap().cast();
+        let allocations = || line.allocations().unwrap();
+        let (text, times) = (String::from("text"), Cell::new(0));
+        let borrows = || {
+            let mut count = times.get();
+            assert!(line.ends_with(&text, Some(b"t"), &mut count).unwrap());
+            times.set(count);
+        };
+        assert_eq!(asked(borrows, allocations), (0, 0), "what is borrowed is not copied");
+        assert_eq!(times.get(), 2 * CALLS as u32);
+        let refers = || assert!(line.is_same(&line).unwrap());
+        assert_eq!(asked(refers, allocations), (0, 0), "a reference is counted, no more");
+        here.leave();
+    }
 }

@@ -46,6 +46,7 @@ programs! {
     fn di_4_mta_object_must_be_send();
     fn di_4_mta_object_must_be_sync();
     fn ma_1_local_cannot_leave();
+    fn ma_2_packet_cannot_be_unmarshalled_twice();
     fn ma_5_cast_asks_for_what_is_declared();
     fn ma_5_declared_interface_must_be_implemented();
     fn ma_5_interface_is_one_trait_of_methods();

@@ -39,7 +39,8 @@ impl Apartment {
         self.0.capacity
     }
 
-    /// How many entries hold room now. Replies, releases and callbacks hold none (rule MB-4).
+    /// How many entries hold room now. Replies, releases, callbacks and input-synchronized calls hold none
+    /// (rules MB-4, CK-3).
     pub fn queued(&self) -> usize {
         self.0.queued()
     }

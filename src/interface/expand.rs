@@ -69,8 +69,8 @@ macro_rules! question {
     };
 }
 
-question!(is_send: IsSend, IsNotSend for T: Send);
-question!(is_marshal: IsMarshal, IsNotMarshal for T: Marshal);
+question!(sends: IsSend, IsNotSend for T: Send);
+question!(marshals: IsMarshal, IsNotMarshal for T: Marshal);
 question!(lends_marshal: LendsMarshal, LendsNoMarshal for T: ToOwned<Owned: Marshal> + ?Sized);
 question!(can_own: CanOwn, CannotOwn for T: ToOwned + ?Sized);
 question!(converts: Converts, DoesNotConvert for E: From<CallError>);
@@ -377,6 +377,11 @@ impl Journey {
     /// Into it.
     pub fn arriving() -> Self {
         Self { with: Marshaller::arriving(), result: Ok(()) }
+    }
+
+    /// Back from where the caller's object lives, into the calling thread's apartment.
+    pub fn back<I: ?Sized>(caller: &impl Calls<I>) -> Self {
+        Self { with: Marshaller::back_from(caller.proxy().reference()), result: Ok(()) }
     }
 
     /// Takes a value along. All go, even if one fails: what has arrived is to be used in any case.

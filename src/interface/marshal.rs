@@ -1,9 +1,10 @@
 //! References to objects inside values (rule CK-6): how they are found, and told that they go to another apartment.
 
 use crate::error::CallError;
-use crate::marshal::{Proxy, WeakProxy};
+use crate::marshal::{Cookie, Place, Proxy, Reference, TablePacket, WeakProxy};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
+use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::ops::{Bound, Range, RangeFrom, RangeInclusive, RangeTo};
@@ -89,7 +90,7 @@ use std::ops::{Bound, Range, RangeFrom, RangeInclusive, RangeTo};
 ///
 /// A type whose fields name it again, a tree, counts as one that can hold references. Types that name each other in a
 /// circle have to say so by hand.
-#[doc(alias("ICoMarshal", "IMarshal"))]
+#[doc(alias = "IMarshal")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which references to objects it holds",
     label = "does not implement `Marshal`",
@@ -105,19 +106,30 @@ pub trait Marshal: Clone {
     ///
     /// # Errors
     /// The first one of a reference in it: under strict rules `WrongThread` if it belongs to another apartment than the
-    /// one that it leaves (rule ST-2). The call then fails with it, and has not started.
+    /// one that it leaves (rule ST-2). A call whose arguments cannot leave fails with it, and has not started; one whose
+    /// result cannot has run, and fails with [`ServerCantMarshal`](CallError::ServerCantMarshal).
     fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError>;
 }
 
 /// Knows whether a value leaves an apartment or arrives in one; values pass it on to their parts
 /// ([`Marshal::marshal_with`]).
-#[derive(Debug)]
 pub struct Marshaller(Side);
 
-#[derive(Debug)]
 enum Side {
     Leaving,
     Arriving,
+    /// What was lent to be changed comes back from there.
+    Back(Option<Place>),
+}
+
+impl fmt::Debug for Marshaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Side::Leaving => "Marshaller(leaving)",
+            Side::Arriving => "Marshaller(arriving)",
+            Side::Back(_) => "Marshaller(coming back)",
+        })
+    }
 }
 
 impl Marshaller {
@@ -130,6 +142,11 @@ impl Marshaller {
     pub(super) fn arriving() -> Self {
         Self(Side::Arriving)
     }
+
+    /// For values that come back from where an object lives, changed or not.
+    pub(super) fn back_from(object: &Reference) -> Self {
+        Self(Side::Back(object.home()))
+    }
 }
 
 impl<T: ?Sized> Marshal for Proxy<T> {
@@ -137,13 +154,12 @@ impl<T: ?Sized> Marshal for Proxy<T> {
 
     fn marshal_with(&mut self, with: &mut Marshaller) -> Result<(), CallError> {
         let reference = self.reference_mut();
-        match with.0 {
-            Side::Leaving => reference.leaves(),
-            Side::Arriving => {
-                reference.arrives();
-                Ok(())
-            }
+        match &with.0 {
+            Side::Leaving => return reference.leaves(),
+            Side::Arriving => reference.arrives(),
+            Side::Back(there) => reference.comes_back(there.as_ref()),
         }
+        Ok(())
     }
 }
 
@@ -222,16 +238,25 @@ plain!(
     crate::id::CallId,
     crate::id::ChainId,
     crate::id::ObjectId,
+    crate::id::PacketId,
     crate::id::ThreadId,
 );
 
-impl<T: ?Sized> Marshal for PhantomData<T> {
-    const REFERENCES: bool = false;
+/// Types that hold no reference of an apartment, whatever their parameter: a packet or a cookie leads to an object, and
+/// belongs to nobody.
+macro_rules! of_anything {
+    ($($ty:ty),*) => { $(
+        impl<T: ?Sized> Marshal for $ty {
+            const REFERENCES: bool = false;
 
-    fn marshal_with(&mut self, _: &mut Marshaller) -> Result<(), CallError> {
-        Ok(())
-    }
+            fn marshal_with(&mut self, _: &mut Marshaller) -> Result<(), CallError> {
+                Ok(())
+            }
+        }
+    )* };
 }
+
+of_anything!(PhantomData<T>, TablePacket<T>, Cookie<T>);
 
 /// Types whose parts can be reached in place.
 macro_rules! in_place {

@@ -77,8 +77,8 @@ mod marshal;
 ///   (rule CK-5). So are its value and its error, which may borrow from arguments and not from the object.
 /// - References to objects in arguments and results, in values that are [`trait@Marshal`] too, arrive as working references
 ///   (rule CK-6). A value of a type that can hold references is copied where it is lent; what is changed through `&mut` is
-///   marshalled both ways. If one of them cannot leave, the call fails with that error before anything is sent
-///   (`NotStarted`). An argument from which the result borrows, or another argument, crosses as it is.
+///   marshalled both ways. If an argument cannot leave, the call fails before anything is sent, with the reason; if a
+///   result cannot, with `ServerCantMarshal`. An argument from which the result borrows, or another argument, crosses as it is.
 ///
 /// # Kinds
 ///

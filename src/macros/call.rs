@@ -71,7 +71,7 @@ impl Method {
             // All is asked before the answers are required to be this or that: what follows a mistake has no type.
             let (ask, lend, take, give) = match self.way(ty) {
                 Way::Owned => (
-                    Some(quote_spanned!(span=> __p::Kind::of(&#name).is_marshal())),
+                    Some(quote_spanned!(span=> __p::Kind::of(&#name).marshals())),
                     None,
                     Some(quote_spanned!(span=> take(#kind, &mut #name))),
                     quote_spanned!(span=> #name),
@@ -92,7 +92,7 @@ impl Method {
                 Way::Changed => {
                     change.extend(quote_spanned!(span=> journey.take(#kind, &mut *#name);));
                     (
-                        Some(quote_spanned!(span=> __p::Kind::of(&*#name).is_marshal())),
+                        Some(quote_spanned!(span=> __p::Kind::of(&*#name).marshals())),
                         None,
                         Some(quote_spanned!(span=> take(#kind, &mut *#name))),
                         quote_spanned!(span=> &mut *#name),
@@ -103,8 +103,8 @@ impl Method {
             let lend = lend.map(|lend| quote_spanned!(span=> let mut #name = #lend;));
             prepare.extend(quote_spanned! {span=>
                 #ask
-                let is_send = __p::Kind::of(&#name).is_send();
-                let mut #name = __p::argument(#name, is_send);
+                let sends = __p::Kind::of(&#name).sends();
+                let mut #name = __p::argument(#name, sends);
                 #lend
             });
             travel.extend(take.map(|take| quote_spanned!(span=> journey.#take;)));
@@ -113,10 +113,14 @@ impl Method {
         let method = &self.signature.ident;
         let result = self.result();
         let span = result.map_or_else(|| at(method), at);
+        let back = match change.is_empty() {
+            true => quote_spanned!(span=> let journey = __p::Journey::arriving();),
+            false => quote_spanned!(span=> let mut journey = __p::Journey::back(caller); #change),
+        };
         quote_spanned! {span=>
             let value = __p::value_of::<#result>();
             let error = __p::error_of::<#result>();
-            let travels = __p::Both(value.is_marshal(), error.is_marshal());
+            let travels = __p::Both(value.marshals(), error.marshals());
             #prepare
             let mut journey = __p::Journey::leaving();
             #travel
@@ -133,15 +137,17 @@ impl Method {
                     journey.take(travels, &mut result);
                     match journey.done() {
                         ::core::result::Result::Ok(()) => {
-                            __p::Came::Back(__p::returned(result, value.is_send(), error.is_send()))
+                            __p::Came::Back(__p::returned(result, value.sends(), error.sends()))
                         }
                         ::core::result::Result::Err(error) => __p::Came::NotOut(error),
                     }
                 }),
-                ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
+                // Nothing was sent: what is to be changed is as it was, where it was.
+                ::core::result::Result::Err(error) => {
+                    return __p::failed::<#result, _>(error, __p::error_of::<#result>().converts());
+                }
             };
-            let mut journey = __p::Journey::arriving();
-            #change
+            #back
             __p::answer::<dyn #interface + 'static, __C, #result, _, _>(
                 caller, &METHOD, sent, journey, travels, error.converts(),
             )
@@ -173,9 +179,9 @@ impl Method {
                 Way::Owned | Way::AsItIs | Way::Changed => given.push(quote_spanned!(span=> #name)),
             }
             prepare.extend(quote_spanned! {span=>
-                let #kind = __p::Kind::of(&#name).is_marshal();
-                let is_send = __p::Kind::of(&#name).is_send();
-                let mut #name = __p::argument(#name, is_send);
+                let #kind = __p::Kind::of(&#name).marshals();
+                let sends = __p::Kind::of(&#name).sends();
+                let mut #name = __p::argument(#name, sends);
             });
             travel.extend(quote_spanned!(span=> journey.take(#kind, &mut #name);));
         }

@@ -12,7 +12,7 @@ mod verbs;
 pub use local::Local;
 pub use packet::{Packet, Table, TablePacket};
 pub use proxy::{Proxy, WeakProxy};
-pub(crate) use reference::Reference;
+pub(crate) use reference::{Place, Reference};
 pub use table::{Cookie, GlobalTable};
 pub use verbs::With;
 #[doc(hidden)]

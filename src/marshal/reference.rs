@@ -37,7 +37,7 @@ impl WeakReference {
 
 /// An apartment, as one that references belong to.
 #[derive(Clone)]
-struct Place {
+pub(crate) struct Place {
     process: Arc<Common>,
     apartment: ApartmentId,
 }
@@ -98,6 +98,22 @@ impl Reference {
         let process = self.stub.process();
         if process.strict {
             self.place = Place::here(process).ok();
+        }
+    }
+
+    /// Where its object is at home; a free-threaded one is nowhere.
+    pub(crate) fn home(&self) -> Option<Place> {
+        let mailbox = self.stub.mailbox()?;
+        Some(Place { process: Arc::clone(&mailbox.common), apartment: mailbox.name.id })
+    }
+
+    /// It comes back from `there` in something that was lent to be changed, whatever became of the call. What belongs
+    /// neither there nor here was put in without having been marshalled to there, and stays what it is.
+    pub(crate) fn comes_back(&mut self, there: Option<&Place>) {
+        let process = self.stub.process();
+        let is_theirs = there.is_some() && self.place.as_ref() == there;
+        if process.strict && (is_theirs || self.usable().is_ok()) {
+            self.arrives();
         }
     }
 

@@ -37,8 +37,19 @@ const S3: &str = "
     HRESULT DWORD WORD HTASK IID REFIID LPUNKNOWN LPSTREAM LPVOID LPINTERFACEINFO";
 
 /// What the map names that is Rust's and not this crate's.
-const RUST_S: [&str; 10] =
-    ["==", "Clone", "Drop", "Option", "Result", "Send", "Send + Sync", "dyn Trait", "u32", "as one_way"];
+const RUST_S: [&str; 11] = [
+    "==",
+    "Clone",
+    "Drop",
+    "Option",
+    "Result",
+    "Send",
+    "Send + Sync",
+    "dyn Trait",
+    "u32",
+    "as one_way",
+    "as input_sync",
+];
 
 /// A row: what COM calls it, the HRESULT if its table has them, where it is from, and what is here.
 struct Row {

@@ -3,7 +3,7 @@
 use crate::support::{hold, join};
 use apartment::{
     ApartmentName, CallError, CallKind, CallTarget, CantCallOut, Disconnected, MailboxFull, Method, ObjectId, Outcome,
-    PostError, Process, Reentrant, WhyDisconnected,
+    PostError, Process, Proxy, Reentrant, WhyDisconnected, implements, interface,
 };
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -53,6 +53,7 @@ pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
         (E::ServerDied { callee: callee() }, 0x8001_0007, MayHaveRun, "ended abnormally while it ran the call"),
         (E::ServerDiedDne { callee: callee() }, 0x8001_0012, NotStarted, "ended abnormally before it ran the call"),
         (fault(), 0x8001_0105, MayHaveRun, "panicked: out of range"),
+        (server_cant_marshal(), 0x8001_000D, MayHaveRun, "`Lend::lent` called at "),
         (E::CallRejected { callee: callee() }, 0x8001_0001, NotStarted, "rejected the call"),
         (E::RetryLater { callee: callee() }, 0x8001_010A, NotStarted, "try again later"),
         (E::Reentrant(Arc::new(busy)), 0x8001_0109, NotStarted, "is borrowed by hand"),
@@ -84,6 +85,31 @@ fn sys_call_failed() -> CallError {
     Process::new().sta("db").stack_size(1 << 46).spawn().unwrap_err()
 }
 
+interface! {
+    trait Lend {
+        fn lent(&self) -> Result<Proxy<()>, CallError>;
+    }
+}
+
+struct Lender(Proxy<()>);
+
+impl Lend for Lender {
+    fn lent(&self) -> Result<Proxy<()>, CallError> {
+        Ok(self.0.clone())
+    }
+}
+implements!(Lender: dyn Lend);
+
+/// Of a method that gives a reference which belongs to another apartment than its own.
+fn server_cant_marshal() -> CallError {
+    let process = Process::builder().strict_rules().build();
+    let _here = process.mta_usage().unwrap();
+    let (sta, other) = (process.sta("db").spawn().unwrap(), process.sta("other").spawn().unwrap());
+    let theirs = other.create(|| ()).unwrap();
+    let lender = sta.create(|| Lender(theirs)).unwrap().cast::<dyn Lend>();
+    lender.lent().unwrap_err()
+}
+
 #[test]
 fn every_error_has_com_s_number_and_tells_whether_the_call_may_have_run() {
     for (error, hresult, outcome, _) in all() {
@@ -111,8 +137,11 @@ fn a_clone_says_the_same_and_shares_its_sources() {
     for (error, hresult, outcome, _) in all() {
         let clone = error.clone();
         assert_eq!((clone.hresult(), clone.outcome(), clone.to_string()), (hresult, outcome, error.to_string()));
-        assert_eq!(clone.source().is_some(), matches!(error, CallError::SysCallFailed { .. }));
+        let caused = matches!(error, CallError::SysCallFailed { .. } | CallError::ServerCantMarshal { .. });
+        assert_eq!(clone.source().is_some(), caused, "{error}");
     }
+    let source = server_cant_marshal().source().unwrap().downcast_ref::<CallError>().cloned();
+    assert!(matches!(source, Some(CallError::WrongThread)), "{source:?}");
     let error = sys_call_failed();
     let source = |error: &CallError| std::ptr::from_ref(error.source().unwrap()).addr();
     let clone = error.clone();

@@ -7,7 +7,7 @@ use apartment::{
     PendingAnswer, PostOptions, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Serves, Sta, What,
     current_call, is_cancelled,
 };
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -826,6 +826,40 @@ fn lt_3_an_input_synchronized_call_queued_when_its_callee_dies_has_not_started()
     });
 }
 
+#[test]
+fn lt_2_an_apartment_that_drops_its_objects_serves_no_input_synchronized_call_of_others() {
+    /// Calls away, and is called back, while an ending apartment drops it.
+    struct Last(Proxy<()>, Option<Gate>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let gate = self.1.take().unwrap();
+            self.0.call(|()| gate.pass()).unwrap();
+        }
+    }
+    play(|stage| {
+        let s = &Sheet::of(stage, Reentrancy::Classic)?;
+        let ((send, receive), (key, panics), (last_key, last)) = (unbounded(), gate(), gate());
+        thread::scope(|scope| {
+            let owner = scope.spawn(|| {
+                let ui = stage.sta("ui").enter().unwrap();
+                let object = ui.create(|| Last(s.at_c.clone(), Some(last))).unwrap();
+                send.send((object, ui.apartment().clone())).unwrap();
+                panics.pass();
+                resume_unwind(Box::new("the owner of the thread panics"));
+            });
+            let (at_ui, apartment) = receive.recv().unwrap();
+            let call = scope.spawn(move || s.at_b.call(|()| told(focus(&at_ui, |_| panic!("it ran")))).unwrap());
+            stage.until(&apartment, like!(Queued));
+            key.open();
+            stage.until(&apartment, like!(Held { by: HeldBy::Ending }));
+            last_key.open();
+            assert_eq!(call.join().unwrap(), (hresult::SERVER_DIED_DNE, Outcome::NotStarted));
+            owner.join().unwrap_err();
+        });
+        Ok(())
+    });
+}
+
 // ---- CK-3: its caller
 
 #[test]
@@ -1418,18 +1452,126 @@ fn ck_2_under_strict_rules_it_concerns_no_other_chain() {
         let strict = Strict::of(stage)?;
         let c = Arc::new(strict.c);
         let at_a = strict.a.create(|| Arc::clone(&c))?;
+        // Posted by an STA, for a thread that is in none would wait for it.
+        let from_b = strict.b.create(|| strict.a.create(|| ()).unwrap())?;
         let (process, own) = (strict.process.clone(), Arc::clone(&c));
         let (tell, tried) = unbounded();
-        at_a.post(move |_| {
+        let pumps = move |(): &()| {
             // It serves a call of somebody else's, on top of it.
             let again = process.sta("a, once more").enter().unwrap();
             while again.pump() == 0 {
                 thread::yield_now();
             }
             tell.send(told(own.create(|| ()))).unwrap();
-        })?;
+        };
+        from_b.call(|at_a| post(at_a, pumps))??;
         assert_eq!(at_a.call(|c| told(c.create(|| ())))?, FINE);
         assert_eq!(tried.recv().unwrap(), IN_ASYNC);
+        Ok(())
+    });
+}
+
+// ---- both, in an interface
+
+apartment::interface! {
+    trait Desk {
+        fn focus(&self, text: &str) -> Result<usize, CallError> as input_sync;
+        fn changed(&self, by: &Proxy<dyn Desk>) -> Result<(), CallError> as one_way;
+        fn ask(&self) -> Result<u32, CallError>;
+    }
+}
+
+/// Asks another whenever it may, and tells what came of it.
+struct Table {
+    other: RefCell<Option<Proxy<dyn Desk>>>,
+    tell: Sender<(u32, Outcome)>,
+}
+
+impl Desk for Table {
+    fn focus(&self, text: &str) -> Result<usize, CallError> {
+        if let Some(other) = &*self.other.borrow() {
+            self.tell.send(told(other.ask())).unwrap();
+        }
+        Ok(text.len())
+    }
+
+    fn changed(&self, by: &Proxy<dyn Desk>) -> Result<(), CallError> {
+        self.tell.send(told(by.ask())).unwrap();
+        self.tell.send(told(by.focus(""))).unwrap();
+        self.tell.send(told(by.changed(by))).unwrap();
+        Ok(())
+    }
+
+    fn ask(&self) -> Result<u32, CallError> {
+        Ok(7)
+    }
+}
+
+apartment::implements!(Table: dyn Desk);
+
+/// A desk, and what it tells.
+type Told = (Proxy<dyn Desk>, Receiver<(u32, Outcome)>);
+
+/// Two desks; the first knows the second.
+fn desks(a: &Sta, b: &Sta) -> Result<[Told; 2], CallError> {
+    let desk = |sta: &Sta| {
+        let (tell, tried) = unbounded();
+        let made = sta.create(|| Table { other: RefCell::new(None), tell })?;
+        Ok::<_, CallError>((made, tried))
+    };
+    let ((one, tried), (two, others)) = (desk(a)?, desk(b)?);
+    let other = two.cast::<dyn Desk>();
+    one.call(|table| *table.other.borrow_mut() = Some(other))?;
+    Ok([(one.cast(), tried), (two.cast(), others)])
+}
+
+#[test]
+fn ck_3_an_interface_marks_its_input_synchronized_methods() {
+    play(|stage| {
+        let (a, b) = (stage.sta("a").reentrancy(Reentrancy::None).spawn()?, stage.sta("b").spawn()?);
+        let [(at_a, tried), (at_b, _)] = desks(&a, &b)?;
+        let in_b = b.create(|| ())?;
+        let text = String::from("here");
+        let (key, gate) = gate();
+        thread::scope(|s| -> Result<(), CallError> {
+            let in_a = a.create(|| ())?;
+            stage.begin();
+            s.spawn(move || in_a.call(|()| in_b.call(|()| gate.pass()).unwrap()).unwrap());
+            stage.until(a.apartment(), like!(WaitBegan { serves: Serves::InputSynchronized }));
+            // From the STA `c`, though `a` waits and lets in nothing else.
+            let c = stage.sta("c").spawn()?;
+            assert_eq!(c.create(|| at_a.focus(&text))?.call(Result::clone)??, 4);
+            assert_eq!(tried.recv().unwrap(), IN_INPUT_SYNC);
+            key.open();
+            Ok(())
+        })?;
+        let by_nobody = unsupported(at_a.focus("there").map(drop));
+        assert!(by_nobody.contains("by a thread in no apartment"), "{by_nobody}");
+        assert_eq!(at_b.ask()?, 7);
+        Ok(())
+    });
+}
+
+#[test]
+fn ck_2_an_interface_marks_its_one_way_methods() {
+    play(|stage| {
+        for strict in [false, true] {
+            let builder = Process::builder().clock(stage.clock.clone());
+            let process = if strict { builder.strict_rules() } else { builder }.build();
+            let _mta = process.mta().spawn()?;
+            let (a, b) = (process.sta("a").spawn()?, process.sta("b").spawn()?);
+            // `b` has a desk of its own, and one of `a`'s.
+            let there = b.create(|| -> Result<_, CallError> {
+                let [(at_a, tried), (own, _)] = desks(&a, &b)?;
+                Ok((at_a, own, tried))
+            })?;
+            let tried = there.call(|desks| {
+                let (at_a, own, tried) = desks.as_ref().unwrap();
+                at_a.changed(own).map(|()| tried.clone())
+            })??;
+            let all: Vec<_> = tried.iter().take(3).collect();
+            assert_eq!(all, [IN_ASYNC, IN_ASYNC, FINE], "strict: {strict}");
+        }
         Ok(())
     });
 }

@@ -1,23 +1,24 @@
-//! MA: marshalling; and what of AP and LT is about packets, tables and free-threaded objects.
+//! MA: marshalling, and what of other rules is about packets. Free-threaded objects are in `free.rs`, the global table is in
+//! `table.rs`.
 
-use crate::stage::{play, secs};
-use crate::support::{Log, in_child, is_child, join};
+use crate::stage::{Stage, hresult, incoming, like, play};
+use crate::support::{Gate, Log, hold, join};
 use apartment::{
-    CallError, CallKind, CallOptions, CancelHandle, Event, Outcome, Process, Proxy, Reentrancy, Route, ServerCall,
-    What, current_call, is_cancelled,
+    Apartment, CallError, Event, Outcome, Packet, PacketForm, Process, ServerCall, Sta, Table, What, WhyDisconnected,
+    current_call, implements, interface,
 };
-use std::cell::RefCell;
-use std::panic::panic_any;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, ThreadId};
 
-fn here() -> ThreadId {
+pub(crate) fn here() -> ThreadId {
     thread::current().id()
 }
 
 /// An object that tells on which thread it was dropped.
-struct Told(&'static str, Log<(&'static str, ThreadId)>);
+pub(crate) struct Told(pub(crate) &'static str, pub(crate) Log<(&'static str, ThreadId)>);
 
 impl Drop for Told {
     fn drop(&mut self) {
@@ -31,416 +32,452 @@ thread_local! {
 
 /// Drops it with the thread's locals. Those go in the reverse order of their making: called before the library has seen
 /// the thread it is dropped after the library's own locals, called later, before them.
-fn with_the_locals(kept: impl std::any::Any) {
+pub(crate) fn with_the_locals(kept: impl std::any::Any) {
     KEPT.with_borrow_mut(|all| all.push(Box::new(kept)));
 }
 
-/// The events of a recording about one call, by what they say.
-fn of_call(events: &[Event], call: apartment::CallId) -> Vec<&Event> {
-    events.iter().filter(|event| event.call.is_some_and(|seen| seen.id == call)).collect()
+/// Waits for the object to be dropped at home.
+pub(crate) fn dropped(stage: &Stage, at: &Apartment) {
+    stage.until(at, like!(ObjectDropped));
 }
 
-// ---- MA-7
-
-#[test]
-fn ma_7_a_free_threaded_object_is_called_on_the_caller_s_thread_from_everywhere() {
-    let (process, other) = (Process::new(), Process::new());
-    let free = process.free_threaded(7).unwrap();
-    assert_eq!(free.call(|n| (*n, here())).unwrap(), (7, here()), "a thread in no apartment");
-    let stas = [process.sta("a").spawn().unwrap(), process.sta("b").spawn().unwrap(), other.sta("c").spawn().unwrap()];
-    for sta in &stas {
-        let (there, home) = sta.create(|| ()).unwrap().call(|()| (free.call(|_| here()).unwrap(), here())).unwrap();
-        assert_eq!(there, home);
-        assert_ne!(there, here());
+#[track_caller]
+pub(crate) fn is_disconnected<T>(result: Result<T, CallError>, why: WhyDisconnected) {
+    match result.map(|_| ()).unwrap_err() {
+        CallError::Disconnected(disconnected) => assert_eq!(disconnected.why, why),
+        other => panic!("{other}"),
     }
-    for process in [&process, &other] {
-        let mta = process.mta().spawn().unwrap();
-        let in_mta = mta.create(|| ()).unwrap();
-        let from_sta = stas[0].create(|| ()).unwrap();
-        let (there, home) =
-            from_sta.call(|()| in_mta.call(|()| (free.call(|_| here()).unwrap(), here())).unwrap()).unwrap();
-        assert_eq!(there, home, "a thread of the pool");
-    }
-    assert_eq!(free.apartment(), None);
 }
 
-#[test]
-fn ma_7_calls_of_a_free_threaded_object_run_side_by_side() {
-    let process = Process::new();
-    let meeting = process.free_threaded(std::sync::Barrier::new(3)).unwrap();
-    let stas = ["a", "b"].map(|name| process.sta(name).spawn().unwrap());
-    for sta in &stas {
-        let meeting = meeting.clone();
-        sta.create(|| ()).unwrap().post(move |()| drop(meeting.call(|all| all.wait()))).unwrap();
-    }
-    // All three are in it at once, or nobody comes out.
-    meeting.call(|all| all.wait()).unwrap();
-}
+// ---- MA-1, MA-2
 
 #[test]
-fn ma_7_a_free_threaded_object_survives_the_apartment_that_made_it() {
-    let process = Process::new();
-    let log = Log::new();
-    let sta = process.sta("maker").spawn().unwrap();
-    let maker = sta.create(|| ()).unwrap();
-    let free = maker.call(|()| process.free_threaded(Told("object", log.clone())).unwrap()).unwrap();
-    drop(maker);
-    sta.quit();
-    sta.join().unwrap();
-    assert_eq!(free.call(|told| told.0).unwrap(), "object");
-    assert_eq!(log.take(), []);
-    drop(free);
-    assert_eq!(log.take(), [("object", here())]);
-}
-
-#[test]
-fn ma_7_a_call_of_a_free_threaded_object_is_a_call() {
+fn ma_1_a_local_reference_marshalled_is_a_packet_that_can_leave() {
     play(|stage| {
-        let free = stage.process.free_threaded(())?;
-        let sta = stage.sta("a").spawn()?;
-        let object = sta.create(|| ())?;
-        let (outer, inner) = object
-            .within(secs(5))
-            .call(|()| (current_call().unwrap(), free.call(|()| current_call().unwrap()).unwrap()))?;
-        assert_eq!((inner.chain(), inner.depth(), inner.kind()), (outer.chain(), 2, CallKind::Synchronous));
-        assert_ne!(inner.id(), outer.id());
-        assert_eq!(inner.caller().apartment.as_ref().map(|name| name.id), Some(sta.apartment().id()));
-        assert_eq!(inner.remaining(), Some(secs(5)), "what is left of its chain's deadline");
-        let top = free.call(|()| current_call().unwrap())?;
-        assert_eq!((top.depth(), top.chain().0, top.remaining()), (1, top.id(), None));
-        assert!(top.caller().apartment.is_none());
-        assert!(current_call().is_err(), "and it is over");
+        let ui = stage.sta("ui").enter()?;
+        let text = ui.create(|| String::from("text"))?;
+        let local = text.local().unwrap();
+        let (packet, table) = (local.marshal()?, local.marshal_table(Table::Strong)?);
+        let got = join(thread::spawn(move || (packet.unmarshal().unwrap(), table.unmarshal().unwrap())));
+        assert!(got.0 == text && got.1 == text);
         Ok(())
     });
 }
 
 #[test]
-fn ma_7_a_chain_goes_through_a_free_threaded_object_and_back_home() {
+fn ma_2_a_packet_is_unmarshalled_in_any_apartment() {
     play(|stage| {
-        let (a, b) = (stage.sta("a").reentrancy(Reentrancy::SameCausality).spawn()?, stage.sta("b").spawn()?);
-        let (at_a, at_b) = (a.create(|| 1)?, b.create(|| ())?);
-        let free = stage.process.free_threaded((at_a.clone(), at_b))?;
-        let back = at_a
-            .call(|_| free.call(|(at_a, at_b)| at_b.call(|()| at_a.call(|n| (*n, current_call().unwrap().depth())))))?;
-        assert_eq!(back???, (1, 4));
+        let (home, other, mta) = (stage.sta("home").spawn()?, stage.sta("other").spawn()?, stage.mta().spawn()?);
+        let object = home.create(|| 7)?;
+        let (at_home, at_other, in_mta) = (home.create(|| ())?, other.create(|| ())?, mta.create(|| ())?);
+        let value = |packet: Packet<i32>| packet.unmarshal().and_then(|proxy| proxy.call(|n| (*n, here())));
+        let thread = object.call(|_| here())?;
+        for place in [&at_home, &at_other, &in_mta] {
+            let packet = object.marshal()?;
+            assert_eq!(place.call(move |()| value(packet))??, (7, thread));
+        }
+        assert_eq!(value(object.marshal()?)?, (7, thread), "in none");
+        let packet = object.marshal()?;
+        let is_itself = move |_: &()| packet.unmarshal().unwrap().local().is_some_and(|local| *local == 7);
+        assert!(at_home.call(is_itself)?, "at home it is the object itself");
+        // Marshalled elsewhere than at home, too.
+        let packet = at_other.call(|()| object.marshal())??;
+        assert_eq!(at_home.call(move |()| value(packet))??, (7, thread));
         Ok(())
     });
 }
 
 #[test]
-fn ma_7_a_free_threaded_object_has_its_events() {
+fn ma_2_a_packet_keeps_its_object_and_dropped_unused_gives_its_reference_back() {
     play(|stage| {
-        let sta = stage.sta("a").spawn()?;
-        let object = sta.create(|| ())?;
+        let log = Log::new();
+        let home = stage.sta("home").spawn()?;
+        let object = home.create(|| Told("object", log.clone()))?;
+        let thread = object.call(|_| here())?;
+        let packet = object.marshal()?;
+        drop(object);
+        home.create(|| ())?.call(|()| ())?;
+        assert_eq!(log.take(), []);
+        drop(packet);
+        dropped(stage, home.apartment());
+        home.create(|| ())?.call(|()| ())?;
+        assert_eq!(log.take(), [("object", thread)]);
+
+        // Unmarshalled, the reference is the proxy's.
+        let object = home.create(|| Told("second", log.clone()))?;
+        let packet = object.marshal()?;
+        drop(object);
+        let proxy = packet.unmarshal()?;
+        assert_eq!(proxy.call(|told| told.0)?, "second");
+        drop(proxy);
+        drop(home);
+        assert_eq!(log.take(), [("second", thread)]);
+        Ok(())
+    });
+}
+
+#[test]
+fn ma_2_packets_and_cookies_may_be_shared_by_threads_whatever_they_lead_to() {
+    fn crosses<T: Send + Sync + 'static>(_: &T) {}
+    let ui = Process::new().sta("ui").enter().unwrap();
+    let object = ui.create(|| Rc::new(Cell::new(1))).unwrap();
+    let table = Process::new().global_table();
+    crosses(&object.marshal().unwrap());
+    crosses(&object.marshal_table(Table::Weak).unwrap());
+    crosses(&table);
+    crosses(&table.register(&object).unwrap());
+}
+
+/// An apartment that nobody can enter: it stands in a method, its mailbox is full, and its filter rejects everything.
+/// `make` makes what is there before.
+pub(crate) fn barred<T: Send>(
+    stage: &Stage,
+    make: impl FnOnce(&Sta) -> Result<T, CallError>,
+) -> Result<(Sta, T, Gate), CallError> {
+    let rejects = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&rejects);
+    let answer = move || if asks.load(Relaxed) { ServerCall::Rejected } else { ServerCall::Handled };
+    let sta = stage.sta("barred").capacity(1).filter(move || incoming(move |_| answer())).spawn()?;
+    let (object, made) = (sta.create(|| ())?, make(&sta)?);
+    rejects.store(true, Relaxed);
+    let gate = hold(&object);
+    object.post(|()| ())?;
+    assert!(matches!(object.call(|()| ()), Err(CallError::MailboxFull(_))));
+    Ok((sta, made, gate))
+}
+
+#[test]
+fn ma_2_marshalling_and_unmarshalling_wait_for_nobody_and_ask_no_filter() {
+    play(|stage| {
+        let (sta, object, gate) = barred(stage, |sta| sta.create(|| ()))?;
         stage.begin();
-        let free = stage.process.free_threaded(7_u8)?;
-        let id = free.object_id();
-        let call = object.call(|()| free.call(|_| current_call().unwrap().id()).unwrap())?;
+        assert_eq!(object.marshal()?.unmarshal()?, object);
+        assert_eq!(object.marshal_table(Table::Weak)?.unmarshal()?, object);
+        let table = stage.process.global_table();
+        let cookie = table.register(&object)?;
+        assert_eq!(table.get(&cookie)?, object);
+        table.revoke(&cookie)?;
+        let said = |event: &Event| {
+            matches!(event.what, What::Packed { .. } | What::Unpacked { .. } | What::PacketDropped { .. })
+        };
+        assert!(stage.events().iter().all(said), "nothing else happened");
+        gate.open();
+        drop((object, sta));
+        Ok(())
+    });
+}
+
+#[test]
+fn ma_2_packets_have_their_events() {
+    play(|stage| {
+        let home = stage.sta("home").spawn()?;
+        let object = home.create(|| 7_u8)?;
+        stage.begin();
+        drop(object.marshal()?);
+        let used = home.create(|| ())?.call(|()| object.marshal())??.unmarshal()?;
         let events = stage.events();
-        let made = events.iter().find(|event| matches!(event.what, What::ObjectMade { object, .. } if object == id));
-        assert_eq!(made.unwrap().apartment, None, "it is in none");
-        let events = of_call(&events, call);
-        let at = Some(sta.apartment().id());
-        assert!(events.iter().all(|event| event.apartment == at), "told by the apartment on whose thread it runs");
-        let [made, began, ended, returned] = events[..] else { panic!("{events:?}") };
-        let What::CallMade(made) = &made.what else { panic!("{made:?}") };
-        assert_eq!((made.route, made.from, made.to), (Route::FreeThreaded, at, None));
-        assert_eq!((made.target.object, made.target.type_name, made.borrows), (Some(id), "u8", true));
-        assert!(matches!(began.what, What::Began { call_type: None, queued: 0 }));
-        assert!(matches!(ended.what, What::Ended { panicked: None }));
-        assert!(matches!(returned.what, What::Returned { error: None }));
-        drop(free);
-        let gone = |event: &Event| {
-            event.apartment.is_none() && matches!(event.what, What::ObjectDropped { object } if object == id)
-        };
-        assert_eq!(stage.events().iter().filter(|event| gone(event)).count(), 1);
-        Ok(())
-    });
-}
-
-#[test]
-fn ma_7_a_panic_in_a_free_threaded_object_is_a_server_fault() {
-    play(|stage| {
-        let free = stage.process.free_threaded(7)?;
-        let error = free.call(|_| panic!("no")).map(|(): ()| ()).unwrap_err();
-        let CallError::ServerFault { message, target } = &error else { panic!("{error}") };
-        assert_eq!((&**message, target.object), ("no", Some(free.object_id())));
-        assert_eq!(free.call(|n| *n)?, 7, "it goes on");
-        Ok(())
-    });
-}
-
-#[test]
-fn ma_7_deadlines_and_cancel_handles_work_in_a_free_threaded_object() {
-    play(|stage| {
-        let free = stage.process.free_threaded(())?;
-        let clock = &stage.clock;
-        let error = free.within(secs(2)).call(|()| {
-            assert!(!is_cancelled());
-            clock.advance(secs(2));
-            assert!(is_cancelled());
+        let packets = events.iter().filter_map(|event| match &event.what {
+            What::Packed { mark, type_name, error: None } => Some((mark, event.apartment, *type_name)),
+            What::Unpacked { mark, interface, error: None } => Some((mark, event.apartment, *interface)),
+            What::PacketDropped { mark } => Some((mark, event.apartment, "dropped")),
+            _ => None,
         });
-        assert!(matches!(error, Err(CallError::TimedOut { outcome: Outcome::MayHaveRun })));
-        let cancel = CancelHandle::new();
-        let options = CallOptions::new().cancel(&cancel);
-        let error = free.with(&options).call(|()| {
-            cancel.cancel();
-            assert!(is_cancelled());
-        });
-        assert!(matches!(error, Err(CallError::CallCanceled { outcome: Outcome::MayHaveRun })));
-        let error = free.with(&options).call(|()| panic!("it must not run"));
-        assert!(matches!(error, Err(CallError::CallCanceled { outcome: Outcome::NotStarted })));
-
-        // A deadline, and a handle, reach through it to what it calls.
-        let sta = stage.sta("a").spawn()?;
-        let object = sta.create(|| ())?;
-        let through = free.within(secs(3)).call(|()| object.call(|()| current_call().unwrap().remaining()));
-        assert_eq!(through??, Some(secs(3)));
+        let [first, dropped, second, unpacked] = packets.collect::<Vec<_>>()[..] else { panic!("{events:?}") };
+        let at = Some(home.apartment().id());
+        assert_eq!([first, second].map(|(_, _, name)| name), ["u8"; 2]);
+        assert_eq!([first.1, dropped.1, second.1, unpacked.1], [None, None, at, None], "of whoever did it");
+        assert_eq!((first.0, second.0), (dropped.0, unpacked.0));
+        assert_ne!(first.0.packet, second.0.packet);
+        let mark = first.0;
+        assert_eq!((mark.form, mark.object, mark.of), (PacketForm::Normal, object.object_id(), at));
+        drop(used);
         Ok(())
     });
 }
 
+// ---- MA-3
+
 #[test]
-fn ma_7_a_free_threaded_object_can_be_called_from_inside_a_filter() {
+fn ma_3_a_table_packet_is_unmarshalled_any_number_of_times_from_anywhere() {
     play(|stage| {
-        let free = stage.process.free_threaded(AtomicUsize::new(0))?;
-        let posted = stage.process.free_threaded(AtomicUsize::new(0))?;
-        let asked = (free.clone(), posted.clone());
-        let filter = move || {
-            crate::stage::incoming(move |_| {
-                asked.0.call(|n| n.fetch_add(1, Relaxed)).unwrap();
-                let add = |n: &AtomicUsize| _ = n.fetch_add(1, Relaxed);
-                asked.1.post(add).unwrap();
-                ServerCall::Handled
-            })
-        };
-        let sta = stage.sta("a").filter(filter).spawn()?;
-        sta.create(|| ())?.call(|()| ())?;
-        assert_eq!((free.call(|n| n.load(Relaxed))?, posted.call(|n| n.load(Relaxed))?), (2, 2));
-        Ok(())
-    });
-}
-
-#[test]
-fn ma_7_a_post_to_a_free_threaded_object_runs_at_once() {
-    play(|stage| {
-        let free = stage.process.free_threaded(())?;
-        let log = Log::new();
-        let seen = log.clone();
-        let call = free.within(secs(9)).call(|()| {
-            let posted = seen.clone();
-            free.post(move |()| posted.add((here(), current_call().unwrap()))).unwrap();
-            current_call().unwrap()
-        })?;
-        let (thread, posted) = log.take().remove(0);
-        assert_eq!(thread, here());
-        assert_eq!((posted.kind(), posted.depth(), posted.remaining()), (CallKind::OneWay, 1, None));
-        assert_eq!((posted.from_chain(), posted.chain().0), (Some(call.chain()), posted.id()), "a chain of its own");
-
-        free.post(|()| panic!("nobody hears of it")).unwrap();
-        let panicked =
-            |what: &What| matches!(what, What::Ended { panicked: Some(text) } if &**text == "nobody hears of it");
-        stage.until_any(|event| panicked(&event.what));
-        Ok(())
-    });
-}
-
-#[test]
-fn ma_7_a_free_threaded_object_is_its_own_local_reference_everywhere() {
-    let process = Process::new();
-    let free = process.free_threaded(String::from("text")).unwrap();
-    let local = free.local().unwrap();
-    assert_eq!((&**local, local.proxy().unwrap() == free), ("text", true));
-    let second = local.clone();
-    assert_eq!(second, local);
-    drop((local, free));
-    assert_eq!(second.len(), 4, "it keeps the object");
-    let sta = process.sta("a").spawn().unwrap();
-    let again = second.proxy().unwrap();
-    assert_eq!(sta.create(|| ()).unwrap().call(|()| again.local().unwrap().len()).unwrap(), 4);
-}
-
-#[test]
-fn ma_7_a_free_threaded_object_may_hold_proxies() {
-    let process = Process::new();
-    let sta = process.sta("home").spawn().unwrap();
-    let free = process.free_threaded(sta.create(|| 7).unwrap()).unwrap();
-    let other = process.sta("other").spawn().unwrap();
-    let there = other.create(|| ()).unwrap().call(|()| free.call(|held| held.call(|n| *n)));
-    assert_eq!(there.unwrap().unwrap().unwrap(), 7);
-}
-
-#[test]
-fn ma_7_free_threaded_objects_are_told_apart_from_each_other_and_from_others() {
-    let process = Process::new();
-    let ui = process.sta("ui").enter().unwrap();
-    let (one, two) = (process.free_threaded(1).unwrap(), process.free_threaded(1).unwrap());
-    let at_home = ui.create(|| 1).unwrap();
-    assert_eq!(one.object_id(), at_home.object_id());
-    assert!(one == one.clone() && one != two && one != at_home);
-    let weak = one.downgrade();
-    assert_eq!(weak.upgrade().as_ref(), Some(&one));
-    drop(one);
-    assert!(weak.upgrade().is_none());
-    assert_eq!(format!("{two:?}"), "Proxy<i32>(object 2, free-threaded)");
-}
-
-#[test]
-fn ma_7_under_strict_rules_a_free_threaded_object_is_usable_in_every_apartment() {
-    let process = Process::builder().strict_rules().build();
-    assert!(matches!(process.free_threaded(7), Err(CallError::NotInitialized)));
-    let maker = process.sta("maker").enter().unwrap();
-    let free = process.free_threaded(7).unwrap();
-    let (elsewhere, posted) = (free.clone(), free.clone());
-    join(thread::spawn(move || {
-        assert!(matches!(elsewhere.call(|n| *n), Err(CallError::NotInitialized)));
-        assert!(matches!(elsewhere.post(|_| ()).unwrap_err().error(), CallError::NotInitialized));
-        assert!(elsewhere.local().is_none());
-    }));
-    maker.leave();
-    let thread = thread::spawn(move || {
-        let other = process.sta("other").enter().unwrap();
-        assert_eq!(free.call(|n| *n).unwrap(), 7);
-        assert_eq!(*free.local().unwrap(), 7);
-        posted.post(|n| assert_eq!(*n, 7)).unwrap();
-        other.leave();
-    });
-    join(thread);
-}
-
-// ---- AP-2, LT-1: where a free-threaded object goes
-
-#[test]
-fn ap_2_a_free_threaded_object_is_dropped_on_the_thread_that_drops_the_last_reference() {
-    play(|stage| {
-        let log = Log::new();
-        let sta = stage.sta("a").spawn()?;
-        let object = sta.create(|| ())?;
-        let free = stage.process.free_threaded(Told("in an STA", log.clone()))?;
-        let thread = object.call(move |()| {
-            drop(free);
-            here()
-        })?;
-        let free = stage.process.free_threaded(Told("in no apartment", log.clone()))?;
-        let second = free.clone();
-        drop(free);
-        drop(second);
-        let free = stage.process.free_threaded(Told("with the locals", log.clone()))?;
-        let last = join(thread::spawn(move || {
-            with_the_locals(free);
-            here()
-        }));
-        assert_eq!(log.take(), [("in an STA", thread), ("in no apartment", here()), ("with the locals", last)]);
-        Ok(())
-    });
-}
-
-#[test]
-fn lt_1_a_free_threaded_object_is_dropped_in_no_call_and_no_chain() {
-    struct Asks(Log<(bool, u32)>, Proxy<()>);
-    impl Drop for Asks {
-        fn drop(&mut self) {
-            let depth = self.1.call(|()| current_call().unwrap().depth()).unwrap();
-            self.0.add((current_call().is_err(), depth));
-        }
-    }
-    play(|stage| {
-        let log = Log::new();
-        let (a, b) = (stage.sta("a").spawn()?, stage.sta("b").spawn()?);
-        let (at_a, at_b) = (a.create(|| ())?, b.create(|| ())?);
-        let free = stage.process.free_threaded(Asks(log.clone(), at_b.clone()))?;
-        at_a.call(move |()| {
-            drop(free);
-            assert_eq!(current_call().unwrap().depth(), 1);
-        })?;
-        // Also as part of another object that goes.
-        let free = stage.process.free_threaded(Asks(log.clone(), at_b))?;
-        let holder = a.create(move || RefCell::new(Some(free)))?;
-        holder.call(|held| drop(held.take()))?;
-        assert_eq!(log.take(), [(true, 1), (true, 1)]);
-        Ok(())
-    });
-}
-
-#[test]
-fn lt_1_a_free_threaded_object_whose_destructor_panics_is_contained_and_told() {
-    struct Panics(u8);
-    impl Drop for Panics {
-        fn drop(&mut self) {
-            panic_any("it panics");
-        }
-    }
-    play(|stage| {
-        let free = stage.process.free_threaded(Panics(1))?;
-        assert_eq!(free.call(|panics| panics.0)?, 1);
-        drop(free);
-        // Also while the thread unwinds already.
-        let free = stage.process.free_threaded(Panics(2))?;
-        let unwinds = thread::spawn(move || {
-            let _free = free;
-            panic_any("the owner panics");
-        });
-        assert_eq!(*unwinds.join().unwrap_err().downcast::<&str>().unwrap(), "the owner panics");
-        let contained = |event: &&Event| matches!(&event.what, What::Contained { place: "a destructor", message } if &**message == "it panics");
-        assert_eq!(stage.events().iter().filter(contained).count(), 2);
-        Ok(())
-    });
-}
-
-/// One link of a chain: its destructor drops the next.
-struct Link {
-    _next: Option<Proxy<Link>>,
-    dropped: Arc<AtomicUsize>,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.dropped.fetch_add(1, Relaxed);
-    }
-}
-
-const CHAIN: usize = 100_000;
-
-/// The first of a chain of that many free-threaded objects.
-fn chain(process: &Process, dropped: &Arc<AtomicUsize>) -> Proxy<Link> {
-    let link = |next| process.free_threaded(Link { _next: next, dropped: Arc::clone(dropped) }).unwrap();
-    let mut first = link(None);
-    for _ in 1..CHAIN {
-        first = link(Some(first));
-    }
-    first
-}
-
-#[test]
-fn lt_1_a_chain_of_100_000_free_threaded_objects_does_not_overflow_the_stack() {
-    let process = Process::new();
-    let dropped = Arc::default();
-    drop(chain(&process, &dropped));
-    assert_eq!(dropped.load(Relaxed), CHAIN);
-    let sta = process.sta("a").spawn().unwrap();
-    let first = chain(&process, &dropped);
-    sta.create(|| ()).unwrap().call(move |()| drop(first)).unwrap();
-    assert_eq!(dropped.load(Relaxed), 2 * CHAIN);
-}
-
-#[test]
-fn lt_1_a_chain_of_free_threaded_objects_goes_with_the_thread_s_locals_without_overflow() {
-    if !is_child() {
-        in_child("ma::lt_1_a_chain_of_free_threaded_objects_goes_with_the_thread_s_locals_without_overflow");
-        return;
-    }
-    let process = Process::new();
-    let dropped = Arc::default();
-    for library_first in [false, true] {
-        let (process, count) = (process.clone(), Arc::clone(&dropped));
-        join(thread::spawn(move || {
-            if library_first {
-                apartment::current();
+        let (home, other) = (stage.sta("home").spawn()?, stage.sta("other").spawn()?);
+        let object = home.create(|| 7)?;
+        for table in [Table::Strong, Table::Weak] {
+            let packet = object.marshal_table(table)?;
+            let second = packet.clone();
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    let packet = packet.clone();
+                    thread::spawn(move || packet.unmarshal()?.call(|n| *n))
+                })
+                .collect();
+            for thread in threads {
+                assert_eq!(join(thread)?, 7);
             }
-            // With room for what comes, or the locals would be made again.
-            KEPT.with_borrow_mut(|all| all.reserve(1));
-            with_the_locals(chain(&process, &count));
-        }));
+            assert_eq!(packet.unmarshal()?, object);
+            drop(packet);
+            let there = other.create(|| ())?.call(|()| second.unmarshal()?.call(|n| *n))?;
+            assert_eq!(there?, 7, "a clone is the same packet");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn ma_3_a_strong_table_packet_keeps_the_object_and_a_weak_one_does_not() {
+    play(|stage| {
+        let log = Log::new();
+        let home = stage.sta("home").spawn()?;
+        let object = home.create(|| Told("object", log.clone()))?;
+        let thread = object.call(|_| here())?;
+        let (strong, weak) = (object.marshal_table(Table::Strong)?, object.marshal_table(Table::Weak)?);
+        let second = strong.clone();
+        drop(object);
+        drop(strong);
+        assert_eq!(weak.unmarshal()?.call(|told| told.0)?, "object");
+        assert_eq!(log.take(), []);
+        drop(second);
+        dropped(stage, home.apartment());
+        let error = weak.unmarshal().unwrap_err();
+        assert!(matches!(error, CallError::ObjectNotRegistered));
+        assert_eq!((error.hresult(), error.outcome()), (0x8004_01FB, Outcome::NotStarted));
+        drop(home);
+        assert_eq!(log.take(), [("object", thread)]);
+        Ok(())
+    });
+}
+
+#[test]
+fn ma_3_a_weak_packet_of_a_free_threaded_object_does_not_keep_it() {
+    let log = Log::new();
+    let object = Process::new().free_threaded(Told("object", log.clone())).unwrap();
+    let weak = object.marshal_table(Table::Weak).unwrap();
+    assert_eq!(weak.unmarshal().unwrap(), object);
+    drop(object);
+    assert_eq!(log.take(), [("object", here())]);
+    assert!(matches!(weak.unmarshal(), Err(CallError::ObjectNotRegistered)));
+}
+
+#[test]
+fn ma_3_a_table_packet_has_its_events_and_is_dropped_with_its_last_clone() {
+    play(|stage| {
+        let home = stage.sta("home").spawn()?;
+        let object = home.create(|| 7)?;
+        for (table, form) in [(Table::Strong, PacketForm::TableStrong), (Table::Weak, PacketForm::TableWeak)] {
+            stage.begin();
+            let packet = object.marshal_table(table)?;
+            let second = packet.clone();
+            packet.unmarshal()?;
+            second.unmarshal()?;
+            drop(packet);
+            assert!(!stage.events().iter().any(|event| matches!(event.what, What::PacketDropped { .. })));
+            drop(second);
+            let events = stage.events();
+            let marks: Vec<_> = events
+                .iter()
+                .map(|event| match &event.what {
+                    What::Packed { mark, error: None, .. } => ("packed", *mark),
+                    What::Unpacked { mark, error: None, .. } => ("unpacked", *mark),
+                    What::PacketDropped { mark } => ("dropped", *mark),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(
+                marks.iter().map(|(step, _)| *step).collect::<Vec<_>>(),
+                ["packed", "unpacked", "unpacked", "dropped"]
+            );
+            assert!(marks.iter().all(|(_, mark)| *mark == marks[0].1 && mark.form == form));
+        }
+        Ok(())
+    });
+}
+
+// ---- MA-4
+
+#[test]
+fn ma_4_a_packet_that_outlives_its_apartment_is_disconnected() {
+    play(|stage| {
+        for proxy_stays in [true, false] {
+            let (sta, mta) = (stage.sta("home").spawn()?, stage.mta().spawn()?);
+            let caller = stage.sta("caller").spawn()?.create(|| ())?;
+            let in_sta = sta.create(|| 7)?;
+            let in_mta = mta.create(|| 7)?;
+            let mut packets = Vec::new();
+            let mut tables = Vec::new();
+            for object in [&in_sta, &in_mta] {
+                packets.push(object.marshal()?);
+                tables.push(object.marshal_table(Table::Strong)?);
+                tables.push(object.marshal_table(Table::Weak)?);
+            }
+            let kept = proxy_stays.then_some((in_sta, in_mta));
+            sta.quit();
+            sta.join()?;
+            mta.join()?;
+            for packet in packets {
+                is_disconnected(packet.unmarshal(), WhyDisconnected::Ended);
+            }
+            for table in tables {
+                is_disconnected(table.unmarshal(), WhyDisconnected::Ended);
+                is_disconnected(table.unmarshal(), WhyDisconnected::Ended);
+            }
+            drop(caller);
+            if let Some((in_sta, in_mta)) = kept {
+                is_disconnected(in_sta.marshal(), WhyDisconnected::Ended);
+                is_disconnected(in_mta.marshal_table(Table::Weak), WhyDisconnected::Ended);
+            }
+        }
+        let errors = stage.events().iter().filter(|event| matches!(&event.what, What::Unpacked { error: Some(error), .. } if error.hresult == hresult::DISCONNECTED)).count();
+        assert_eq!(errors, 2 * (2 + 8));
+        Ok(())
+    });
+}
+
+#[test]
+fn ma_4_a_packet_that_fails_is_used_up_and_not_told_as_dropped() {
+    play(|stage| {
+        let sta = stage.sta("home").spawn()?;
+        let packet = sta.create(|| 7)?.marshal()?;
+        sta.quit();
+        sta.join()?;
+        is_disconnected(packet.unmarshal(), WhyDisconnected::Ended);
+        assert!(!stage.events().iter().any(|event| matches!(event.what, What::PacketDropped { .. })));
+        Ok(())
+    });
+}
+
+#[test]
+fn lt_2_marshalling_from_a_local_reference_of_an_ended_apartment_is_disconnected() {
+    let ui = Process::new().sta("ui").enter().unwrap();
+    let local = ui.create(|| 7).unwrap().local().unwrap();
+    ui.leave();
+    is_disconnected(local.marshal(), WhyDisconnected::Ended);
+    is_disconnected(local.marshal_table(Table::Weak), WhyDisconnected::Ended);
+    assert_eq!(*local, 7, "it is still here");
+}
+
+// ---- MA-5
+
+interface! {
+    trait Sheet {
+        fn cells(&self) -> Result<u32, CallError>;
     }
-    assert_eq!(dropped.load(Relaxed), 2 * CHAIN);
+}
+interface! {
+    trait Named {
+        fn name(&self) -> Result<String, CallError>;
+    }
+}
+interface! {
+    pub(crate) trait Other {
+        fn other(&self) -> Result<u8, CallError>;
+    }
+}
+
+struct Workbook {
+    cells: u32,
+    _log: Option<Told>,
+}
+
+impl Sheet for Workbook {
+    fn cells(&self) -> Result<u32, CallError> {
+        Ok(self.cells)
+    }
+}
+
+impl Named for Workbook {
+    fn name(&self) -> Result<String, CallError> {
+        Ok("workbook".into())
+    }
+}
+
+implements!(Workbook: dyn Sheet, dyn Named);
+
+/// An object that has what a workbook has not.
+struct Slide;
+
+impl Other for Slide {
+    fn other(&self) -> Result<u8, CallError> {
+        Ok(8)
+    }
+}
+
+implements!(Slide: dyn Other);
+
+fn workbook() -> Workbook {
+    Workbook { cells: 7, _log: None }
+}
+
+#[track_caller]
+fn has_no<T>(result: Result<T, CallError>, name: &str) {
+    let error = result.map(|_| ()).unwrap_err();
+    assert_eq!(error.hresult(), 0x8000_4002);
+    let CallError::NoInterface { interface } = error else { panic!("{error}") };
+    assert!(interface.contains(name), "{interface}");
+}
+
+#[test]
+fn ma_5_a_packet_is_unmarshalled_as_any_interface_that_the_type_declares() {
+    play(|stage| {
+        let home = stage.sta("home").spawn()?;
+        let book = home.create(workbook)?;
+        assert_eq!(book.marshal()?.unmarshal_as::<dyn Sheet>()?.cells()?, 7);
+        assert_eq!(book.marshal()?.unmarshal_as::<Workbook>()?, book);
+        // From one interface to another, and back to the type.
+        let sheet = book.cast::<dyn Sheet>();
+        let named = sheet.marshal()?.unmarshal_as::<dyn Named>()?;
+        assert_eq!(named.name()?, "workbook");
+        let table = named.marshal_table(Table::Strong)?;
+        assert_eq!(table.unmarshal()?.name()?, "workbook");
+        assert_eq!(table.unmarshal_as::<dyn Sheet>()?.cells()?, 7);
+        assert_eq!(table.unmarshal_as::<Workbook>()?.call(|book| book.cells)?, 7);
+        // It is also known where the packet came out as the type.
+        assert_eq!(book.marshal()?.unmarshal()?.query::<dyn Named>()?.name()?, "workbook");
+        Ok(())
+    });
+}
+
+#[test]
+fn ma_5_an_interface_that_the_object_does_not_have_is_no_interface_and_the_packet_is_used_up() {
+    play(|stage| {
+        let log = Log::new();
+        let home = stage.sta("home").spawn()?;
+        let told = Told("book", log.clone());
+        let book = home.create(move || Workbook { cells: 1, _log: Some(told) })?;
+        let (packet, table) = (book.marshal()?, book.marshal_table(Table::Strong)?);
+        drop(book);
+        assert_eq!(home.create(|| Slide)?.marshal()?.unmarshal_as::<dyn Other>()?.other()?, 8);
+        has_no(table.unmarshal_as::<dyn Other>(), "Other");
+        assert_eq!(table.unmarshal_as::<dyn Sheet>()?.cells()?, 1, "a table packet stays");
+        drop(table);
+        stage.begin();
+        has_no(packet.unmarshal_as::<dyn Other>(), "Other");
+        let told = stage.until_any(|event| matches!(event.what, What::Unpacked { .. }));
+        let What::Unpacked { interface, error: Some(error), .. } = told.what else { panic!("{told:?}") };
+        assert!(interface.contains("Other") && error.hresult == 0x8000_4002);
+        drop(home);
+        assert_eq!(log.take().len(), 1, "its reference went with it");
+        Ok(())
+    });
+}
+
+// ---- MA-6
+
+#[test]
+fn ma_6_a_proxy_marshalled_again_leads_to_the_object() {
+    play(|stage| {
+        let (home, b, c) = (stage.sta("home").spawn()?, stage.sta("b").spawn()?, stage.sta("c").spawn()?);
+        let object = home.create(|| 7)?;
+        let mut packet = object.marshal()?;
+        // Through other apartments, one of which ends.
+        for place in [&b, &c] {
+            packet = place.create(|| ())?.call(move |()| packet.unmarshal()?.marshal())??;
+        }
+        drop(b);
+        drop(c);
+        let proxy = packet.unmarshal()?;
+        assert_eq!(proxy, object);
+        assert_eq!((proxy.apartment().as_ref(), proxy.object_id()), (Some(home.apartment()), object.object_id()));
+        assert_eq!(proxy.call(|_| current_call().unwrap().depth())?, 1, "with nobody in between");
+        Ok(())
+    });
 }

@@ -1,6 +1,7 @@
 //! The rules of `docs/semantics.md`, each tested under its id.
 
 mod ap;
+mod arguments;
 mod ca;
 mod ck;
 mod cl;
@@ -10,6 +11,7 @@ mod di;
 mod endings;
 mod ends;
 mod errors;
+mod free;
 mod interfaces;
 mod kinds;
 mod lt;
@@ -20,4 +22,5 @@ mod real_time;
 mod st;
 mod stage;
 mod support;
+mod table;
 mod waits;

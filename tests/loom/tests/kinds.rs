@@ -1,37 +1,52 @@
 //! Input-synchronized calls: what lets them in, and what they let nobody do.
 #![cfg(loom)]
 
-use apartment::__private::call;
-use apartment::{CallKind, Method, Process, Proxy, Reentrancy};
+use apartment::{CallError, Process, Proxy, Reentrancy, implements, interface};
 use apartment_models::{Borrowed, Model};
 use loom::sync::mpsc;
 use loom::thread;
 use std::cell::Cell;
 
-static FOCUS: Method = Method::new("Sheet", "focus", 0, CallKind::InputSynchronized);
+interface! {
+    trait Desk {
+        fn focus(&self, inside: &mut (dyn FnMut(u32) + Send)) -> Result<(), CallError> as input_sync;
+    }
+}
+
+struct Table(Cell<u32>);
+
+impl Desk for Table {
+    fn focus(&self, inside: &mut (dyn FnMut(u32) + Send)) -> Result<(), CallError> {
+        inside(self.0.get());
+        Ok(())
+    }
+}
+
+implements!(Table: dyn Desk);
 
 /// A lets nothing in while it waits for B, whose callback is input-synchronized: that comes in.
 #[test]
 fn focus_during_a_wait_that_lets_nothing_in() {
-    Model::new("an input-synchronized call during a wait of policy none").preemptions(5).check(|| {
+    Model::new("an input-synchronized call during a wait of policy none").preemptions(4).check(|| {
         let process = Process::new();
         let here = process.sta("b").enter().unwrap();
-        let b = here.create(|| 1).unwrap();
+        let b = here.create(|| ()).unwrap();
         let other = thread::spawn(move || {
             let here = process.sta("a").reentrancy(Reentrancy::None).capacity(1).enter().unwrap();
-            let a = here.create(|| Cell::new(10)).unwrap();
+            let a = here.create(|| Table(Cell::new(10))).unwrap();
             let lent = Borrowed::new();
-            let sum = b.call(|b_value| {
+            let seen = b.call(|()| {
                 // It takes the only room, and stays queued.
-                a.post(|value| value.set(value.get() + 1)).unwrap();
-                let back = call(&a, &FOCUS, |value| {
+                a.post(|table| table.0.set(11)).unwrap();
+                let mut seen = 0;
+                let back = a.cast::<dyn Desk>().focus(&mut |value| {
                     lent.add();
-                    value.get()
+                    seen = value;
                 });
-                b.apartment().quit();
-                b_value + back.unwrap()
+                b.apartment().unwrap().quit();
+                back.map(|()| seen)
             });
-            assert_eq!(sum.unwrap(), 11, "it overtook the post");
+            assert_eq!(seen.unwrap().unwrap(), 10, "it overtook the post");
             assert_eq!(lent.get(), 1);
             assert_eq!(here.pump(), 1);
         });
@@ -42,14 +57,17 @@ fn focus_during_a_wait_that_lets_nothing_in() {
 }
 
 /// An apartment that sends its proxy to the other side, and then focuses the one that it got.
-fn cross(process: &Process, send: &mpsc::Sender<Proxy<u32>>, receive: &mpsc::Receiver<Proxy<u32>>, own: u32) {
+fn cross(process: &Process, send: &mpsc::Sender<Proxy<dyn Desk>>, receive: &mpsc::Receiver<Proxy<dyn Desk>>, own: u32) {
     let here = process.sta("one of two").reentrancy(Reentrancy::None).enter().unwrap();
-    let object = here.create(|| own).unwrap();
-    send.send(object).unwrap();
+    let table = here.create(|| Table(Cell::new(own))).unwrap();
+    send.send(table.cast()).unwrap();
+    drop(table);
     let other = receive.recv().unwrap();
-    assert_eq!(call(&other, &FOCUS, |n| *n).unwrap(), 3 - own);
+    let mut seen = 0;
+    other.focus(&mut |value| seen = value).unwrap();
+    assert_eq!(seen, 3 - own);
     // Its own call is through: the other may go when this one has been answered, and the other way round.
-    other.apartment().quit();
+    other.apartment().unwrap().quit();
     drop(other);
     here.run();
 }
@@ -77,16 +95,17 @@ fn calling_out_of_an_input_synchronized_call() {
     Model::new("calling out of an input-synchronized call").preemptions(4).check(|| {
         let process = Process::new();
         let here = process.sta("b").enter().unwrap();
-        let b = here.create(|| ()).unwrap();
+        let b = here.create(|| Table(Cell::new(0))).unwrap();
         let other = thread::spawn(move || {
             let here = process.sta("a").enter().unwrap();
             let a = here.create(|| Cell::new(0)).unwrap();
-            let refused = call(&b, &FOCUS, |()| {
+            let mut refused = None;
+            let focused = b.cast::<dyn Desk>().focus(&mut |_| {
                 a.post(|value| value.set(1)).unwrap();
-                let refused = a.call(Cell::get).unwrap_err();
-                b.apartment().quit();
-                refused
+                refused = a.call(Cell::get).err();
+                b.apartment().unwrap().quit();
             });
+            focused.unwrap();
             assert_eq!(refused.unwrap().hresult(), 0x8001_010D);
             assert_eq!(a.call(Cell::get).unwrap(), 0, "the post was held");
             assert_eq!(here.pump(), 1);
