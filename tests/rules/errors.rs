@@ -74,23 +74,13 @@ pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
         (E::NoInterface { interface: "Sheet" }, 0x8000_4002, NotStarted, "`Sheet`"),
         (E::InvalidCookie, 0x8007_0057, NotStarted, "cookie"),
         (E::ClassNotRegistered { class: "Word.Document".into() }, 0x8004_0154, NotStarted, "`Word.Document`"),
-        (factory_failed(), 0x8000_4005, MayHaveRun, "factory of class `Word.Document` failed"),
+        (factory_failed(), 0x8000_4005, MayHaveRun, "the factory of class `Word.Document` failed"),
         (E::CallPending, 0x8001_0115, NotStarted, "in time"),
         (E::NoSync, 0x8001_0120, NotStarted, "nothing to wait for"),
         (E::NotInitialized, 0x8004_01F0, NotStarted, "in no apartment"),
         (E::WrongThread, 0x8001_010E, NotStarted, "another apartment"),
     ]
 }
-
-fn factory_failed() -> CallError {
-    let process = Process::new();
-    let class = Class::try_both(|| Err::<Document, _>(std::io::Error::other("no such file")));
-    process.register_class("Word.Document", class.free_threaded()).unwrap();
-    process.create_instance::<Document>("Word.Document").unwrap_err()
-}
-
-struct Document;
-implements!(Document);
 
 fn sys_call_failed() -> CallError {
     Process::new().sta("db").stack_size(1 << 46).spawn().unwrap_err()
@@ -119,6 +109,14 @@ fn server_cant_marshal() -> CallError {
     let theirs = other.create(|| ()).unwrap();
     let lender = sta.create(|| Lender(theirs)).unwrap().cast::<dyn Lend>();
     lender.lent().unwrap_err()
+}
+
+/// Of a class whose factory has an error of its own.
+fn factory_failed() -> CallError {
+    let process = Process::new();
+    let class = Class::try_both(|| Err::<Lender, _>(CallError::CallComplete)).free_threaded();
+    process.register_class("Word.Document", class).unwrap();
+    process.create_instance::<Lender>("Word.Document").unwrap_err()
 }
 
 #[test]
@@ -154,8 +152,9 @@ fn a_clone_says_the_same_and_shares_its_sources() {
         );
         assert_eq!(clone.source().is_some(), caused, "{error}");
     }
-    let source = server_cant_marshal().source().unwrap().downcast_ref::<CallError>().cloned();
-    assert!(matches!(source, Some(CallError::WrongThread)), "{source:?}");
+    let source = |error: CallError| error.source().unwrap().downcast_ref::<CallError>().cloned();
+    assert!(matches!(source(server_cant_marshal()), Some(CallError::WrongThread)));
+    assert!(matches!(source(factory_failed()), Some(CallError::CallComplete)));
     let error = sys_call_failed();
     let source = |error: &CallError| std::ptr::from_ref(error.source().unwrap()).addr();
     let clone = error.clone();
