@@ -103,6 +103,10 @@ impl Known {
         // Before anything is made.
         let view = declaration.require::<I>()?;
         let thread = Thread::current();
+        if !self.class.free_threaded {
+            let (_, route) = place(creator(process, thread.home().as_ref()), self.class.model());
+            may_leave(process, &thread, route)?;
+        }
         let activation = activate(process, &thread, self.server)?;
         let stub = self.make(process, &thread, location)?;
         drop(activation);
@@ -125,14 +129,7 @@ impl Known {
                 return self.class.maker.make_free(process, self.making(process, location));
             }
             let (at, route) = place(creator, model);
-            if route == Route::Mailbox
-                && let Some(why) = ban_of_all(thread)
-            {
-                // Before a host is made for it.
-                let error = CallError::CantCallOut(why);
-                tell(process, thread, || What::Refused { error: (&error).into() });
-                return Err(error);
-            }
+            may_leave(process, thread, route)?;
             let mailbox = match (at, &home) {
                 (At::Here, Some(home)) => Arc::clone(home.mailbox()),
                 (At::Here, None) => crate::broken("a creator that has no home is not at home"),
@@ -185,6 +182,14 @@ impl Known {
             What::Placed(Box::new(Placed { class, model, creator, apartment, route, host_made }))
         });
     }
+}
+
+/// From where no call can leave the apartment, no creation can; then nothing is loaded, and no host made, for it.
+fn may_leave(process: &Process, thread: &Thread, route: Route) -> Result<(), CallError> {
+    let why = if route == Route::Mailbox { ban_of_all(thread) } else { None };
+    let Some(error) = why.map(CallError::CantCallOut) else { return Ok(()) };
+    tell(process, thread, || What::Refused { error: (&error).into() });
+    Err(error)
 }
 
 /// Where the calling thread is, as the process sees it.

@@ -1612,6 +1612,13 @@ fn cl_6_an_unknown_class_is_not_registered() {
 fn ck_4_a_filter_s_method_creates_at_home_and_nowhere_else() {
     must_end(|| {
         let (process, recording) = with_all_models();
+        let loads = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&loads);
+        let server = Server::new("server").class("loaded", class(ThreadingModel::Free)).around(move || {
+            counted.fetch_add(1, Relaxed);
+            Ok::<_, io::Error>(())
+        });
+        process.register_server(server).unwrap();
         let log = Log::new();
         let (created, own) = (log.clone(), process.clone());
         let filter = move || {
@@ -1619,6 +1626,7 @@ fn ck_4_a_filter_s_method_creates_at_home_and_nowhere_else() {
                 for model in MODELS {
                     created.add((model, own.create_instance::<dyn Where>(&id(model)).map(drop)));
                 }
+                assert_eq!(own.create_instance::<dyn Where>("loaded").unwrap_err().hresult(), 0x8001_0005);
                 ServerCall::Handled
             })
         };
@@ -1634,6 +1642,8 @@ fn ck_4_a_filter_s_method_creates_at_home_and_nowhere_else() {
             }
         }
         assert_eq!(hosts(&recording), [""; 0], "no host is made for what cannot be");
+        assert_eq!(loads.load(Relaxed), 0, "and nothing loaded");
+        assert_eq!(count(&recording, |event| matches!(event.what, What::Contained { .. })), 0);
     });
 }
 
