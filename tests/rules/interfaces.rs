@@ -565,7 +565,9 @@ fn lt_7_references_are_equal_exactly_if_they_mean_one_object_through_any_number_
         let (one, two) = (excel.create(Workbook::mute)?, excel.create(Workbook::mute)?);
         let (sheet, persist): (Proxy<dyn Sheet>, Proxy<dyn Persist>) = (one.cast(), one.cast());
         let back: Proxy<Workbook> = persist.query::<dyn Marked>()?.query()?;
-        assert!(sheet == persist && persist == sheet && sheet == one && back == one && back == sheet);
+        assert!(sheet == persist);
+        assert!(persist == sheet);
+        assert!(sheet == one && back == one && back == sheet);
         assert!(sheet != two && two.cast::<dyn Sheet>() != sheet && two.cast::<dyn Persist>() != sheet);
         // Equal ones are one entry of a set.
         let set: HashSet<Proxy<dyn Sheet>> = [sheet.clone(), persist.query()?, two.cast()].into();
