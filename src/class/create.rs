@@ -122,6 +122,7 @@ impl Known {
         let model = self.class.model();
         let mut made = false;
         loop {
+            process.common().makes()?;
             let home = thread.home();
             let creator = creator(process, home.as_ref());
             if self.class.free_threaded {

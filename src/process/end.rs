@@ -222,6 +222,7 @@ impl Process {
         self.common().stops();
         let apartments: Vec<_> = state.apartments.iter().filter_map(Weak::upgrade).collect();
         drop(state);
+        self.wake_watching();
         let main = self.main_mailbox();
         let is_main = |mailbox: &Arc<Mailbox>| main.as_ref().is_some_and(|main| Arc::ptr_eq(main, mailbox));
         in_leaving_order(apartments, |mailbox| (is_main(mailbox), mailbox.host))

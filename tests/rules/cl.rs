@@ -928,6 +928,36 @@ fn cl_3_a_creation_outlasts_a_main_sta_that_ends_out_of_order() {
 }
 
 #[test]
+fn lt_8_a_creation_that_waits_for_a_main_sta_to_leave_ends_with_its_process() {
+    must_end(|| {
+        let (process, recording) = with_all_models();
+        let gate = Gate::new();
+        let stop = gate.stop();
+        let owner = thread::spawn({
+            let process = process.clone();
+            move || {
+                let main = process.sta("main").enter().unwrap();
+                main.apartment().quit();
+                // Asked to quit, it takes its time.
+                stop.wait();
+            }
+        });
+        gate.met();
+        let creator = thread::spawn({
+            let process = process.clone();
+            move || process.create_instance::<dyn Where>("Single").unwrap_err()
+        });
+        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Thread, .. }));
+        let ended = process.end(Duration::ZERO).unwrap();
+        assert_eq!(ended.still_in.len(), 1, "the main STA");
+        let error = join(creator);
+        assert!(matches!(error, CallError::ServerStopping), "{error}");
+        gate.open();
+        join(owner);
+    });
+}
+
+#[test]
 fn cl_3_a_creation_waits_for_no_end_that_waits_for_it() {
     // The main STA, the MTA: at its end a destructor has a class' object made elsewhere, which belongs to it.
     struct Ends(Box<dyn Fn() + Send + Sync>);
