@@ -250,6 +250,8 @@ fn fail(mailbox: &Arc<Mailbox>, process: &Process) {
     let thread = Thread::current();
     drop_unrun(mailbox, &thread, mailbox.end(true, 0, thread.who()));
     process.mta_ended(mailbox);
+    // The first thread, which was counted: the end of the process need not wait for it.
+    mailbox.thread_gone();
 }
 
 impl Mta {

@@ -766,6 +766,34 @@ fn lt_5_against_many_callers_nothing_runs_after_it() {
     });
 }
 
+#[test]
+fn lt_5_under_strict_rules_a_post_that_waits_comes_back_with_its_closure() {
+    must_end(|| {
+        let process = Process::builder().strict_rules().record(100_000).build();
+        let recording = process.recording().unwrap();
+        let _usage = process.mta_usage().unwrap();
+        let sta = process.sta("home").spawn().unwrap();
+        let (object, other) = (sta.create(|| ()).unwrap(), sta.create(|| ()).unwrap());
+        let gate = Gate::new();
+        let stop = gate.stop();
+        let busy = thread::spawn(move || other.call(|()| stop.wait()));
+        gate.met();
+        let target = object.clone();
+        let posting = thread::spawn(move || match target.post(|()| panic!("it does not run")) {
+            Ok(()) => None,
+            Err(refused) => {
+                let (error, _closure) = refused.into_parts();
+                Some(error)
+            }
+        });
+        recording.until(nth(4, at(sta.apartment(), |what| matches!(what, What::Queued { .. }))));
+        object.disconnect().unwrap();
+        object_gone(join(posting).map_or(Ok(()), Err));
+        gate.open();
+        join(busy).unwrap();
+    });
+}
+
 // ---- LT-8: the end of a process
 
 /// Longer than any test: with a driven clock, for ever.
@@ -1582,5 +1610,19 @@ fn lt_8_an_end_handler_belongs_to_an_sta_and_goes_with_it() {
         assert_eq!(number(failed.enter()), 0x8001_0100);
         assert!(process.end(LONG).unwrap().still_in.is_empty());
         drop(mta);
+    });
+}
+
+#[test]
+fn lt_8_what_could_not_be_made_is_not_waited_for() {
+    must_end(|| {
+        let process = Process::new();
+        let failed = process.mta().around(|| Err::<(), _>("on purpose")).spawn();
+        assert_eq!(number(failed), 0x8001_0100);
+        let failed = process.sta("hook").around(|| Err::<(), _>("on purpose")).spawn();
+        assert_eq!(number(failed), 0x8001_0100);
+        let failed = process.sta("hook").around(|| Err::<(), _>("on purpose")).enter();
+        assert_eq!(number(failed), 0x8001_0100);
+        assert!(process.end(Duration::ZERO).unwrap().still_in.is_empty());
     });
 }
