@@ -41,6 +41,10 @@ programs! {
     fn ck_5_interface_result_cannot_borrow_from_the_object();
     fn ck_5_interface_result_must_be_send();
     fn ck_6_derived_field_must_be_marshalled();
+    fn cl_1_both_class_must_be_send();
+    fn cl_1_class_says_which_interfaces_it_answers_to();
+    fn cl_1_free_class_must_be_sync();
+    fn cl_4_factory_must_be_callable_from_any_thread();
     fn di_13_borrow_of_a_cell_cannot_leave();
     fn di_13_interface_method_cannot_take_mut_self();
     fn di_4_mta_object_must_be_send();
@@ -52,6 +56,7 @@ programs! {
     fn ma_5_interface_is_one_trait_of_methods();
     fn ma_5_interface_method_cannot_be_generic();
     fn ma_7_free_threaded_object_cannot_hold_a_local();
+    fn passes_classes();
     fn passes_interfaces();
     fn passes_what_is_allowed();
 }

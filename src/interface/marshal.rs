@@ -234,12 +234,16 @@ plain!(
     std::time::Duration,
     std::time::SystemTime,
     CallError,
+    crate::apartment::Apartment,
+    crate::describe::ApartmentName,
     crate::id::ApartmentId,
     crate::id::CallId,
     crate::id::ChainId,
     crate::id::ObjectId,
     crate::id::PacketId,
     crate::id::ThreadId,
+    crate::process::Process,
+    crate::thread::CancelHandle,
 );
 
 /// Types that hold no reference of an apartment, whatever their parameter: a packet or a cookie leads to an object, and

@@ -60,7 +60,7 @@ mod marshal;
 /// [`Proxy::call`] does: they wait for the reply, an STA pumps meanwhile, and at home they are direct. And for
 /// `dyn Counter` what [`implements!`](crate::implements!), [`cast`](Proxy::cast) and [`query`](Proxy::query) ask for
 /// ([`InterfaceOf`](crate::InterfaceOf)); so the interface may be in one crate, its objects in others, and their users in
-/// still others.
+/// still others. The macros call this crate `::apartment`.
 ///
 /// A proxy's own methods come before an interface's of the same name (`call`, `post`, `query` …); one that is hidden so is
 /// reached by its path, `Counter::query(&proxy)`. A provided method's body is what objects run which have no other: a
@@ -153,7 +153,7 @@ pub use apartment_macros::interface;
 /// `implements!(Workbook);`.
 ///
 /// To be made, an object's type needs no declaration; [`cast`](Proxy::cast) and [`query`](Proxy::query) ask for it.
-#[doc(alias("QueryInterface", "BEGIN_COM_MAP"))]
+#[doc(alias = "QueryInterface")]
 #[doc(inline)]
 pub use apartment_macros::implements;
 

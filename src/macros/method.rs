@@ -49,6 +49,9 @@ pub(crate) enum Way<'t> {
 
 impl Method {
     pub(crate) fn parse(input: ParseStream, attributes: Vec<Attribute>, mistakes: &mut Mistakes) -> syn::Result<Self> {
+        if input.peek(Token![pub]) {
+            return Err(input.error("a method of a trait is as visible as the trait: leave `pub` out"));
+        }
         let signature: Signature = input.parse()?;
         let mut kind = Kind::Synchronous;
         if input.parse::<Option<Token![as]>>()?.is_some() {
@@ -63,8 +66,11 @@ impl Method {
         }
         let end = if input.peek(token::Brace) {
             input.parse::<Group>()?.into_token_stream()
-        } else {
+        } else if input.peek(Token![;]) {
             input.parse::<Token![;]>()?.into_token_stream()
+        } else {
+            let text = "after a method of an interface comes `;`, its body, `as one_way` or `as input_sync`";
+            return Err(input.error(text));
         };
         Ok(Self { attributes, signature, kind, end })
     }

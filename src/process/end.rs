@@ -1,4 +1,29 @@
 //! The end of a process: what its apartments are asked, and what comes of it (rule LT-8).
+//!
+//! # Protocol
+//!
+//! One thread ends the process; the phase (see [`Ends`]) keeps others from it. What it does is in `apartment/end.rs`.
+//!
+//! *The query.* For each apartment that is asked there is a place in the [`Query`] and an [`Asked`] in the apartment's
+//! queue, which fills the place once:
+//!
+//! | place | filled by |
+//! |---|---|
+//! | agrees, refuses, panicked | the apartment's thread, when the handler has returned |
+//! | nobody | whoever drops the question unasked: the apartment refuses it, or ends; or its thread finds no handler |
+//!
+//! The asker waits until all are filled or its time is up, and then counts, once. What is not filled by then is a refusal. A
+//! question that is found after the count is not asked any more; an answer that comes after it finds that out under the same
+//! lock, and if it was a yes the thread tells its handler itself that it came to nothing. So who has said yes hears either
+//! that the process ends or that it does not, and who has not answered in time has not agreed.
+//!
+//! The news of a failed query is sent before the phase goes back, and ahead of the queue like the query: the next query is
+//! behind it.
+//!
+//! *The end.* All waits of it end at the deadline, so it ends whatever the handlers do: what it tells them it does not lend.
+//! An apartment is *gone* when its last thread has left the library; one that is not gone at the deadline is cut off (see
+//! `mailbox/end.rs`), which is a bit of its monitor and not a step of its door: the door goes on being moved by the
+//! apartment's own threads, which find their objects and drop them as ever.
 
 use super::Process;
 use crate::describe::ApartmentName;

@@ -267,7 +267,8 @@ impl Process {
 
     /// Whether an apartment has left its place; if not, the bell is rung when one does.
     pub(crate) fn has_left(&self, mailbox: &Arc<Mailbox>, bell: &Arc<Bell>) -> bool {
-        let places = &mut self.0.state.lock().places;
+        let mut state = self.0.state.lock();
+        let places = &mut state.places;
         let has_left = !places.has(mailbox);
         if !has_left && !places.watching.iter().any(|watching| Arc::ptr_eq(watching, bell)) {
             places.watching.push(Arc::clone(bell));

@@ -20,6 +20,13 @@ struct Misspelt {
     theirs: Theirs,
 }
 
+#[derive(Clone, Marshal)]
+//~ `#[marshal(skip)]` stands at a field
+#[marshal(skip)]
+struct Whole {
+    theirs: Theirs,
+}
+
 #[derive(Clone, Copy, Marshal)]
 //~ `Marshal` cannot be derived for a union
 union Either {

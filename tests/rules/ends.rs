@@ -4,7 +4,7 @@ use crate::support::{Gate, Log, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
     Apartment, ApartmentId, CallError, CallKind, CallOptions, CantCallOut, Class, EndHandler, EndRefused, Event, Local,
     MessageClass, MessageFilter, Method, NotFromHere, Process, Proxy, Recording, Reentrancy, RejectedCall, Retry,
-    ServerCall, WaitFor, What, WhyDisconnected, WhyRefused, implements, register_end_handler,
+    ServerCall, Table, WaitFor, What, WhyDisconnected, WhyRefused, implements, register_end_handler,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -674,6 +674,95 @@ fn lt_5_under_strict_rules_it_is_a_use_of_the_proxy() {
         object.disconnect().unwrap();
         object_gone(object.call(|()| ()));
         drop(here);
+    });
+}
+
+#[test]
+fn lt_5_packets_of_a_disconnected_object_unmarshal_to_disconnected() {
+    must_end(|| {
+        let process = Process::new();
+        let sta = process.sta("home").spawn().unwrap();
+        let object = sta.create(|| ()).unwrap();
+        let (packet, strong) = (object.marshal().unwrap(), object.marshal_table(Table::Strong).unwrap());
+        let weak = object.marshal_table(Table::Weak).unwrap();
+        let table = process.global_table();
+        let cookie = table.register(&object).unwrap();
+        object.disconnect().unwrap();
+        object_gone(packet.unmarshal());
+        object_gone(strong.unmarshal());
+        object_gone(table.get(&cookie));
+        object_gone(object.marshal());
+        assert!(matches!(weak.unmarshal(), Err(CallError::ObjectNotRegistered)));
+        // With its last reference the apartment forgets that there was such an object.
+        table.revoke(&cookie).unwrap();
+        drop((object, strong));
+        sta.create(|| ()).unwrap().call(|()| ()).unwrap();
+    });
+}
+
+#[test]
+fn lt_5_two_apartments_that_disconnect_each_others_objects_both_do() {
+    must_end(|| {
+        let process = Process::new();
+        let (a, b) = (process.sta("a").spawn().unwrap(), process.sta("b").spawn().unwrap());
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let (by_a, by_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let both = std::sync::Arc::new(std::sync::Barrier::new(2));
+        let (first, second) = (both.clone(), both);
+        let (target_a, target_b) = (at_a.clone(), at_b.clone());
+        let one = thread::spawn(move || {
+            by_a.call(|()| {
+                first.wait();
+                target_b.disconnect()
+            })
+        });
+        let two = thread::spawn(move || {
+            by_b.call(|()| {
+                second.wait();
+                target_a.disconnect()
+            })
+        });
+        join(one).unwrap().unwrap();
+        join(two).unwrap().unwrap();
+        object_gone(at_a.call(|()| ()));
+        object_gone(at_b.call(|()| ()));
+    });
+}
+
+#[test]
+fn lt_5_against_many_callers_nothing_runs_after_it() {
+    must_end(|| {
+        for _ in 0..50 {
+            let process = Process::new();
+            let mta = process.mta().threads(2).spawn().unwrap();
+            let sta = process.sta("home").spawn().unwrap();
+            let running = std::sync::Arc::new(AtomicU32::new(0));
+            let disconnected = std::sync::Arc::new(AtomicBool::new(false));
+            let objects = [sta.create(|| ()).unwrap(), mta.create(|| ()).unwrap()];
+            let callers: Vec<_> = (0..4)
+                .map(|n| {
+                    let (object, running, disconnected) =
+                        (objects[n % 2].clone(), running.clone(), disconnected.clone());
+                    thread::spawn(move || {
+                        let one = |_: &()| {
+                            running.fetch_add(1, SeqCst);
+                            assert!(!disconnected.load(SeqCst), "it runs though it is disconnected");
+                            running.fetch_sub(1, SeqCst);
+                        };
+                        loop {
+                            match object.call(one) {
+                                Ok(()) => {}
+                                Err(error) => return object_gone(Err::<(), _>(error)),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            objects.iter().for_each(|object| object.disconnect().unwrap());
+            assert_eq!(running.load(SeqCst), 0);
+            disconnected.store(true, SeqCst);
+            callers.into_iter().for_each(join);
+        }
     });
 }
 

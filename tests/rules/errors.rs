@@ -2,8 +2,8 @@
 
 use crate::support::{hold, join};
 use apartment::{
-    ApartmentName, CallError, CallKind, CallTarget, CantCallOut, Disconnected, MailboxFull, Method, ObjectId, Outcome,
-    PostError, Process, Proxy, Reentrant, WhyDisconnected, implements, interface,
+    ApartmentName, CallError, CallKind, CallTarget, CantCallOut, Class, Disconnected, MailboxFull, Method, ObjectId,
+    Outcome, PostError, Process, Proxy, Reentrant, WhyDisconnected, implements, interface,
 };
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -74,6 +74,7 @@ pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
         (E::NoInterface { interface: "Sheet" }, 0x8000_4002, NotStarted, "`Sheet`"),
         (E::InvalidCookie, 0x8007_0057, NotStarted, "cookie"),
         (E::ClassNotRegistered { class: "Word.Document".into() }, 0x8004_0154, NotStarted, "`Word.Document`"),
+        (factory_failed(), 0x8000_4005, MayHaveRun, "the factory of class `Word.Document` failed"),
         (E::CallPending, 0x8001_0115, NotStarted, "in time"),
         (E::NoSync, 0x8001_0120, NotStarted, "nothing to wait for"),
         (E::NotInitialized, 0x8004_01F0, NotStarted, "in no apartment"),
@@ -110,6 +111,14 @@ fn server_cant_marshal() -> CallError {
     lender.lent().unwrap_err()
 }
 
+/// Of a class whose factory has an error of its own.
+fn factory_failed() -> CallError {
+    let process = Process::new();
+    let class = Class::try_both(|| Err::<Lender, _>(CallError::CallComplete)).free_threaded();
+    process.register_class("Word.Document", class).unwrap();
+    process.create_instance::<Lender>("Word.Document").unwrap_err()
+}
+
 #[test]
 fn every_error_has_com_s_number_and_tells_whether_the_call_may_have_run() {
     for (error, hresult, outcome, _) in all() {
@@ -137,11 +146,15 @@ fn a_clone_says_the_same_and_shares_its_sources() {
     for (error, hresult, outcome, _) in all() {
         let clone = error.clone();
         assert_eq!((clone.hresult(), clone.outcome(), clone.to_string()), (hresult, outcome, error.to_string()));
-        let caused = matches!(error, CallError::SysCallFailed { .. } | CallError::ServerCantMarshal { .. });
+        let caused = matches!(
+            error,
+            CallError::SysCallFailed { .. } | CallError::ServerCantMarshal { .. } | CallError::FactoryFailed { .. }
+        );
         assert_eq!(clone.source().is_some(), caused, "{error}");
     }
-    let source = server_cant_marshal().source().unwrap().downcast_ref::<CallError>().cloned();
-    assert!(matches!(source, Some(CallError::WrongThread)), "{source:?}");
+    let source = |error: CallError| error.source().unwrap().downcast_ref::<CallError>().cloned();
+    assert!(matches!(source(server_cant_marshal()), Some(CallError::WrongThread)));
+    assert!(matches!(source(factory_failed()), Some(CallError::CallComplete)));
     let error = sys_call_failed();
     let source = |error: &CallError| std::ptr::from_ref(error.source().unwrap()).addr();
     let clone = error.clone();

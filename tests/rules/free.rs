@@ -5,7 +5,7 @@ use crate::stage::{play, secs};
 use crate::support::{Log, in_child, is_child, join};
 use apartment::{
     CallError, CallKind, CallOptions, CancelHandle, Event, Outcome, Process, Proxy, Reentrancy, Route, ServerCall,
-    What, current_call, is_cancelled,
+    What, current_call, implements, interface, is_cancelled,
 };
 use std::cell::RefCell;
 use std::panic::panic_any;
@@ -195,6 +195,77 @@ fn ma_7_a_free_threaded_object_can_be_called_from_inside_a_filter() {
         let sta = stage.sta("a").filter(filter).spawn()?;
         sta.create(|| ())?.call(|()| ())?;
         assert_eq!((free.call(|n| n.load(Relaxed))?, posted.call(|n| n.load(Relaxed))?), (2, 2));
+        Ok(())
+    });
+}
+
+interface! {
+    trait Window {
+        fn focus(&self) -> Result<CallKind, CallError> as input_sync;
+        fn changed(&self) -> Result<(), CallError> as one_way;
+    }
+}
+
+/// Calls something, says what came of it, and how it was called itself.
+struct Tries<T: 'static>(Proxy<T>, Log<(CallKind, bool)>);
+
+impl<T> Tries<T> {
+    fn tries(&self) -> Result<CallKind, CallError> {
+        let kind = current_call()?.kind();
+        self.1.add((kind, self.0.call(|_| ()).is_ok()));
+        Ok(kind)
+    }
+}
+
+impl<T> Window for Tries<T> {
+    fn focus(&self) -> Result<CallKind, CallError> {
+        self.tries()
+    }
+
+    fn changed(&self) -> Result<(), CallError> {
+        self.tries().map(drop)
+    }
+}
+
+implements!(Tries<u8>: dyn Window);
+implements!(Tries<String>: dyn Window);
+
+#[test]
+fn ma_7_a_free_threaded_object_can_be_called_where_no_call_can_leave_the_apartment() {
+    play(|stage| {
+        let (a, b) = (stage.sta("a").spawn()?, stage.sta("b").spawn()?);
+        let log = Log::new();
+        let at_a = a.create(|| ())?;
+        let (free, back) = (stage.process.free_threaded(7_u8)?, a.create(String::new)?);
+        let windows = [
+            b.create(|| Tries(free.clone(), log.clone()))?.cast::<dyn Window>(),
+            b.create(|| Tries(back.clone(), log.clone()))?.cast::<dyn Window>(),
+        ];
+        for window in &windows {
+            at_a.call(|()| window.focus().and(window.changed()))??;
+            b.create(|| ())?;
+        }
+        let (focus, changed) = (CallKind::InputSynchronized, CallKind::OneWay);
+        assert_eq!(log.take(), [(focus, true), (changed, true), (focus, false), (changed, false)]);
+        Ok(())
+    });
+}
+
+#[test]
+fn ma_7_every_kind_of_method_of_a_free_threaded_object_runs_on_every_thread() {
+    play(|stage| {
+        let log = Log::new();
+        let window = stage.process.free_threaded(7_u8)?;
+        let window = stage.process.free_threaded(Tries(window, log.clone()))?.cast::<dyn Window>();
+        let (sta, mta) = (stage.sta("a").spawn()?, stage.mta().spawn()?);
+        let (at_sta, in_mta) = (sta.create(|| ())?, mta.create(|| ())?);
+        let both = |(): &()| (window.focus(), window.changed(), here());
+        // Of the MTA, and in no apartment, no input-synchronized call could be made to anybody else.
+        let kinds = [at_sta.call(both)?, at_sta.call(|()| in_mta.call(both))??, both(&())];
+        for (focus, changed, _) in kinds {
+            assert!(matches!((focus, changed), (Ok(CallKind::InputSynchronized), Ok(()))));
+        }
+        assert_eq!(log.take().len(), 6);
         Ok(())
     });
 }

@@ -333,6 +333,47 @@ fn ma_4_a_packet_that_outlives_its_apartment_is_disconnected() {
 }
 
 #[test]
+fn ma_4_a_packet_of_a_disconnected_object_is_disconnected_and_a_weak_one_not_registered() {
+    play(|stage| {
+        let (sta, mta) = (stage.sta("home").spawn()?, stage.mta().spawn()?);
+        for object in [sta.create(|| 7)?, mta.create(|| 7)?] {
+            let packet = object.marshal()?;
+            let (strong, weak) = (object.marshal_table(Table::Strong)?, object.marshal_table(Table::Weak)?);
+            let table = stage.process.global_table();
+            let cookie = table.register(&object)?;
+            object.disconnect()?;
+            is_disconnected(packet.unmarshal(), WhyDisconnected::ObjectGone);
+            is_disconnected(strong.unmarshal(), WhyDisconnected::ObjectGone);
+            is_disconnected(table.get(&cookie), WhyDisconnected::ObjectGone);
+            is_disconnected(object.marshal(), WhyDisconnected::ObjectGone);
+            is_disconnected(object.marshal_table(Table::Weak), WhyDisconnected::ObjectGone);
+            is_disconnected(table.register(&object), WhyDisconnected::ObjectGone);
+            assert!(matches!(weak.unmarshal(), Err(CallError::ObjectNotRegistered)), "its object has ended (MA-3)");
+            table.revoke(&cookie)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn ap_11_packets_cross_processes() {
+    let (one, two) = (Process::new(), Process::builder().strict_rules().build());
+    let home = one.sta("home").spawn().unwrap();
+    let object = home.create(|| 7).unwrap();
+    let (packet, table) = (object.marshal().unwrap(), object.marshal_table(Table::Strong).unwrap());
+    let other = two.sta("other").enter().unwrap();
+    assert_eq!(packet.unmarshal().unwrap().call(|n| *n).unwrap(), 7);
+    // The rules are those of the object's process.
+    let here = other.create(|| 8).unwrap();
+    let packet = here.marshal().unwrap();
+    let there = home.create(|| ()).unwrap();
+    let values =
+        there.call(|()| Ok::<_, CallError>((packet.unmarshal()?.call(|n| *n)?, table.unmarshal()?.call(|n| *n)?)));
+    assert_eq!(values.unwrap().unwrap(), (8, 7));
+    assert!(there.call(|()| matches!(here.call(|n| *n), Err(CallError::WrongThread))).unwrap());
+}
+
+#[test]
 fn ma_4_a_packet_that_fails_is_used_up_and_not_told_as_dropped() {
     play(|stage| {
         let sta = stage.sta("home").spawn()?;

@@ -355,6 +355,15 @@ fn lt_1_packets_and_entries_can_be_dropped_by_unwinding_and_with_thread_locals()
 
 // ---- ST: under strict rules
 
+/// Asks an apartment to quit, also if its test fails.
+struct Quits(apartment::Apartment);
+
+impl Drop for Quits {
+    fn drop(&mut self) {
+        self.0.quit();
+    }
+}
+
 #[test]
 fn st_2_a_reference_goes_to_another_apartment_by_packet_or_table() {
     let process = Process::builder().strict_rules().build();
@@ -366,7 +375,9 @@ fn st_2_a_reference_goes_to_another_apartment_by_packet_or_table() {
     let weak = object.marshal_table(apartment::Table::Weak).unwrap();
     let cookie = table.register(&object).unwrap();
     let stolen = object.clone();
+    let quits = Quits(maker.apartment().clone());
     let user = thread::spawn(move || {
+        let _when_done = quits;
         let outside = [strong.unmarshal().unwrap_err(), table.get(&cookie).unwrap_err()];
         assert!(outside.iter().all(|error| matches!(error, CallError::NotInitialized)), "ST-1");
         assert!(matches!(table.revoke(&cookie), Err(CallError::NotInitialized)));
@@ -382,7 +393,6 @@ fn st_2_a_reference_goes_to_another_apartment_by_packet_or_table() {
             // From here it goes on, to nowhere else.
             assert_eq!(&proxy.marshal().unwrap().unmarshal().unwrap(), proxy);
         }
-        proxies[0].apartment().unwrap().quit();
         table.revoke(&cookie).unwrap();
         proxies
     });
