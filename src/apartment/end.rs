@@ -4,13 +4,14 @@
 //! with a closure of its own rather than with one that is lent, so the asker can leave when its time is up; what it then
 //! still waits for names a state that both share (`process/end.rs`).
 
+use super::ban::ban_of_all;
 use super::invoke::{Terms, invoke, made, making, tell};
 use super::serve::Situation;
 use super::wait::wait;
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method};
 use crate::diagnose::{CallRef, ErrorSeen, Route, WaitFor, What};
-use crate::error::{CallError, CantCallOut, Outcome};
+use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
 use crate::process::{
@@ -138,17 +139,14 @@ pub fn register_end_handler(handler: Option<Rc<dyn EndHandler>>) -> Result<Optio
 /// What stands on the thread that would wait for the process' end while that waits for it.
 fn not_from_here(thread: &Thread) -> Option<NotFromHere> {
     let (own, _) = thread.who();
-    if thread.in_filter() {
-        Some(NotFromHere::CantCallOut(CantCallOut::InFilter))
-    } else if thread.in_input_synchronized() {
-        Some(NotFromHere::CantCallOut(CantCallOut::InInputSyncCall))
-    } else {
-        // Nobody waits for a one-way call, a message or a destructor, and a direct call's caller is this thread.
-        let waits = thread.with_frames(|frames| {
-            frames.iter().any(|frame| frame.chain.is_some() && !frame.kind.is_one_way() && frame.caller.thread != own)
-        });
-        waits.then_some(NotFromHere::InCall)
+    if let Some(why) = ban_of_all(thread) {
+        return Some(NotFromHere::CantCallOut(why));
     }
+    // Nobody waits for a one-way call, a message or a destructor, and a direct call's caller is this thread.
+    let waits = thread.with_frames(|frames| {
+        frames.iter().any(|frame| frame.chain.is_some() && !frame.kind.is_one_way() && frame.caller.thread != own)
+    });
+    waits.then_some(NotFromHere::InCall)
 }
 
 fn is_at(home: &Option<Home>, mailbox: &Arc<Mailbox>) -> bool {

@@ -61,8 +61,8 @@ impl Process {
     /// * `ClassNotRegistered`; `NoInterface` if the objects' type does not declare `I`. Nothing was made.
     /// * `FactoryFailed` with the factory's own error as the source; `ServerFault` if it panicked.
     /// * `SysCallFailed` if a host cannot be made (rule AP-10) or the server cannot be loaded, with the reason as the
-    ///   source; `ServerStopping` if the server is just being unloaded (rule CL-5), or the process is ending (rule LT-8); `Deadlock` on the thread that is just
-    ///   loading it.
+    ///   source; `Deadlock` on the thread that is just loading it.
+    /// * `ServerStopping` if the server is just being unloaded (rule CL-5), or the process is ending (rule LT-8).
     /// * `CantCallOut` from where no call can leave the apartment, if the object would live in another.
     /// * As a call to the apartment: `MailboxFull`, its filter's answers, `TimedOut` and `CallCanceled` of the call that the
     ///   thread is serving.
