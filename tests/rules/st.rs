@@ -183,11 +183,11 @@ fn st_3_a_post_by_a_thread_of_the_mta_waits_and_is_synchronous() {
     lines.post(move |_| _ = count.fetch_add(1, Ordering::Relaxed)).unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), 1, "it has run when the post returns");
     let events = process.recording().unwrap().events();
-    let last = events.iter().filter_map(|event| match &event.what {
+    let mut last = events.iter().filter_map(|event| match &event.what {
         What::CallMade(made) => Some(made.kind),
         _ => None,
     });
-    assert_eq!(last.last(), Some(CallKind::Synchronous));
+    assert_eq!(last.next_back(), Some(CallKind::Synchronous));
     drop(mta);
 }
 
