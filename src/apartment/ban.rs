@@ -15,6 +15,12 @@ pub(crate) fn ban_of_all(thread: &Thread) -> Option<CantCallOut> {
     thread.in_input_synchronized().then_some(CantCallOut::InInputSyncCall)
 }
 
+/// Whether a synchronous call might be refused from here, under strict rules, for what is being served.
+pub(super) fn is_banned(thread: &Thread) -> bool {
+    let is_one_way_call = |frame: &Frame| frame.kind.is_one_way() && frame.chain.is_some();
+    ban_of_all(thread).is_some() || thread.with_frames(|frames| frames.iter().any(is_one_way_call))
+}
+
 /// Why a synchronous call, or a creation, cannot leave the apartment from here (rules CK-2 to CK-4). It is asked of all
 /// that stands on the thread, not only of what it serves innermost.
 pub(super) fn ban(thread: &Thread, home: &Option<Home>, making: &Making<'_>) -> Option<CantCallOut> {

@@ -91,6 +91,15 @@ pub(super) fn tell_caller(
     }
 }
 
+/// A call that was refused before it became one.
+pub(crate) fn tell_refused(thread: &Thread, process: &Common, error: &CallError) {
+    let what = || What::Refused { error: error.into() };
+    match thread.home() {
+        Some(home) => home.mailbox().tell(thread.who(), None, what),
+        None => process.tell(thread.who(), None, what),
+    }
+}
+
 pub(super) fn making<'a>(
     thread: &Thread,
     callee: &'a Arc<Mailbox>,

@@ -29,7 +29,7 @@ pub use entered::{Entered, EnteredMta};
 pub(crate) use free::{invoke_free, send_free};
 pub use handle::Apartment;
 pub(crate) use handle::give_back;
-pub(crate) use invoke::{Terms, invoke};
+pub(crate) use invoke::{Terms, invoke, tell_refused};
 pub(crate) use make::{keep_at_home, keep_shared, make_from};
 pub use mta::{Mta, MtaBuilder, MtaUsage};
 pub use options::{CallOptions, PostOptions};
