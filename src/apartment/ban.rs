@@ -1,6 +1,6 @@
 //! Where no call can go: what is being served forbids it, or the kind of the call does.
 
-use super::invoke::{Making, Terms};
+use super::making::{Making, Terms};
 use crate::describe::CallKind;
 use crate::error::{CallError, CantCallOut};
 use crate::mailbox::Mailbox;

@@ -5,7 +5,8 @@
 //! still waits for names a state that both share (`process/end.rs`).
 
 use super::ban::ban_of_all;
-use super::invoke::{Terms, invoke, made, making, tell};
+use super::invoke::invoke;
+use super::making::{Terms, made, making, tell};
 use super::serve::Situation;
 use super::wait::wait;
 use crate::call::record::Attempt;

@@ -1,6 +1,7 @@
 //! Making an object in an apartment.
 
-use super::invoke::{Terms, invoke, tell_refused};
+use super::invoke::invoke;
+use super::making::{Terms, tell_refused};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::What;

@@ -1,7 +1,8 @@
 //! One-way entries: posts and application messages.
 
 use super::ban::is_banned;
-use super::invoke::{Making, Terms, invoke, made, making, tell, tell_refused};
+use super::invoke::invoke;
+use super::making::{Making, Terms, made, making, tell, tell_refused};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait;

@@ -3,7 +3,7 @@
 use super::model::{Class, Making};
 use super::place::{At, place};
 use super::server::activate;
-use super::{is_of, tell};
+use super::{is_of, tell, wait_for};
 use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait};
 use crate::describe::Creator;
 use crate::diagnose::{Placed, Route, WaitFor, What};
@@ -11,7 +11,7 @@ use crate::error::CallError;
 use crate::id::ApartmentId;
 use crate::mailbox::Mailbox;
 use crate::marshal::{Proxy, Reference};
-use crate::process::{Coming, Found, Host, Process, Server, ServerId};
+use crate::process::{Found, Host, Process, Server, ServerId};
 use crate::stub::Stub;
 use crate::sync::Arc;
 use crate::thread::{Home, Thread};
@@ -210,18 +210,6 @@ fn make_host(process: &Process, host: Host) {
         Host::Main => Sta::builder("host main STA").spawn_host(process, host),
         Host::Mta => Mta::builder().name("host MTA").spawn_host(process),
     }
-}
-
-/// Waits for what somebody brings about. Pumps on an STA, blocks elsewhere.
-pub(super) fn wait_for(process: &Process, thread: &Rc<Thread>, on: WaitFor, coming: &Coming) -> Result<(), CallError> {
-    let mut outcome = coming.look(thread.bell());
-    if outcome.is_none() {
-        wait(thread, Situation::Plain(on, process.common()), None, || {
-            outcome = coming.look(thread.bell());
-            outcome.is_some()
-        });
-    }
-    outcome.unwrap_or_else(|| crate::broken("a wait without an end has what it waited for"))
 }
 
 /// Whether that apartment took no call any more when this one came.

@@ -1,8 +1,7 @@
 //! Servers: groups of classes that are loaded and unloaded together.
 
-use super::create::wait_for;
 use super::model::Class;
-use super::{contained, tell};
+use super::{contained, tell, wait_for};
 use crate::apartment::{Terms, invoke};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method, ThreadingModel};
