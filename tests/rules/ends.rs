@@ -984,6 +984,8 @@ fn lt_8_no_answer_in_time_is_a_refusal_and_who_agrees_too_late_is_told() {
         };
         gate.met();
         recording.until(at(prompt.apartment(), |what| matches!(what, What::EndAnswered { agrees: true })));
+        // It tells its answer before it gives it: what it serves next comes after both.
+        drop(prompt.create(|| ()).unwrap());
         process.clock().advance(Duration::from_secs(5));
         let refused = refusals(join(ending).unwrap_err());
         assert_eq!(refused, [("late".to_owned(), WhyRefused::NoAnswer), ("never".to_owned(), WhyRefused::NoAnswer)]);
