@@ -148,7 +148,7 @@ impl Known {
                     }
                 },
             };
-            self.tell_placed(process, thread, creator, Some(mailbox.name.id), route, made && mailbox.host);
+            self.tell_placed(process, thread, creator, Some(mailbox.name.id), route, made && mailbox.is_host());
             let result = self.class.maker.make(&mailbox, self.making(process, location));
             let at_home = home.is_some_and(|home| home.is_at(&mailbox));
             match result {

@@ -1319,6 +1319,35 @@ fn lt_8_an_entered_thread_is_asked_to_quit_and_waited_for() {
 }
 
 #[test]
+fn lt_8_an_entered_thread_that_stays_keeps_nobody_but_the_last_from_leaving() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let main = process.sta("main").spawn().unwrap();
+        let old = process.sta("old").spawn().unwrap();
+        let gate = Gate::new();
+        let entered = {
+            let (process, stop) = (process.clone(), gate.stop());
+            thread::spawn(move || {
+                let here = process.sta("the youngest").enter().unwrap();
+                stop.wait();
+                drop(here);
+            })
+        };
+        gate.met();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG))
+        };
+        recording.until(at(old.apartment(), |what| matches!(what, What::ApartmentEnded { abnormal: false, .. })));
+        let asked = recording.events().iter().any(at(main.apartment(), |what| matches!(what, What::QuitAsked)));
+        assert!(!asked, "the main STA leaves last");
+        gate.open();
+        assert!(join(ending).unwrap().still_in.is_empty());
+        join(entered);
+    });
+}
+
+#[test]
 fn lt_8_a_thread_that_is_still_in_is_reported_and_cut_off_and_drops_its_objects_itself() {
     must_end(|| {
         let (process, recording) = recorded();
