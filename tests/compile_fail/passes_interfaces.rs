@@ -79,6 +79,9 @@ interface! {
     }
 
     pub trait Row2 {}
+
+    #[cfg(any())]
+    pub trait Absent {}
 }
 
 /// A module of its own, a private trait, another visibility.
@@ -169,7 +172,7 @@ impl Row2 for Workbook {}
 struct Mute;
 implements!(Mute);
 struct Generic<T>(T);
-implements!(Generic<u8>: dyn Row2,);
+implements!(Generic<u8>: #[cfg(all())] dyn Row2, #[cfg(any())] dyn Absent,);
 impl<T> Row2 for Generic<T> {}
 
 /// Code that does not care on which side it is.
