@@ -1,9 +1,10 @@
 //! Disconnecting one object from its proxies (rule LT-5).
 
+use super::ban::ban_of_all;
 use super::serve::Situation;
 use super::wait::wait;
 use crate::diagnose::WaitFor;
-use crate::error::{CallError, CantCallOut};
+use crate::error::CallError;
 use crate::stub::{Site, Stub};
 use crate::thread::Thread;
 
@@ -24,10 +25,8 @@ pub(crate) fn disconnect(stub: &Stub) -> Result<(), CallError> {
 
 /// Where a wait serves nothing, one that others have to end could last for ever (rules CK-3, CK-4).
 fn cannot_wait(thread: &Thread) -> Option<CallError> {
-    if thread.in_filter() {
-        Some(CallError::CantCallOut(CantCallOut::InFilter))
-    } else if thread.in_input_synchronized() {
-        Some(CallError::CantCallOut(CantCallOut::InInputSyncCall))
+    if let Some(why) = ban_of_all(thread) {
+        Some(CallError::CantCallOut(why))
     } else if thread.is_foreign() {
         // It does not know which calls it is in itself.
         Some(CallError::NotSupported { what: "waiting for an object's calls while the thread's locals are destroyed" })

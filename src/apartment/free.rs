@@ -3,8 +3,8 @@
 //! It is a call all the same, with a chain, a depth, a deadline and whatever cancels it. Nothing leaves the caller's
 //! apartment, and nothing is waited for.
 
-use super::direct::{Around, frame, ran, run_here};
-use super::invoke::{Terms, call_made, header, tell_caller};
+use super::direct::{frame, ran, run_here};
+use super::making::{Around, Terms, call_made, header, tell_caller};
 use crate::call::record::{Attempt, Job};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{CallRef, ErrorSeen, Route, What};

@@ -156,13 +156,13 @@ impl MtaBuilder {
         self.check()?;
         let process = Process::or_global(self.process.clone());
         let waits = self.hook.is_some();
-        let (mailbox, starter) = self.begin(&process, false);
+        let (mailbox, starter) = self.begin(&process, ApartmentHow::Spawned);
         process.apartment_begins(&mailbox)?;
         if !process.mta_began(&mailbox) {
             return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
         }
         let maker = Thread::current();
-        tell_began(&mailbox, &maker, ApartmentHow::Spawned);
+        tell_began(&mailbox, &maker);
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let told = Arc::clone(&start);
         let started = starter.start(&mailbox, Some(Box::new(move |outcome| told.report(outcome))));
@@ -181,14 +181,14 @@ impl MtaBuilder {
     pub(crate) fn spawn_host(mut self, process: &Process) {
         let HostOptions { hook, stack_size } = process.host_options();
         (self.hook, self.stack_size) = (hook, stack_size);
-        let (mailbox, starter) = self.begin(process, true);
+        let (mailbox, starter) = self.begin(process, ApartmentHow::Host);
         if let Err(stopping) = process.apartment_begins(&mailbox) {
             return process.host_started(Host::Mta, Err(stopping));
         }
         if !process.mta_began(&mailbox) {
             return process.host_started(Host::Mta, Ok(()));
         }
-        tell_began(&mailbox, &Thread::current(), ApartmentHow::Host);
+        tell_began(&mailbox, &Thread::current());
         let settled = {
             let (mailbox, process) = (Arc::clone(&mailbox), process.clone());
             move |outcome: Result<(), CallError>| {
@@ -205,7 +205,7 @@ impl MtaBuilder {
     }
 
     /// Its mailbox, with one usage and one thread, which is still to be started.
-    fn begin(self, process: &Process, host: bool) -> (Arc<Mailbox>, Arc<Starter>) {
+    fn begin(self, process: &Process, how: ApartmentHow) -> (Arc<Mailbox>, Arc<Starter>) {
         let starter = Arc::new(Starter::new(process, self.hook, self.stack_size));
         let grow = Arc::clone(&starter);
         let owner = Owner::Pool(Box::new(move |mailbox| grow.start(mailbox, None)));
@@ -213,7 +213,7 @@ impl MtaBuilder {
         pool.usages = 1;
         pool.threads = 1;
         let name = process.new_name(self.name);
-        let mailbox = Mailbox::new(name, self.capacity, Arc::clone(process.common()), host, owner, Some(pool));
+        let mailbox = Mailbox::new(name, self.capacity, Arc::clone(process.common()), how, owner, Some(pool));
         (mailbox, starter)
     }
 
@@ -233,11 +233,11 @@ impl MtaBuilder {
     }
 }
 
-fn tell_began(mailbox: &Mailbox, maker: &Thread, how: ApartmentHow) {
+fn tell_began(mailbox: &Mailbox, maker: &Thread) {
     mailbox.tell(maker.who(), None, || What::ApartmentBegan {
         name: Arc::clone(&mailbox.name.name),
         sta: false,
-        how,
+        how: mailbox.how,
         main: false,
         capacity: mailbox.capacity,
         reentrancy: None,
@@ -250,6 +250,8 @@ fn fail(mailbox: &Arc<Mailbox>, process: &Process) {
     let thread = Thread::current();
     drop_unrun(mailbox, &thread, mailbox.end(true, 0, thread.who()));
     process.mta_ended(mailbox);
+    // The first thread, which was counted: the end of the process need not wait for it.
+    mailbox.thread_gone();
 }
 
 impl Mta {

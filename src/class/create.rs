@@ -3,7 +3,7 @@
 use super::model::{Class, Making};
 use super::place::{At, place};
 use super::server::activate;
-use super::{is_of, tell};
+use super::{is_of, tell, wait_for};
 use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait};
 use crate::describe::Creator;
 use crate::diagnose::{Placed, Route, WaitFor, What};
@@ -11,7 +11,7 @@ use crate::error::CallError;
 use crate::id::ApartmentId;
 use crate::mailbox::Mailbox;
 use crate::marshal::{Proxy, Reference};
-use crate::process::{Coming, Found, Host, Process, Server, ServerId};
+use crate::process::{Found, Host, Process, Server, ServerId};
 use crate::stub::Stub;
 use crate::sync::Arc;
 use crate::thread::{Home, Thread};
@@ -61,8 +61,8 @@ impl Process {
     /// * `ClassNotRegistered`; `NoInterface` if the objects' type does not declare `I`. Nothing was made.
     /// * `FactoryFailed` with the factory's own error as the source; `ServerFault` if it panicked.
     /// * `SysCallFailed` if a host cannot be made (rule AP-10) or the server cannot be loaded, with the reason as the
-    ///   source; `ServerStopping` if the server is just being unloaded (rule CL-5), or the process is ending (rule LT-8); `Deadlock` on the thread that is just
-    ///   loading it.
+    ///   source; `Deadlock` on the thread that is just loading it.
+    /// * `ServerStopping` if the server is just being unloaded (rule CL-5), or the process is ending (rule LT-8).
     /// * `CantCallOut` from where no call can leave the apartment, if the object would live in another.
     /// * As a call to the apartment: `MailboxFull`, its filter's answers, `TimedOut` and `CallCanceled` of the call that the
     ///   thread is serving.
@@ -103,6 +103,10 @@ impl Known {
         // Before anything is made.
         let view = declaration.require::<I>()?;
         let thread = Thread::current();
+        if !self.class.free_threaded {
+            let (_, route) = place(creator(process, thread.home().as_ref()), self.class.model());
+            may_leave(process, &thread, route)?;
+        }
         let activation = activate(process, &thread, self.server)?;
         let stub = self.make(process, &thread, location)?;
         drop(activation);
@@ -118,6 +122,7 @@ impl Known {
         let model = self.class.model();
         let mut made = false;
         loop {
+            process.common().makes()?;
             let home = thread.home();
             let creator = creator(process, home.as_ref());
             if self.class.free_threaded {
@@ -125,14 +130,7 @@ impl Known {
                 return self.class.maker.make_free(process, self.making(process, location));
             }
             let (at, route) = place(creator, model);
-            if route == Route::Mailbox
-                && let Some(why) = ban_of_all(thread)
-            {
-                // Before a host is made for it.
-                let error = CallError::CantCallOut(why);
-                tell(process, thread, || What::Refused { error: (&error).into() });
-                return Err(error);
-            }
+            may_leave(process, thread, route)?;
             let mailbox = match (at, &home) {
                 (At::Here, Some(home)) => Arc::clone(home.mailbox()),
                 (At::Here, None) => crate::broken("a creator that has no home is not at home"),
@@ -150,7 +148,7 @@ impl Known {
                     }
                 },
             };
-            self.tell_placed(process, thread, creator, Some(mailbox.name.id), route, made && mailbox.host);
+            self.tell_placed(process, thread, creator, Some(mailbox.name.id), route, made && mailbox.is_host());
             let result = self.class.maker.make(&mailbox, self.making(process, location));
             let at_home = home.is_some_and(|home| home.is_at(&mailbox));
             match result {
@@ -187,6 +185,14 @@ impl Known {
     }
 }
 
+/// From where no call can leave the apartment, no creation can; then nothing is loaded, and no host made, for it.
+fn may_leave(process: &Process, thread: &Thread, route: Route) -> Result<(), CallError> {
+    let why = if route == Route::Mailbox { ban_of_all(thread) } else { None };
+    let Some(error) = why.map(CallError::CantCallOut) else { return Ok(()) };
+    tell(process, thread, || What::Refused { error: (&error).into() });
+    Err(error)
+}
+
 /// Where the calling thread is, as the process sees it.
 fn creator(process: &Process, home: Option<&Home>) -> Creator {
     match home {
@@ -204,18 +210,6 @@ fn make_host(process: &Process, host: Host) {
         Host::Main => Sta::builder("host main STA").spawn_host(process, host),
         Host::Mta => Mta::builder().name("host MTA").spawn_host(process),
     }
-}
-
-/// Waits for what somebody brings about. Pumps on an STA, blocks elsewhere.
-pub(super) fn wait_for(process: &Process, thread: &Rc<Thread>, on: WaitFor, coming: &Coming) -> Result<(), CallError> {
-    let mut outcome = coming.look(thread.bell());
-    if outcome.is_none() {
-        wait(thread, Situation::Plain(on, process.common()), None, || {
-            outcome = coming.look(thread.bell());
-            outcome.is_some()
-        });
-    }
-    outcome.unwrap_or_else(|| crate::broken("a wait without an end has what it waited for"))
 }
 
 /// Whether that apartment took no call any more when this one came.

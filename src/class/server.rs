@@ -1,14 +1,13 @@
 //! Servers: groups of classes that are loaded and unloaded together.
 
-use super::create::wait_for;
 use super::model::Class;
-use super::{contained, tell};
+use super::{contained, tell, wait_for};
 use crate::apartment::{Terms, invoke};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method, ThreadingModel};
 use crate::diagnose::{ServerAnswer, WaitFor, What};
 use crate::error::CallError;
-use crate::process::{Ask, Begun, Code, Count, Loaded, Process, ServerId};
+use crate::process::{Asking, Begun, Code, Count, Loaded, Process, ServerId};
 use crate::sync::Arc;
 use crate::thread::{Thread, panic_message};
 use std::any::Any;
@@ -179,9 +178,9 @@ fn ask(process: &Process, servers: &[ServerId], delay: Duration) -> Vec<String> 
     let mut freed = Vec::new();
     for &id in servers {
         let (answer, loaded) = match process.begin_asking(id) {
-            Ask::Nothing => continue,
-            Ask::Answered(answer) => (answer, None),
-            Ask::Ask(code, uses) => {
+            Asking::Nothing => continue,
+            Asking::Answered(answer) => (answer, None),
+            Asking::Say(code, uses) => {
                 let say = || code.can_unload.as_ref().is_none_or(|can_unload| can_unload());
                 let says = contained(process, "a server's can_unload", say).unwrap_or(false);
                 process.end_asking(id, uses, says, delay)

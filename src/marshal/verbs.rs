@@ -1,7 +1,10 @@
 //! What can be done with a proxy, with and without options.
 
 use super::proxy::Proxy;
-use crate::apartment::{CallOptions, PostOptions, Terms, give_back, invoke, invoke_free, send, send_free};
+use super::reference::Reference;
+use crate::apartment::{
+    CallOptions, PostOptions, Terms, give_back, invoke, invoke_free, send, send_free, tell_refused,
+};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, Method};
 use crate::error::{CallError, PostError};
@@ -96,6 +99,11 @@ impl<T: ?Sized + 'static> With<'_, T, &PostOptions> {
     }
 }
 
+/// Whether a call may be made through the reference here; one that may not is told.
+fn usable(reference: &Reference) -> Result<(), CallError> {
+    reference.usable().inspect_err(|error| tell_refused(&Thread::current(), reference.stub.process(), error))
+}
+
 /// What a call's closure left in the caller's frame.
 fn result<R>(left: Option<R>) -> R {
     left.unwrap_or_else(|| crate::broken("a call that ran left its result"))
@@ -167,7 +175,7 @@ fn attempt<T: ?Sized + 'static, B: Send, R: Send>(
     try_it: fn(&T, B) -> Ran<B, R>,
 ) -> Result<R, CallError> {
     let reference = proxy.reference();
-    reference.usable()?;
+    usable(reference)?;
     let target = reference.target::<T>(method, Location::caller());
     let kind = method.map_or(CallKind::Synchronous, |method| method.kind);
     let view = proxy.view();
@@ -202,7 +210,7 @@ pub(super) fn post<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static>(
     run: F,
 ) -> Result<(), PostError<F>> {
     let reference = proxy.reference();
-    if let Err(error) = reference.usable() {
+    if let Err(error) = usable(reference) {
         return Err(PostError::new(error, run));
     }
     let target = reference.target::<T>(method, Location::caller());

@@ -98,7 +98,7 @@ pub(super) struct Places {
     host_sta: Slot,
     host_mta: Slot,
     host_main: Slot,
-    /// Rung when an apartment leaves its place.
+    /// Rung when an apartment leaves its place, and when the process ends.
     watching: Vec<Arc<Bell>>,
 }
 
@@ -220,7 +220,8 @@ impl Process {
     /// Puts a new MTA in the place for it (rule AP-1: at most one). False if there is one already.
     pub(crate) fn mta_began(&self, mailbox: &Arc<Mailbox>) -> bool {
         let places = &mut self.0.state.lock().places;
-        let free = if mailbox.host { places.host_began(Host::Mta, mailbox) } else { places.mta.upgrade().is_none() };
+        let free =
+            if mailbox.is_host() { places.host_began(Host::Mta, mailbox) } else { places.mta.upgrade().is_none() };
         if free {
             places.mta = Arc::downgrade(mailbox);
             self.0.common.set_mta(Some(mailbox.name.id));
@@ -265,7 +266,8 @@ impl Process {
         coming.settle(outcome);
     }
 
-    /// Whether an apartment has left its place; if not, the bell is rung when one does.
+    /// Whether an apartment has left its place, or need not be waited for, since the process makes nothing new any more;
+    /// if not, the bell is rung when that changes.
     pub(crate) fn has_left(&self, mailbox: &Arc<Mailbox>, bell: &Arc<Bell>) -> bool {
         let mut state = self.0.state.lock();
         let places = &mut state.places;
@@ -273,7 +275,17 @@ impl Process {
         if !has_left && !places.watching.iter().any(|watching| Arc::ptr_eq(watching, bell)) {
             places.watching.push(Arc::clone(bell));
         }
-        has_left
+        drop(state);
+        // Who ends the process says so before it reads the list.
+        has_left || self.common().makes().is_err()
+    }
+
+    /// The process makes nothing new any more: whoever waits for a place is to look again.
+    pub(super) fn wake_watching(&self) {
+        let watching = std::mem::take(&mut self.0.state.lock().places.watching);
+        for bell in watching {
+            bell.ring();
+        }
     }
 
     /// Whether that is the main STA.

@@ -10,7 +10,7 @@ pub(crate) use coming::Coming;
 pub(crate) use end::{Answer, Asked, Begins, Count as EndCount, Query, Told};
 pub use end::{EndHandler, EndRefused, Ended, NotFromHere, Refusal, WhyRefused};
 pub(crate) use hosts::{Found, Hook, Host, HostOptions, hook};
-pub(crate) use servers::{Ask, Begun, Code, Count, Loaded, Server, ServerId};
+pub(crate) use servers::{Asking, Begun, Code, Count, Loaded, Server, ServerId};
 
 mod table;
 

@@ -114,9 +114,9 @@ pub(crate) enum Begun {
 }
 
 /// How the asking of a server begins.
-pub(crate) enum Ask {
+pub(crate) enum Asking {
     /// Ask for its own say; and how often it had been used by then.
-    Ask(Arc<Code>, u64),
+    Say(Arc<Code>, u64),
     Answered(ServerAnswer),
     /// There is nothing to ask: it is not loaded, or somebody else asks it.
     Nothing,
@@ -257,18 +257,18 @@ impl Process {
         coming.settle(told);
     }
 
-    pub(crate) fn begin_asking(&self, id: ServerId) -> Ask {
+    pub(crate) fn begin_asking(&self, id: ServerId) -> Asking {
         let mut state = self.0.state.lock();
         let server = &mut state.servers[id];
         if !matches!(server.phase, Phase::Ready(_)) || server.asked {
-            return Ask::Nothing;
+            return Asking::Nothing;
         }
         if !server.is_unused() {
             server.unused_since = None;
-            return Ask::Answered(ServerAnswer::InUse);
+            return Asking::Answered(ServerAnswer::InUse);
         }
         server.asked = true;
-        Ask::Ask(Arc::clone(&server.code), server.uses)
+        Asking::Say(Arc::clone(&server.code), server.uses)
     }
 
     /// Carries out what the asked server said. If it stops, gives what is to be dropped before it is `unloaded`.

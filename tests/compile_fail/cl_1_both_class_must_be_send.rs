@@ -1,5 +1,5 @@
 //! An object of a Both class may come to live in the MTA, where any thread drops it.
-use apartment::{Class, implements};
+use apartment::{implements, Class};
 use std::sync::{Mutex, MutexGuard};
 
 static LOCK: Mutex<i32> = Mutex::new(1);

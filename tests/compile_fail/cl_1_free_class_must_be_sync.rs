@@ -1,5 +1,5 @@
 //! An object of a Free class lives in the MTA, and is called by several threads at once.
-use apartment::{Class, implements};
+use apartment::{implements, Class};
 use std::cell::Cell;
 
 struct Counter(Cell<u32>);

@@ -1,5 +1,5 @@
 //! Two STAs may create the class at the same time, each on its own thread.
-use apartment::{Class, implements};
+use apartment::{implements, Class};
 use std::cell::Cell;
 use std::rc::Rc;
 

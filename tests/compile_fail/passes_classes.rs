@@ -1,9 +1,9 @@
 //! The control: what stands beside each class that must not compile does compile.
-use apartment::{Class, Process, Server, implements, interface};
+use apartment::{implements, interface, Class, Process, Server};
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 use std::time::Duration;
 
 interface! {

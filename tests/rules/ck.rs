@@ -126,6 +126,7 @@ fn ck_2_a_posted_closure_may_call_whom_it_likes() {
                 let (sender, other) = (back.call(|n| *n), at_c.create(|| 2).and_then(|two| two.call(|n| *n)));
                 back.post(move |_| done.send((sender, other)).unwrap()).unwrap();
             })
+            .map_err(CallError::from)
         })??;
         let (sender, other) = result.recv().unwrap();
         assert_eq!((sender?, other?), (1, 2));

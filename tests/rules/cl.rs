@@ -1,6 +1,6 @@
 //! CL: classes, where their objects live, and their servers; and what of AP and CK is about host apartments.
 
-use crate::stage::{incoming, play, rejected, secs};
+use crate::stage::{incoming, rejected, secs};
 use crate::support::{Gate, Log, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
     ApartmentHow, CallError, CallKind, Class, Clock, Creator, Current, Event, Kind, Outcome, Placed, Process, Proxy,
@@ -12,6 +12,7 @@ use std::error::Error;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -481,7 +482,7 @@ fn cl_2_a_free_threaded_class_s_failures_are_told_as_any_others() {
 
 #[test]
 fn cl_2_a_thread_that_leaves_the_apartment_while_it_waits_creates_from_where_it_is_then() {
-    play(|stage| {
+    must_end(|| {
         let gate = Gate::new();
         let stop = gate.stop();
         let process = Process::builder().record(10_000).around_hosts(move || {
@@ -489,9 +490,9 @@ fn cl_2_a_thread_that_leaves_the_apartment_while_it_waits_creates_from_where_it_
             Ok::<_, io::Error>(())
         });
         let process = process.build();
-        process.register_class("Free", class(ThreadingModel::Free))?;
+        process.register_class("Free", class(ThreadingModel::Free)).unwrap();
         let recording = process.recording().unwrap();
-        let entered = process.sta("left").enter()?;
+        let entered = process.sta("left").enter().unwrap();
         let left = entered.apartment().clone();
         let guard = Rc::new(Cell::new(Some(entered)));
         let object = guard.take().map(|entered| {
@@ -508,14 +509,16 @@ fn cl_2_a_thread_that_leaves_the_apartment_while_it_waits_creates_from_where_it_
                 gate.open();
             }
         });
-        let made = process.create_instance::<dyn Where>("Free")?;
+        let made = process.create_instance::<dyn Where>("Free").unwrap();
         join(leaver);
-        assert_eq!(process.current().implicit, true, "the thread has left");
-        assert_eq!(made.thread()?, here(), "and is an implicit one of the MTA's, to which the object is at home");
+        assert!(process.current().implicit, "the thread has left");
+        assert_eq!(
+            made.thread().unwrap(),
+            here(),
+            "and is an implicit one of the MTA's, to which the object is at home"
+        );
         let placed = placings(&recording);
         assert_eq!((placed[0].creator, placed[0].route), (Creator::ImplicitMta, Route::Direct));
-        let _ = stage;
-        Ok(())
     });
 }
 
@@ -711,31 +714,32 @@ fn ap_10_a_host_whose_thread_the_system_refuses_is_sys_call_failed() {
 
 #[test]
 fn ap_10_the_guard_around_a_host_is_made_on_its_thread_and_dropped_there() {
-    struct Guard(Log<(&'static str, ThreadId)>);
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            self.0.add(("dropped", here()));
+    must_end(|| {
+        struct Guard(Sender<(&'static str, ThreadId)>);
+        impl Drop for Guard {
+            fn drop(&mut self) {
+                self.0.send(("dropped", here())).unwrap();
+            }
         }
-    }
-    let log = Log::new();
-    let made = log.clone();
-    let process = Process::builder().record(10_000).around_hosts(move || {
-        made.add(("made", here()));
-        Ok::<_, io::Error>(Guard(made.clone()))
+        for model in [ThreadingModel::Single, ThreadingModel::Apartment, ThreadingModel::Both] {
+            let (tell, told) = channel();
+            let process = Process::builder().around_hosts(move || {
+                tell.send(("made", here())).unwrap();
+                Ok::<_, io::Error>(Guard(tell.clone()))
+            });
+            let process = process.build();
+            process.register_class("class", class(model)).unwrap();
+            let object = process.create_instance::<dyn Where>("class").unwrap();
+            let (made, thread) = told.recv().unwrap();
+            assert_eq!(made, "made");
+            assert_eq!(object.thread().unwrap() == thread, model != ThreadingModel::Both, "{model:?}");
+            object.apartment().unwrap().quit();
+            assert_eq!(told.recv().unwrap(), ("dropped", thread));
+            // The next host has one of its own.
+            process.create_instance::<dyn Where>("class").unwrap();
+            assert_eq!(told.recv().unwrap().0, "made");
+        }
     });
-    let process = process.build();
-    process.register_class("Apartment", class(ThreadingModel::Apartment)).unwrap();
-    let object = process.create_instance::<dyn Where>("Apartment").unwrap();
-    let thread = object.thread().unwrap();
-    let host = object.apartment().unwrap();
-    assert_eq!(log.take(), [("made", thread)]);
-    host.quit();
-    process.recording().unwrap().until(at(&host, |what| matches!(what, What::ThreadLeft)));
-    // The guard goes behind that; the next host's is made behind the end of this one.
-    let again = must_end(move || process.create_instance::<dyn Where>("Apartment").unwrap());
-    let log = log.take();
-    assert!(log.contains(&("dropped", thread)) || log.len() == 1, "{log:?}");
-    assert!(log.contains(&("made", again.thread().unwrap())));
 }
 
 #[test]
@@ -783,7 +787,7 @@ fn ap_4_a_main_sta_that_ended_is_made_anew_for_single_classes() {
     assert_eq!(process.main_sta(), object.apartment());
     let flags = object.query::<Object>().unwrap().call(|object| (object.home.main, object.home.host)).unwrap();
     assert_eq!(flags, (true, true));
-    assert_eq!(at_home.call(|()| current().main).unwrap(), false, "the others stay what they are");
+    assert!(!at_home.call(|()| current().main).unwrap(), "the others stay what they are");
     assert_eq!(hosts(&recording), ["host main STA"]);
     // A new STA is not the main one while there is the host.
     let third = process.sta("third").spawn().unwrap();
@@ -920,6 +924,36 @@ fn cl_3_a_creation_outlasts_a_main_sta_that_ends_out_of_order() {
             another
         };
         drop(another);
+    });
+}
+
+#[test]
+fn lt_8_a_creation_that_waits_for_a_main_sta_to_leave_ends_with_its_process() {
+    must_end(|| {
+        let (process, recording) = with_all_models();
+        let gate = Gate::new();
+        let stop = gate.stop();
+        let owner = thread::spawn({
+            let process = process.clone();
+            move || {
+                let main = process.sta("main").enter().unwrap();
+                main.apartment().quit();
+                // Asked to quit, it takes its time.
+                stop.wait();
+            }
+        });
+        gate.met();
+        let creator = thread::spawn({
+            let process = process.clone();
+            move || process.create_instance::<dyn Where>("Single").unwrap_err()
+        });
+        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Thread, .. }));
+        let ended = process.end(Duration::ZERO).unwrap();
+        assert_eq!(ended.still_in.len(), 1, "the main STA");
+        let error = join(creator);
+        assert!(matches!(error, CallError::ServerStopping), "{error}");
+        gate.open();
+        join(owner);
     });
 }
 
@@ -1608,6 +1642,13 @@ fn cl_6_an_unknown_class_is_not_registered() {
 fn ck_4_a_filter_s_method_creates_at_home_and_nowhere_else() {
     must_end(|| {
         let (process, recording) = with_all_models();
+        let loads = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&loads);
+        let server = Server::new("server").class("loaded", class(ThreadingModel::Free)).around(move || {
+            counted.fetch_add(1, Relaxed);
+            Ok::<_, io::Error>(())
+        });
+        process.register_server(server).unwrap();
         let log = Log::new();
         let (created, own) = (log.clone(), process.clone());
         let filter = move || {
@@ -1615,6 +1656,7 @@ fn ck_4_a_filter_s_method_creates_at_home_and_nowhere_else() {
                 for model in MODELS {
                     created.add((model, own.create_instance::<dyn Where>(&id(model)).map(drop)));
                 }
+                assert_eq!(own.create_instance::<dyn Where>("loaded").unwrap_err().hresult(), 0x8001_0005);
                 ServerCall::Handled
             })
         };
@@ -1630,6 +1672,8 @@ fn ck_4_a_filter_s_method_creates_at_home_and_nowhere_else() {
             }
         }
         assert_eq!(hosts(&recording), [""; 0], "no host is made for what cannot be");
+        assert_eq!(loads.load(Relaxed), 0, "and nothing loaded");
+        assert_eq!(count(&recording, |event| matches!(event.what, What::Contained { .. })), 0);
     });
 }
 

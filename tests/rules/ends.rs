@@ -766,6 +766,34 @@ fn lt_5_against_many_callers_nothing_runs_after_it() {
     });
 }
 
+#[test]
+fn lt_5_under_strict_rules_a_post_that_waits_comes_back_with_its_closure() {
+    must_end(|| {
+        let process = Process::builder().strict_rules().record(100_000).build();
+        let recording = process.recording().unwrap();
+        let _usage = process.mta_usage().unwrap();
+        let sta = process.sta("home").spawn().unwrap();
+        let (object, other) = (sta.create(|| ()).unwrap(), sta.create(|| ()).unwrap());
+        let gate = Gate::new();
+        let stop = gate.stop();
+        let busy = thread::spawn(move || other.call(|()| stop.wait()));
+        gate.met();
+        let target = object.clone();
+        let posting = thread::spawn(move || match target.post(|()| panic!("it does not run")) {
+            Ok(()) => None,
+            Err(refused) => {
+                let (error, _closure) = refused.into_parts();
+                Some(error)
+            }
+        });
+        recording.until(nth(4, at(sta.apartment(), |what| matches!(what, What::Queued { .. }))));
+        object.disconnect().unwrap();
+        object_gone(join(posting).map_or(Ok(()), Err));
+        gate.open();
+        join(busy).unwrap();
+    });
+}
+
 // ---- LT-8: the end of a process
 
 /// Longer than any test: with a driven clock, for ever.
@@ -956,6 +984,8 @@ fn lt_8_no_answer_in_time_is_a_refusal_and_who_agrees_too_late_is_told() {
         };
         gate.met();
         recording.until(at(prompt.apartment(), |what| matches!(what, What::EndAnswered { agrees: true })));
+        // It tells its answer before it gives it: what it serves next comes after both.
+        drop(prompt.create(|| ()).unwrap());
         process.clock().advance(Duration::from_secs(5));
         let refused = refusals(join(ending).unwrap_err());
         assert_eq!(refused, [("late".to_owned(), WhyRefused::NoAnswer), ("never".to_owned(), WhyRefused::NoAnswer)]);
@@ -1289,6 +1319,35 @@ fn lt_8_an_entered_thread_is_asked_to_quit_and_waited_for() {
 }
 
 #[test]
+fn lt_8_an_entered_thread_that_stays_keeps_nobody_but_the_last_from_leaving() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let main = process.sta("main").spawn().unwrap();
+        let old = process.sta("old").spawn().unwrap();
+        let gate = Gate::new();
+        let entered = {
+            let (process, stop) = (process.clone(), gate.stop());
+            thread::spawn(move || {
+                let here = process.sta("the youngest").enter().unwrap();
+                stop.wait();
+                drop(here);
+            })
+        };
+        gate.met();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG))
+        };
+        recording.until(at(old.apartment(), |what| matches!(what, What::ApartmentEnded { abnormal: false, .. })));
+        let asked = recording.events().iter().any(at(main.apartment(), |what| matches!(what, What::QuitAsked)));
+        assert!(!asked, "the main STA leaves last");
+        gate.open();
+        assert!(join(ending).unwrap().still_in.is_empty());
+        join(entered);
+    });
+}
+
+#[test]
 fn lt_8_a_thread_that_is_still_in_is_reported_and_cut_off_and_drops_its_objects_itself() {
     must_end(|| {
         let (process, recording) = recorded();
@@ -1582,5 +1641,19 @@ fn lt_8_an_end_handler_belongs_to_an_sta_and_goes_with_it() {
         assert_eq!(number(failed.enter()), 0x8001_0100);
         assert!(process.end(LONG).unwrap().still_in.is_empty());
         drop(mta);
+    });
+}
+
+#[test]
+fn lt_8_what_could_not_be_made_is_not_waited_for() {
+    must_end(|| {
+        let process = Process::new();
+        let failed = process.mta().around(|| Err::<(), _>("on purpose")).spawn();
+        assert_eq!(number(failed), 0x8001_0100);
+        let failed = process.sta("hook").around(|| Err::<(), _>("on purpose")).spawn();
+        assert_eq!(number(failed), 0x8001_0100);
+        let failed = process.sta("hook").around(|| Err::<(), _>("on purpose")).enter();
+        assert_eq!(number(failed), 0x8001_0100);
+        assert!(process.end(Duration::ZERO).unwrap().still_in.is_empty());
     });
 }

@@ -570,6 +570,7 @@ fn lt_7_references_are_equal_exactly_if_they_mean_one_object_through_any_number_
         assert!(sheet == one && back == one && back == sheet);
         assert!(sheet != two && two.cast::<dyn Sheet>() != sheet && two.cast::<dyn Persist>() != sheet);
         // Equal ones are one entry of a set.
+        #[expect(clippy::mutable_key_type, reason = "which object it means never changes")]
         let set: HashSet<Proxy<dyn Sheet>> = [sheet.clone(), persist.query()?, two.cast()].into();
         assert_eq!(set.len(), 2);
         assert!(set.contains(&sheet.downgrade().upgrade().unwrap()));

@@ -58,9 +58,14 @@ fn st_1_nothing_reaches_anybody_and_a_refused_post_hands_its_closure_back() {
         refused.into_closure()(&1);
         assert_eq!(ran.load(Ordering::Relaxed), 1);
     });
-    let calls = process.recording().unwrap().events().into_iter();
-    let made = calls.filter(|event| matches!(event.what, What::CallMade(_))).count();
+    let events = process.recording().unwrap().events();
+    let made = events.iter().filter(|event| matches!(event.what, What::CallMade(_))).count();
     assert_eq!(made, 1, "only the creation");
+    let refused = events.iter().filter(|event| match &event.what {
+        What::Refused { error } => error.hresult == CallError::NotInitialized.hresult(),
+        _ => false,
+    });
+    assert_eq!(refused.count(), 1, "but the refusal is told");
 }
 
 #[test]
@@ -115,6 +120,8 @@ fn st_2_a_proxy_used_where_it_was_not_marshalled_to_is_wrong_thread_and_nothing_
     let events = process.recording().unwrap().events();
     let queued = events.iter().filter(|event| matches!(event.what, What::Queued { .. })).count();
     assert_eq!(queued, 1, "only the creation: {events:#?}");
+    let refused = events.iter().filter(|event| matches!(event.what, What::Refused { .. })).count();
+    assert_eq!(refused, 4, "each refusal is told: {events:#?}");
 }
 
 #[test]
@@ -183,11 +190,11 @@ fn st_3_a_post_by_a_thread_of_the_mta_waits_and_is_synchronous() {
     lines.post(move |_| _ = count.fetch_add(1, Ordering::Relaxed)).unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), 1, "it has run when the post returns");
     let events = process.recording().unwrap().events();
-    let last = events.iter().filter_map(|event| match &event.what {
+    let mut last = events.iter().filter_map(|event| match &event.what {
         What::CallMade(made) => Some(made.kind),
         _ => None,
     });
-    assert_eq!(last.last(), Some(CallKind::Synchronous));
+    assert_eq!(last.next_back(), Some(CallKind::Synchronous));
     drop(mta);
 }
 
@@ -309,4 +316,27 @@ fn ck_4_under_strict_rules_a_filter_may_not_even_post() {
     let refused = what_a_post_in_a_filter_gives(&strict()).unwrap_err();
     assert_eq!(refused.hresult(), 0x8001_0005);
     what_a_post_in_a_filter_gives(&Process::new()).unwrap();
+}
+
+#[test]
+fn st_3_a_post_made_in_a_one_way_call_served_in_the_mta_stays_one_way_as_no_synchronous_call_may_go_out() {
+    let process = strict();
+    let mta = process.mta().spawn().unwrap();
+    let ui = process.sta("ui").enter().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let relay = mta.create(|| ()).unwrap();
+    let target = process.sta("target").spawn().unwrap();
+    let packet = target.create(|| ()).unwrap().marshal().unwrap();
+    relay
+        .post(move |()| {
+            let target = packet.unmarshal().unwrap();
+            let refused = target.call(|()| ()).unwrap_err();
+            tell.send(refused.hresult()).unwrap();
+            let again = tell.clone();
+            target.post(move |()| again.send(0).unwrap()).unwrap();
+        })
+        .unwrap();
+    assert_eq!(told.recv().unwrap(), 0x8001_0004);
+    assert_eq!(told.recv().unwrap(), 0);
+    drop(ui);
 }
