@@ -110,7 +110,13 @@ impl Method {
                         Some(quote_spanned!(span=> __p::kind_in_mut(&#name).marshals())),
                         None,
                         Some(quote_spanned!(span=> take_or_not(&mut journey, #kind, &mut #name))),
-                        quote_spanned!(span=> ::core::option::Option::as_deref_mut(&mut #name)),
+                        // Not `as_deref_mut`: what is lent here is lent for less long, and so is a `dyn` with it.
+                        quote_spanned! {span=>
+                            match &mut #name {
+                                ::core::option::Option::Some(lent) => ::core::option::Option::Some(&mut **lent),
+                                ::core::option::Option::None => ::core::option::Option::None,
+                            }
+                        },
                     )
                 }
             };
