@@ -261,6 +261,21 @@ fn st_3_so_does_a_one_way_method_which_is_retried_with_its_arguments() {
 }
 
 #[test]
+fn st_3_so_does_a_post_to_a_free_threaded_object_which_may_then_call_out() {
+    let process = strict();
+    let mta = process.mta().spawn().unwrap();
+    let entered = mta.enter().unwrap();
+    let home = process.sta("home").spawn().unwrap();
+    let number = home.create(|| 7).unwrap();
+    let free = process.free_threaded(AtomicU32::new(0)).unwrap();
+    free.post(move |sum| _ = sum.fetch_add(number.call(|n| *n).unwrap(), Ordering::Relaxed)).unwrap();
+    free.post(|_| panic!("not its sender's to hear")).unwrap();
+    assert_eq!(free.call(|sum| sum.load(Ordering::Relaxed)).unwrap(), 7);
+    entered.leave();
+    drop(mta);
+}
+
+#[test]
 fn st_3_a_post_by_an_sta_stays_one_way() {
     let process = strict();
     let log = process.sta("log").spawn().unwrap();
