@@ -105,9 +105,11 @@ impl Process {
     ///
     /// # Errors
     /// `InvalidArgument` if a server of that name, or a class of one of the ids, is registered already, or if a class is
-    /// said to be free-threaded that is not of the model Both; then nothing of it is registered.
+    /// said to be free-threaded that is not of the model Both; then nothing of it is registered. `NotInitialized` under
+    /// strict rules, on a thread of no apartment while there is no MTA.
     #[doc(alias("DllRegisterServer", "CoRegisterClassObject"))]
     pub fn register_server(&self, server: Server) -> Result<(), CallError> {
+        Thread::current().is_initialized(self.common())?;
         let Server { name, classes, code } = server;
         let other = |class: &Class| class.free_threaded && class.model() != ThreadingModel::Both;
         if let Some((id, class)) = classes.iter().find(|(_, class)| other(class)) {

@@ -217,8 +217,16 @@ pub(super) fn post<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static>(
     let mailbox = match &reference.stub.site {
         Site::Apartment(mailbox) => mailbox,
         Site::Free(free) => {
-            send_free(free, target, |held| run(proxy.view().of(held)));
-            return Ok(());
+            let mut run = Some(run);
+            let mut job = |held: &dyn Any| {
+                let ran = run.take().map(|run| catch_unwind(AssertUnwindSafe(|| run(proxy.view().of(held)))));
+                Attempt::Ran(ran.and_then(Result::err).map(panic_message))
+            };
+            let result = send_free(free, target, terms, &mut job);
+            return match (result, run) {
+                (Err(error), Some(run)) => Err(PostError::new(error, run)),
+                _ => Ok(()),
+            };
         }
     };
     let closure = Posted { run, view: proxy.view(), stub: Arc::clone(&reference.stub) };

@@ -1,10 +1,10 @@
 //! Strict rules: COM's to the letter, for teaching and porting.
 
 use apartment::{
-    CallError, CallKind, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, RejectedCall, Retry,
-    ServerCall, What,
+    CallError, CallKind, CallOptions, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, RejectedCall,
+    Retry, ServerCall, What, implements, interface,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -217,6 +217,61 @@ fn st_3_one_that_is_refused_hands_its_closure_back_and_one_that_panics_is_not_it
     let lines = RefCell::new(vec![]);
     refused.into_closure()(&lines);
     assert_eq!(*lines.borrow(), ["kept"]);
+    drop(mta);
+}
+
+interface! {
+    trait Log {
+        fn line(&self, line: &str) -> Result<(), CallError> as one_way;
+    }
+}
+
+struct Lines(RefCell<Vec<String>>);
+
+impl Log for Lines {
+    fn line(&self, line: &str) -> Result<(), CallError> {
+        self.0.borrow_mut().push(format!("{line}, {:?}", apartment::current_call()?.kind()));
+        Ok(())
+    }
+}
+
+implements!(Lines: dyn Log);
+
+#[test]
+fn st_3_so_does_a_one_way_method_which_is_retried_with_its_arguments() {
+    /// Busy, three times.
+    struct Busy(Cell<u32>);
+    impl MessageFilter for Busy {
+        fn handle_incoming(&self, _: &IncomingCall) -> ServerCall {
+            self.0.set(self.0.get().saturating_sub(1));
+            if self.0.get() > 0 { ServerCall::RetryLater } else { ServerCall::Handled }
+        }
+    }
+    let process = strict();
+    let mta = process.mta().spawn().unwrap();
+    let home = process.sta("log").spawn().unwrap();
+    let lines = home.create(|| Lines(RefCell::default())).unwrap();
+    let log = lines.cast::<dyn Log>();
+    lines.call(|_| _ = apartment::register_filter(Some(Rc::new(Busy(Cell::new(4))))).unwrap()).unwrap();
+    assert!(matches!(log.line("refused"), Err(CallError::RetryLater { .. })));
+    let retries = CallOptions::new().retry(|_: &RejectedCall| Retry::Now);
+    log.with(&retries).line("retried").unwrap();
+    assert_eq!(lines.call(|lines| lines.0.take()).unwrap(), ["retried, Synchronous"]);
+    drop(mta);
+}
+
+#[test]
+fn st_3_so_does_a_post_to_a_free_threaded_object_which_may_then_call_out() {
+    let process = strict();
+    let mta = process.mta().spawn().unwrap();
+    let entered = mta.enter().unwrap();
+    let home = process.sta("home").spawn().unwrap();
+    let number = home.create(|| 7).unwrap();
+    let free = process.free_threaded(AtomicU32::new(0)).unwrap();
+    free.post(move |sum| _ = sum.fetch_add(number.call(|n| *n).unwrap(), Ordering::Relaxed)).unwrap();
+    free.post(|_| panic!("not its sender's to hear")).unwrap();
+    assert_eq!(free.call(|sum| sum.load(Ordering::Relaxed)).unwrap(), 7);
+    entered.leave();
     drop(mta);
 }
 
