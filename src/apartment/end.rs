@@ -306,7 +306,6 @@ impl Ending<'_> {
         // Whoever ends the process does not wait for it beyond its own time: it is no part of a chain that is under way.
         making.header.chain = ChainId(making.header.id);
         making.header.depth = 1;
-        making.header.deadline = None;
         let call = making.header.call_ref();
         made(thread, home, &making, Route::Mailbox);
         let entry = Entry::new(making.header.clone(), Body::Post(Box::new(Own(run))));

@@ -12,7 +12,7 @@ use crate::mailbox::{Mailbox, Owner, Pool};
 use crate::marshal::Proxy;
 use crate::process::{Host, HostOptions, Process};
 use crate::sync::{Arc, Mutex, default_parallelism};
-use crate::thread::{Home, MtaHome, Thread, drop_unrun};
+use crate::thread::{Home, MtaHome, Thread};
 use crate::view::Held;
 use std::error::Error as StdError;
 use std::fmt;
@@ -159,16 +159,17 @@ impl MtaBuilder {
         let (mailbox, starter) = self.begin(&process, false);
         process.apartment_begins(&mailbox)?;
         if !process.mta_began(&mailbox) {
+            mailbox.never_began();
             return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
         }
         let maker = Thread::current();
         tell_began(&mailbox, &maker, ApartmentHow::Spawned);
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let told = Arc::clone(&start);
-        let started = starter.start(&mailbox, Some(Box::new(move |outcome| told.report(outcome))));
-        let started = if waits && started.is_ok() { start.wait(&maker, &mailbox) } else { started };
-        if let Err(error) = started {
-            fail(&mailbox, &process);
+        starter
+            .start(&mailbox, Some(Box::new(move |outcome| told.report(outcome))))
+            .inspect_err(|_| starter.fail(&mailbox))?;
+        if waits && let Err(error) = start.wait(&maker, &mailbox) {
             join_threads(starter.take_threads());
             return Err(error);
         }
@@ -186,20 +187,14 @@ impl MtaBuilder {
             return process.host_started(Host::Mta, Err(stopping));
         }
         if !process.mta_began(&mailbox) {
+            mailbox.never_began();
             return process.host_started(Host::Mta, Ok(()));
         }
         tell_began(&mailbox, &Thread::current(), ApartmentHow::Host);
-        let settled = {
-            let (mailbox, process) = (Arc::clone(&mailbox), process.clone());
-            move |outcome: Result<(), CallError>| {
-                if outcome.is_err() {
-                    fail(&mailbox, &process);
-                }
-                process.host_started(Host::Mta, outcome);
-            }
-        };
+        let told = process.clone();
+        let settled = move |outcome| told.host_started(Host::Mta, outcome);
         if let Err(error) = starter.start(&mailbox, Some(Box::new(settled))) {
-            fail(&mailbox, process);
+            starter.fail(&mailbox);
             process.host_started(Host::Mta, Err(error));
         }
     }
@@ -243,15 +238,6 @@ fn tell_began(mailbox: &Mailbox, maker: &Thread, how: ApartmentHow) {
         reentrancy: None,
         process: Arc::clone(&mailbox.common.name),
     });
-}
-
-/// Nothing half-made stays behind (rule AP-10).
-fn fail(mailbox: &Arc<Mailbox>, process: &Process) {
-    let thread = Thread::current();
-    drop_unrun(mailbox, &thread, mailbox.end(true, 0, thread.who()));
-    process.mta_ended(mailbox);
-    // The first thread, which was counted: the end of the process need not wait for it.
-    mailbox.thread_gone();
 }
 
 impl Mta {

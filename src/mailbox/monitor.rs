@@ -72,6 +72,8 @@ pub(crate) struct Monitor {
     pub(crate) gone: bool,
     /// Who is rung when that happens.
     pub(crate) joining: Vec<Arc<Bell>>,
+    /// Who is rung when the door closes: threads of it that wait for another apartment's end.
+    pub(crate) closing: Vec<Arc<Bell>>,
     /// The MTA's side; an STA has none.
     pub(crate) pool: Option<Pool>,
 }
@@ -175,6 +177,7 @@ impl Monitor {
             disconnected: Vec::new(),
             gone: false,
             joining: Vec::new(),
+            closing: Vec::new(),
             pool,
         }
     }

@@ -14,6 +14,7 @@ mod errors;
 mod free;
 mod interfaces;
 mod kinds;
+mod leaving;
 mod lt;
 mod ma;
 mod mb;
