@@ -118,8 +118,12 @@ impl Thread {
     /// A thread whose locals are being destroyed is the same from one look to the next while the guard lives: what is
     /// dropped in a loop finds the loop.
     pub(crate) fn stays_known(self: &Rc<Self>) -> StaysKnown {
-        let keep = |foreign: &ManuallyDrop<RefCell<Option<Rc<Self>>>>| *foreign.borrow_mut() = Some(Rc::clone(self));
-        StaysKnown(self.is_foreign && FOREIGN.try_with(keep).is_ok())
+        // It may be known already: then the outermost guard is what it is known by.
+        let keep = |foreign: &ManuallyDrop<RefCell<Option<Rc<Self>>>>| {
+            let mut foreign = foreign.borrow_mut();
+            foreign.is_none() && foreign.replace(Rc::clone(self)).is_none()
+        };
+        StaysKnown(self.is_foreign && FOREIGN.try_with(keep).unwrap_or(false))
     }
 
     /// The calling thread, which was just started and whose bell its maker knows already.

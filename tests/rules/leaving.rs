@@ -6,11 +6,14 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 const DISCONNECTED: u32 = 0x8001_0108;
 const DEADLOCK: u32 = 0x8004_E005;
+const SERVER_STOPPING: u32 = 0x8008_0008;
 const SYS_CALL_FAILED: u32 = 0x8001_0100;
 
 struct Object;
@@ -190,6 +193,7 @@ fn cl_5_a_loading_that_would_wait_for_itself_is_a_deadlock_while_the_thread_s_lo
         let nested = Log::new();
         let told = nested.clone();
         let server = Server::new("server").class("Both", Class::both(|| Object)).around(move || {
+            drop(inner.free_threaded(7).unwrap());
             let made = inner.create_instance::<Object>("Both").map(drop);
             told.add(made.map_err(|error| error.hresult()));
             Ok::<_, io::Error>(())
@@ -412,5 +416,274 @@ fn lt_8_nothing_of_a_process_stays_behind_its_end() {
         drop(process);
         tell.recv().unwrap_err();
         drop(objects);
+    });
+}
+
+#[test]
+fn lt_5_two_that_ask_one_inside_and_callers_all_end_whatever_the_process_does() {
+    must_end(|| {
+        for round in 0..50 {
+            let process = Process::new();
+            let mta = process.mta().spawn().unwrap();
+            let sta = process.sta("a").spawn().unwrap();
+            let objects = [0, 1].map(|n| if n == 0 { sta.create(|| ()).unwrap() } else { mta.create(|| ()).unwrap() });
+            let threads: Vec<_> = (0..6)
+                .map(|n| {
+                    let objects = objects.clone();
+                    thread::spawn(move || {
+                        for object in &objects {
+                            if n < 2 {
+                                object.disconnect().unwrap();
+                                assert!(object.call(|()| ()).is_err());
+                            } else if n == 2 {
+                                let o = object.clone();
+                                let _ = object.call(|()| {
+                                    o.disconnect().unwrap();
+                                    let _ = o.call(|()| ());
+                                });
+                                assert!(object.call(|()| ()).is_err());
+                            } else {
+                                let _ = object.post(|()| ());
+                                while object.call(|()| ()).is_ok() {}
+                            }
+                        }
+                    })
+                })
+                .collect();
+            if round % 2 == 0 {
+                process.end(Duration::MAX).unwrap();
+            }
+            for thread in threads {
+                join(thread);
+            }
+            drop(objects);
+        }
+    });
+}
+
+#[test]
+fn cl_3_creations_from_everywhere_end_with_their_process() {
+    must_end(|| {
+        for round in 0..30 {
+            let process = Process::new();
+            classes(&process);
+            let main = process.sta("main").spawn().unwrap();
+            let threads: Vec<_> = (0..4)
+                .map(|n| {
+                    let process = process.clone();
+                    thread::spawn(move || {
+                        let entered = if n == 1 { process.sta("e").enter().ok() } else { None };
+                        let usage = if n == 2 { process.mta_usage().ok() } else { None };
+                        for _ in 0..30 {
+                            for model in ["Single", "Apartment", "Free", "Both"] {
+                                match process.create_instance::<Object>(model) {
+                                    Ok(object) => drop(object.call(|_| ())),
+                                    Err(CallError::ServerStopping) => {
+                                        drop((entered, usage));
+                                        return;
+                                    }
+                                    Err(error) => panic!("{model}: {error}"),
+                                }
+                            }
+                        }
+                        drop((entered, usage));
+                    })
+                })
+                .collect();
+            if round % 3 == 0 {
+                drop(main);
+            } else if round % 3 == 1 {
+                main.quit();
+                if let Some(main) = process.main_sta() {
+                    main.quit();
+                }
+                let _ = process.free_unused_servers(Duration::ZERO);
+                process.end(Duration::MAX).unwrap();
+            } else {
+                let _ = process.free_unused_servers(Duration::ZERO);
+                process.end(Duration::MAX).unwrap();
+            }
+            for thread in threads {
+                join(thread);
+            }
+            process.end(Duration::MAX).unwrap();
+        }
+    });
+}
+
+#[test]
+fn lt_8_owned_handles_may_be_dropped_meanwhile() {
+    must_end(|| {
+        for _ in 0..20 {
+            let process = Process::new();
+            let stas: Vec<_> = (0..4).map(|n| process.sta(n.to_string()).spawn().unwrap()).collect();
+            let mta = process.mta().spawn().unwrap();
+            let p = process.clone();
+            let ending = thread::spawn(move || p.end(Duration::MAX).unwrap().still_in.len());
+            for sta in stas {
+                thread::spawn(move || drop(sta));
+            }
+            drop(mta);
+            assert_eq!(join(ending), 0);
+        }
+    });
+    // Each apartment's object owns the handle of the next.
+    must_end(|| {
+        for forward in [false, true] {
+            let process = Process::new();
+            let mut stas: Vec<_> = (0..4).map(|n| process.sta(n.to_string()).spawn().unwrap()).collect();
+            if forward {
+                stas.reverse();
+            }
+            let mut inner = stas.pop().unwrap();
+            while let Some(outer) = stas.pop() {
+                let mut held = Some(inner);
+                let object = outer.create(move || OnDrop(move || drop(held.take()))).unwrap();
+                std::mem::forget(object);
+                inner = outer;
+            }
+            assert!(process.end(Duration::MAX).unwrap().still_in.is_empty());
+            drop(inner);
+        }
+    });
+}
+
+#[test]
+fn cl_5_a_say_may_use_the_server_and_then_it_is_in_use() {
+    must_end(|| {
+        let process = Process::new();
+        let (inner, log) = (process.clone(), Log::new());
+        let (told, first) = (log.clone(), AtomicBool::new(true));
+        let server = Server::new("server").class("Both", Class::both(|| Object)).can_unload(move || {
+            told.add(inner.free_unused_servers(Duration::ZERO));
+            if first.swap(false, SeqCst) {
+                drop(inner.create_instance::<Object>("Both").unwrap());
+            }
+            true
+        });
+        process.register_server(server).unwrap();
+        let here = process.sta("main").enter().unwrap();
+        drop(process.create_instance::<Object>("Both").unwrap());
+        assert_eq!(process.free_unused_servers(Duration::ZERO).unwrap(), [""; 0], "it made an object meanwhile");
+        assert_eq!(process.free_unused_servers(Duration::ZERO).unwrap(), ["server"]);
+        for inside in log.take() {
+            assert_eq!(inside.unwrap(), [""; 0], "it is asked once at a time");
+        }
+        drop(here);
+    });
+}
+
+#[test]
+fn cl_5_what_the_loading_gave_finds_its_server_stopping() {
+    must_end(|| {
+        let process = Process::new();
+        let (inner, log) = (process.clone(), Log::new());
+        let told = log.clone();
+        let class = Class::both(|| Object).free_threaded();
+        let server = Server::new("server").class("Both", class).around(move || {
+            let (inner, told) = (inner.clone(), told.clone());
+            Ok::<_, io::Error>(OnDrop(move || {
+                told.add(inner.create_instance::<Object>("Both").map(drop).map_err(|error| error.hresult()));
+                told.add(inner.class_factory("Both").map(drop).map_err(|error| error.hresult()));
+                told.add(inner.free_unused_servers(Duration::ZERO).map(drop).map_err(|error| error.hresult()));
+            }))
+        });
+        process.register_server(server).unwrap();
+        drop(process.create_instance::<Object>("Both").unwrap());
+        assert_eq!(process.free_unused_servers(Duration::ZERO).unwrap(), ["server"]);
+        assert_eq!(log.take(), [Err(SERVER_STOPPING), Err(SERVER_STOPPING), Ok(())]);
+        process.end(Duration::MAX).unwrap();
+    });
+}
+
+#[test]
+fn lt_8_no_server_is_loaded_for_a_factory_once_the_end_has_begun() {
+    must_end(|| {
+        let process = Process::new();
+        let loaded = Arc::new(AtomicBool::new(false));
+        let told = loaded.clone();
+        let server = Server::new("server").class("Both", Class::both(|| Object)).around(move || {
+            told.store(true, SeqCst);
+            Ok::<_, io::Error>(())
+        });
+        process.register_server(server).unwrap();
+        process.end(Duration::MAX).unwrap();
+        assert_eq!(process.class_factory("Both").unwrap_err().hresult(), SERVER_STOPPING);
+        assert!(!loaded.load(SeqCst));
+    });
+}
+
+#[test]
+fn cl_5_a_main_sta_that_begins_with_the_asking_thread_is_as_none() {
+    // The main STA begins with this thread: it is as none.
+    must_end(|| {
+        let process = Process::new();
+        process.register_class("Both", Class::both(|| Object).free_threaded()).unwrap();
+        drop(process.create_instance::<Object>("Both").unwrap());
+        let (inner, log) = (process.clone(), Log::new());
+        let told = log.clone();
+        let hook = move || {
+            told.add(inner.free_unused_servers(Duration::ZERO).unwrap());
+            Ok::<_, io::Error>(())
+        };
+        let main = process.sta("main").around(hook).spawn().unwrap();
+        assert_eq!(log.take(), [["Both"]]);
+        drop(main);
+        process.end(Duration::MAX).unwrap();
+    });
+}
+
+#[test]
+fn lt_8_it_may_be_ended_from_where_an_apartment_begins_and_ends() {
+    struct Ends(Process, Sender<usize>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.1.send(self.0.end(Duration::MAX).unwrap().still_in.len()).unwrap();
+        }
+    }
+    impl apartment::MessageFilter for Ends {}
+    // A filter's destructor.
+    must_end(|| {
+        let process = Process::new();
+        let (ended, told) = channel();
+        let inner = process.clone();
+        let sta = process.sta("ends").filter(move || Ends(inner, ended)).spawn().unwrap();
+        let other = process.sta("other").spawn().unwrap();
+        drop(sta);
+        assert_eq!(told.recv().unwrap(), 0);
+        drop(other);
+    });
+    // A filter's maker.
+    must_end(|| {
+        let process = Process::new();
+        let inner = process.clone();
+        let other = process.sta("other").spawn().unwrap();
+        let maker = move || {
+            assert!(inner.end(Duration::MAX).unwrap().still_in.is_empty());
+            Filter
+        };
+        process.sta("begins").filter(maker).spawn().unwrap().join().unwrap();
+        drop(other);
+    });
+    // An object's destructor, and a post in the MTA: each apartment then ends by itself.
+    must_end(|| {
+        let process = Process::new();
+        let (ended, told) = channel();
+        let (mta, sta) = (process.mta().spawn().unwrap(), process.sta("sta").spawn().unwrap());
+        let (inner, object) = (process.clone(), mta.create(|| ()).unwrap());
+        let at_sta = sta.create(|| ()).unwrap();
+        let post = move || object.post(move |()| ended.send(inner.end(Duration::MAX).unwrap().still_in.len()).unwrap());
+        at_sta.call(|()| post().unwrap()).unwrap();
+        assert_eq!(told.recv().unwrap(), 0);
+        mta.join().unwrap();
+        sta.join().unwrap();
+    });
+    must_end(|| {
+        let process = Process::new();
+        let (ended, told) = channel();
+        let (inner, sta) = (process.clone(), process.sta("sta").spawn().unwrap());
+        drop(sta.create(move || Ends(inner, ended)).unwrap());
+        assert_eq!(told.recv().unwrap(), 0);
+        sta.join().unwrap();
     });
 }
