@@ -168,3 +168,20 @@ fn end_against_a_refused_mta() {
     });
     seen.all();
 }
+
+/// Two disconnect an object at once: when one of them has returned, the object cannot be had any more.
+#[test]
+fn two_disconnect_at_once() {
+    Model::new("two disconnect an object at once").unbounded().check(|| {
+        let here = Process::new().sta("home").enter().unwrap();
+        let object = here.create(|| ()).unwrap();
+        let other = thread::spawn({
+            let object = object.clone();
+            move || object.disconnect().unwrap()
+        });
+        object.disconnect().unwrap();
+        assert!(object.local().is_none());
+        other.join().unwrap();
+        drop(here);
+    });
+}
