@@ -58,6 +58,7 @@ programs! {
     fn ma_7_free_threaded_object_cannot_hold_a_local();
     fn passes_classes();
     fn passes_interfaces();
+    fn passes_interfaces_with_odd_names();
     fn passes_what_is_allowed();
 }
 

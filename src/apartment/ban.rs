@@ -1,6 +1,6 @@
 //! Where no call can go: what is being served forbids it, or the kind of the call does.
 
-use super::invoke::{Making, Terms};
+use super::making::{Making, Terms};
 use crate::describe::CallKind;
 use crate::error::{CallError, CantCallOut};
 use crate::mailbox::Mailbox;
@@ -13,6 +13,12 @@ pub(crate) fn ban_of_all(thread: &Thread) -> Option<CantCallOut> {
         return Some(CantCallOut::InFilter);
     }
     thread.in_input_synchronized().then_some(CantCallOut::InInputSyncCall)
+}
+
+/// Whether a synchronous call might be refused from here, under strict rules, for what is being served.
+pub(super) fn is_banned(thread: &Thread) -> bool {
+    let is_one_way_call = |frame: &Frame| frame.kind.is_one_way() && frame.chain.is_some();
+    ban_of_all(thread).is_some() || thread.with_frames(|frames| frames.iter().any(is_one_way_call))
 }
 
 /// Why a synchronous call, or a creation, cannot leave the apartment from here (rules CK-2 to CK-4). It is asked of all

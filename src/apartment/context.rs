@@ -79,13 +79,13 @@ fn of_thread(thread: &Thread, process: Option<&Process>) -> Current {
         None => {
             let implicit = process.and_then(Process::mta_mailbox);
             let kind = implicit.as_ref().map(|_| Kind::Mta);
-            let host = implicit.as_ref().is_some_and(|mta| mta.host);
+            let host = implicit.as_ref().is_some_and(|mta| mta.is_host());
             let name = implicit.map(|mta| mta.name.clone());
             let (apartment, name) = (name.as_ref().map(|n| n.id), name.map(|n| n.name));
             return Current { kind, main: false, host, implicit: kind.is_some(), apartment, name };
         }
     };
-    let host = home.as_ref().is_some_and(|home| home.mailbox().host);
+    let host = home.as_ref().is_some_and(|home| home.mailbox().is_host());
     let name = home.map(|home| home.mailbox().name.clone());
     Current {
         kind,

@@ -1,8 +1,7 @@
 //! A call at home, or of a free-threaded object: direct, on the caller's own thread.
 
-use super::invoke::Making;
+use super::making::{Around, Making};
 use super::serve::busy_directly;
-use crate::call::Ticket;
 use crate::call::record::{Attempt, Job, Why};
 use crate::diagnose::What;
 use crate::error::{CallError, Outcome};
@@ -39,15 +38,6 @@ impl Drop for Visit {
             self.thread.forget_visit();
         }
     }
-}
-
-/// What cancels a call because it cancels the calls around it.
-#[derive(Default)]
-pub(super) struct Around {
-    /// Of the call that it is made in.
-    pub(super) ticket: Option<Ticket>,
-    /// Of the direct calls that it is made in.
-    pub(super) cancels: Vec<CancelHandle>,
 }
 
 /// What a direct call runs in.

@@ -5,12 +5,13 @@
 //! still waits for names a state that both share (`process/end.rs`).
 
 use super::ban::ban_of_all;
-use super::invoke::{Terms, invoke, made, making, tell};
+use super::invoke::invoke;
+use super::making::{Terms, made, making, tell};
 use super::serve::Situation;
 use super::wait::wait;
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method};
-use crate::diagnose::{CallRef, ErrorSeen, Route, WaitFor, What};
+use crate::diagnose::{ApartmentHow, CallRef, ErrorSeen, Route, WaitFor, What};
 use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
@@ -42,8 +43,9 @@ impl Process {
     /// there to be called. Then they leave as if they were asked to [quit](crate::Apartment::quit), one after the other: the
     /// youngest first, hosts (rule CL-3) after the others, the main STA last. What fails meanwhile is recorded and ignored.
     ///
-    /// Threads that entered an apartment, and threads that are busy, cannot be made to leave; when the time is up, their
-    /// apartments are cut off and named in [`Ended::still_in`]: calls to them are `Disconnected`, and they drop their
+    /// Threads that entered an apartment, and threads that are busy, cannot be made to leave. Entered ones are asked in their
+    /// turn, and only the hosts and the main STA wait for them. When the time is up, the apartments of those that are still in
+    /// are cut off and named in [`Ended::still_in`]: calls to them are `Disconnected`, and they drop their
     /// objects when they leave. This thread's own apartment is asked to quit and not waited for: it ends when its guard is
     /// dropped, or when what it serves has ended.
     ///
@@ -224,14 +226,22 @@ impl Ending<'_> {
                 self.tell_ending(mailbox);
             }
         }
-        for mailbox in &apartments {
-            if mailbox.has_gone() {
-                continue;
+        let (last, others): (Vec<_>, Vec<_>) = apartments.iter().partition(|mailbox| self.process.leaves_last(mailbox));
+        // A thread that entered leaves when its owner wants: only the hosts and the main STA, who are to be last, wait for
+        // that.
+        let is_entered = |mailbox: &&&Arc<Mailbox>| mailbox.how == ApartmentHow::Entered;
+        for mailbox in &others {
+            self.ask_to_quit(mailbox);
+            if !is_entered(&mailbox) {
+                self.wait_until_gone(mailbox);
             }
-            mailbox.close(self.thread.who(), true);
-            if !is_at(&self.home, mailbox) {
-                self.wait(WaitFor::Thread, || mailbox.is_gone(self.thread.bell()));
-            }
+        }
+        for mailbox in others.iter().filter(is_entered) {
+            self.wait_until_gone(mailbox);
+        }
+        for mailbox in last {
+            self.ask_to_quit(mailbox);
+            self.wait_until_gone(mailbox);
         }
         let mut still_in = Vec::new();
         for mailbox in apartments.iter().filter(|mailbox| !is_at(&self.home, mailbox)) {
@@ -260,6 +270,19 @@ impl Ending<'_> {
             let error = (!in_time).then_some(CallError::TimedOut { outcome: Outcome::MayHaveRun });
             let returned = || What::Returned { error: error.as_ref().map(ErrorSeen::from) };
             tell(self.thread, &self.home, mailbox, call, returned);
+        }
+    }
+
+    fn ask_to_quit(&self, mailbox: &Arc<Mailbox>) {
+        if !mailbox.has_gone() {
+            mailbox.close(self.thread.who(), true);
+        }
+    }
+
+    /// This thread's own apartment is not waited for.
+    fn wait_until_gone(&self, mailbox: &Arc<Mailbox>) {
+        if !is_at(&self.home, mailbox) && !mailbox.has_gone() {
+            self.wait(WaitFor::Thread, || mailbox.is_gone(self.thread.bell()));
         }
     }
 

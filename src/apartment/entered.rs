@@ -5,7 +5,6 @@ use super::make::keep_at_home;
 use super::serve::{Served, Situation, serve_one};
 use super::wait::{serve_some, serve_until};
 use crate::describe::CallTarget;
-use crate::diagnose::What;
 use crate::error::CallError;
 use crate::mailbox::Door;
 use crate::marshal::Proxy;
@@ -193,10 +192,13 @@ impl Drop for EnteredMta {
     fn drop(&mut self) {
         let left = self.home.enters.get() - 1;
         self.home.enters.set(left);
-        if left == 0 && !self.home.pool_thread && !self.home.abandoned.get() {
-            self.home.mailbox.tell(self.thread.who(), None, || What::ThreadLeft);
-            self.thread.set_home(None);
-            self.home.mailbox.use_ends(self.thread.who());
+        if left > 0 || self.home.pool_thread || self.home.abandoned.get() {
+            return;
+        }
+        if self.thread.is_in_the_middle() {
+            self.home.leaves_later.set(true);
+        } else {
+            self.home.leave(&self.thread);
         }
     }
 }

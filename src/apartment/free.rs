@@ -3,8 +3,9 @@
 //! It is a call all the same, with a chain, a depth, a deadline and whatever cancels it. Nothing leaves the caller's
 //! apartment, and nothing is waited for.
 
-use super::direct::{Around, frame, ran, run_here};
-use super::invoke::{Terms, call_made, header, tell_caller};
+use super::ban::is_banned;
+use super::direct::{frame, ran, run_here};
+use super::making::{Around, Terms, call_made, header, tell_caller};
 use crate::call::record::{Attempt, Job};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{CallRef, ErrorSeen, Route, What};
@@ -13,9 +14,7 @@ use crate::id::ChainId;
 use crate::mailbox::cancelled;
 use crate::stub::Free;
 use crate::sync::Arc;
-use crate::thread::{Home, Thread, panic_message};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::thread::{Home, Thread};
 
 /// Makes a call here. `Ok` means that `job` has run to its end; it tells itself what came of it.
 pub(crate) fn invoke_free(
@@ -52,9 +51,20 @@ pub(crate) fn invoke_free(
 
 /// A post: there is no queue, so it runs at once. It begins a chain of its own and inherits neither deadline nor cancelling
 /// (rule CA-1), and a panic is nobody's to hear of.
-pub(crate) fn send_free(callee: &Free, target: CallTarget, run: impl FnOnce(&dyn Any) + Send) {
+///
+/// Under strict rules, on a thread of the MTA, it is a synchronous call like every one-way call there (rule ST-3), but for
+/// what comes of it.
+pub(crate) fn send_free(
+    callee: &Free,
+    target: CallTarget,
+    terms: Terms<'_>,
+    job: &mut Job<'_>,
+) -> Result<(), CallError> {
     let thread = Thread::current();
     let home = thread.home();
+    if callee.process.strict && !matches!(home, Some(Home::Sta(_))) && !is_banned(&thread) {
+        return invoke_free(callee, CallKind::Synchronous, target, terms, job);
+    }
     let clock = &callee.process.clock;
     let (mut header, ..) = header(&thread, clock, CallKind::OneWay, target, None);
     header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
@@ -65,15 +75,11 @@ pub(crate) fn send_free(callee: &Free, target: CallTarget, run: impl FnOnce(&dyn
     let route = Route::FreeThreaded;
     tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route));
     tell(&thread, &home, callee, call, || What::Began { call_type: None, queued: 0 });
-    let mut run = Some(run);
-    let mut job = |object: &dyn Any| {
-        let run = run.take().map(|run| catch_unwind(AssertUnwindSafe(|| run(object))));
-        Attempt::Ran(run.and_then(Result::err).map(panic_message))
-    };
-    let (attempt, _) = run_here(&thread, frame(&header, clock, Around::default(), None), callee.object(), &mut job);
+    let (attempt, _) = run_here(&thread, frame(&header, clock, Around::default(), None), callee.object(), job);
     let panicked = if let Attempt::Ran(panicked) = attempt { panicked } else { None };
     tell(&thread, &home, callee, call, || What::Ended { panicked });
     thread.leave_if_due();
+    Ok(())
 }
 
 /// A step of a free-threaded object's, told in its process: of the apartment on whose thread it is, if there is one there.

@@ -1,7 +1,7 @@
 //! An apartment as anybody may hold it: by name, without keeping it alive.
 
 use super::context::Kind;
-use super::invoke::Terms;
+use super::making::Terms;
 use super::post::send;
 use crate::describe::CallTarget;
 use crate::error::{CallError, PostError};

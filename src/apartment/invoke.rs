@@ -1,45 +1,16 @@
 //! Making a call: directly at home, through the callee's mailbox from everywhere else.
 
 use super::ban::unsupported;
-use super::direct::{Around, Visit, call_directly};
-use super::options::Room;
+use super::direct::{Visit, call_directly};
+use super::making::{Terms, made, making, tell};
 use super::outgoing::{call_out, refused};
-use crate::call::Ticket;
 use crate::call::record::Job;
-use crate::common::Common;
 use crate::describe::{CallKind, CallTarget};
-use crate::diagnose::{CallMade, CallRef, ErrorSeen, Route, What};
+use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::CallError;
-use crate::filter::RetryPolicy;
-use crate::id::{ApartmentId, ChainId};
-use crate::mailbox::{Header, Mailbox};
-use crate::sync::{Arc, Clock};
-use crate::thread::{CancelHandle, Home, Thread};
-use std::time::Duration;
-
-/// What a caller said about its call.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Terms<'a> {
-    pub(crate) within: Option<Duration>,
-    pub(crate) room: Room,
-    pub(crate) retry: Option<&'a dyn RetryPolicy>,
-    pub(crate) cancel: Option<&'a CancelHandle>,
-    /// The library's own question to an apartment: no filter is asked, and every thread may make it input-synchronized.
-    pub(crate) internal: bool,
-}
-
-/// A call that is about to be made.
-pub(super) struct Making<'a> {
-    pub(super) callee: &'a Arc<Mailbox>,
-    pub(super) header: Header,
-    /// When it was made, on the callee's clock.
-    pub(super) made: u64,
-    pub(super) terms: Terms<'a>,
-    /// The call it is made in.
-    pub(super) parent: Option<Ticket>,
-    /// What cancels it besides its own handle: those of the direct calls it is made in.
-    pub(super) around: Vec<CancelHandle>,
-}
+use crate::mailbox::Mailbox;
+use crate::sync::Arc;
+use crate::thread::Thread;
 
 /// Makes a call and waits for it: an STA pumps, every other thread blocks. At home it is direct and waits for nothing.
 /// `Ok` means that `job` has run to its end; it tells itself what came of it.
@@ -70,101 +41,4 @@ pub(crate) fn invoke(
     drop(visit);
     thread.leave_if_due();
     result
-}
-
-/// A step of the caller's: of its apartment, if it is in one.
-pub(super) fn tell(thread: &Thread, home: &Option<Home>, callee: &Mailbox, call: CallRef, what: impl FnOnce() -> What) {
-    tell_caller(thread, home, &callee.common, call, what);
-}
-
-/// The same, of a call into that process.
-pub(super) fn tell_caller(
-    thread: &Thread,
-    home: &Option<Home>,
-    callee: &Common,
-    call: CallRef,
-    what: impl FnOnce() -> What,
-) {
-    match home {
-        Some(home) => home.mailbox().tell(thread.who(), Some(call), what),
-        None => callee.tell(thread.who(), Some(call), what),
-    }
-}
-
-pub(super) fn making<'a>(
-    thread: &Thread,
-    callee: &'a Arc<Mailbox>,
-    kind: CallKind,
-    target: CallTarget,
-    terms: Terms<'a>,
-) -> Making<'a> {
-    let (mut header, made, mut around) = header(thread, &callee.common.clock, kind, target, terms.within);
-    header.internal = terms.internal;
-    if terms.internal {
-        // It is no part of what is being served, and does not end with that.
-        header.deadline = terms.within.map(|within| Clock::later(made, within));
-        around = Around::default();
-    }
-    Making { callee, header, made, terms, parent: around.ticket, around: around.cancels }
-}
-
-/// Chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so does what cancels it. With
-/// the time, on the callee's clock.
-pub(super) fn header(
-    thread: &Thread,
-    clock: &Clock,
-    kind: CallKind,
-    target: CallTarget,
-    within: Option<Duration>,
-) -> (Header, u64, Around) {
-    let id = thread.new_call();
-    let made = clock.nanos();
-    let own = within.map(|within| Clock::later(made, within));
-    thread.with_frame(|frame| {
-        let serving = frame.filter(|frame| frame.chain.is_some());
-        let chain = serving.and_then(|frame| frame.chain).unwrap_or(ChainId(id));
-        let inherited = serving.and_then(|frame| frame.deadline.as_ref()).map(|deadline| on_clock(deadline, clock));
-        let header = Header {
-            id,
-            chain,
-            attempt: 1,
-            kind,
-            caller: thread.caller(),
-            target,
-            from_chain: None,
-            depth: serving.map_or(1, |frame| frame.depth.saturating_add(1)),
-            deadline: own.into_iter().chain(inherited).min(),
-            internal: false,
-            sender: None,
-        };
-        let around = Around {
-            ticket: serving.and_then(|frame| frame.ticket.clone()),
-            cancels: serving.map_or_else(Vec::new, |frame| frame.cancels().cloned().collect()),
-        };
-        (header, made, around)
-    })
-}
-
-/// A deadline of one process' clock on another's: what is left of it.
-fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
-    if clock.is(other) { *at } else { other.after(Duration::from_nanos(at.saturating_sub(clock.nanos()))) }
-}
-
-pub(super) fn made(thread: &Thread, home: &Option<Home>, making: &Making<'_>, route: Route) {
-    let Making { callee, header, .. } = making;
-    tell(thread, home, callee, header.call_ref(), || call_made(thread, header, Some(callee.name.id), route));
-}
-
-pub(super) fn call_made(thread: &Thread, header: &Header, to: Option<ApartmentId>, route: Route) -> What {
-    What::CallMade(Box::new(CallMade {
-        kind: header.kind,
-        route,
-        from: header.caller.apartment.as_ref().map(|name| name.id),
-        to,
-        parent: thread.with_frame(|frame| frame.and_then(|frame| frame.chain.map(|_| frame.id))),
-        from_chain: header.from_chain,
-        target: header.target,
-        deadline: header.deadline.map(Duration::from_nanos),
-        borrows: !header.kind.is_one_way(),
-    }))
 }

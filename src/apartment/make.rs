@@ -1,6 +1,7 @@
 //! Making an object in an apartment.
 
-use super::invoke::{Terms, invoke};
+use super::invoke::invoke;
+use super::making::{Terms, tell_refused};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::What;
@@ -32,8 +33,9 @@ pub(crate) fn make_from<T: 'static, E: Send>(
     make: impl FnOnce() -> Result<Held<T>, E> + Send,
     keep: fn(&Arc<Mailbox>, Held<T>) -> Option<ObjectId>,
 ) -> Result<Result<Arc<Stub>, E>, CallError> {
-    Thread::current().is_initialized(&mailbox.common)?;
-    mailbox.common.makes()?;
+    let thread = Thread::current();
+    let makes = thread.is_initialized(&mailbox.common).and_then(|()| mailbox.common.makes());
+    makes.inspect_err(|error| tell_refused(&thread, &mailbox.common, error))?;
     let target = CallTarget { object: None, type_name: type_name::<T>(), method: None, location };
     let mut make = Some(make);
     let mut made = None;

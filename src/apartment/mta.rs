@@ -156,14 +156,14 @@ impl MtaBuilder {
         self.check()?;
         let process = Process::or_global(self.process.clone());
         let waits = self.hook.is_some();
-        let (mailbox, starter) = self.begin(&process, false);
+        let (mailbox, starter) = self.begin(&process, ApartmentHow::Spawned);
         process.apartment_begins(&mailbox)?;
         if !process.mta_began(&mailbox) {
             mailbox.never_began();
             return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
         }
         let maker = Thread::current();
-        tell_began(&mailbox, &maker, ApartmentHow::Spawned);
+        tell_began(&mailbox, &maker);
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let told = Arc::clone(&start);
         starter
@@ -182,7 +182,7 @@ impl MtaBuilder {
     pub(crate) fn spawn_host(mut self, process: &Process) {
         let HostOptions { hook, stack_size } = process.host_options();
         (self.hook, self.stack_size) = (hook, stack_size);
-        let (mailbox, starter) = self.begin(process, true);
+        let (mailbox, starter) = self.begin(process, ApartmentHow::Host);
         if let Err(stopping) = process.apartment_begins(&mailbox) {
             return process.host_started(Host::Mta, Err(stopping));
         }
@@ -190,7 +190,7 @@ impl MtaBuilder {
             mailbox.never_began();
             return process.host_started(Host::Mta, Ok(()));
         }
-        tell_began(&mailbox, &Thread::current(), ApartmentHow::Host);
+        tell_began(&mailbox, &Thread::current());
         let told = process.clone();
         let settled = move |outcome| told.host_started(Host::Mta, outcome);
         if let Err(error) = starter.start(&mailbox, Some(Box::new(settled))) {
@@ -200,7 +200,7 @@ impl MtaBuilder {
     }
 
     /// Its mailbox, with one usage and one thread, which is still to be started.
-    fn begin(self, process: &Process, host: bool) -> (Arc<Mailbox>, Arc<Starter>) {
+    fn begin(self, process: &Process, how: ApartmentHow) -> (Arc<Mailbox>, Arc<Starter>) {
         let starter = Arc::new(Starter::new(process, self.hook, self.stack_size));
         let grow = Arc::clone(&starter);
         let owner = Owner::Pool(Box::new(move |mailbox| grow.start(mailbox, None)));
@@ -208,7 +208,7 @@ impl MtaBuilder {
         pool.usages = 1;
         pool.threads = 1;
         let name = process.new_name(self.name);
-        let mailbox = Mailbox::new(name, self.capacity, Arc::clone(process.common()), host, owner, Some(pool));
+        let mailbox = Mailbox::new(name, self.capacity, Arc::clone(process.common()), how, owner, Some(pool));
         (mailbox, starter)
     }
 
@@ -228,11 +228,11 @@ impl MtaBuilder {
     }
 }
 
-fn tell_began(mailbox: &Mailbox, maker: &Thread, how: ApartmentHow) {
+fn tell_began(mailbox: &Mailbox, maker: &Thread) {
     mailbox.tell(maker.who(), None, || What::ApartmentBegan {
         name: Arc::clone(&mailbox.name.name),
         sta: false,
-        how,
+        how: mailbox.how,
         main: false,
         capacity: mailbox.capacity,
         reentrancy: None,

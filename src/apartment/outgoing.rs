@@ -1,7 +1,7 @@
 //! A call to another apartment: attempts, until it has run, failed, or been given up.
 
 use super::ban::ban;
-use super::invoke::{Making, tell};
+use super::making::{Making, tell};
 use super::options::Room;
 use super::retry::{Again, ask_again};
 use super::serve::{Situation, target_of};

@@ -1,6 +1,8 @@
 //! One-way entries: posts and application messages.
 
-use super::invoke::{Making, Terms, invoke, made, making, tell};
+use super::ban::is_banned;
+use super::invoke::invoke;
+use super::making::{Making, Terms, made, making, tell, tell_refused};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait;
@@ -27,16 +29,21 @@ pub(crate) fn send(
     closure: Box<dyn Closure>,
 ) -> Result<(), (CallError, Box<dyn Closure>)> {
     let thread = Thread::current();
-    if let Err(error) = thread.is_initialized(&callee.common) {
-        return Err((error, closure));
-    }
     let home = thread.home();
+    let refused = |error: CallError, closure| {
+        tell_refused(&thread, &callee.common, &error);
+        Err((error, closure))
+    };
+    if let Err(error) = thread.is_initialized(&callee.common) {
+        return refused(error, closure);
+    }
     // An application message is for the apartment and no call: it has no object.
     if callee.common.strict && target.object.is_some() {
         if thread.in_filter() {
-            return Err((CallError::CantCallOut(CantCallOut::InFilter), closure));
+            return refused(CallError::CantCallOut(CantCallOut::InFilter), closure);
         }
-        if !matches!(home, Some(Home::Sta(_))) {
+        // Where no synchronous call may go, it stays what it is: one-way calls are always allowed (rule CK-2).
+        if !matches!(home, Some(Home::Sta(_))) && !is_banned(&thread) {
             return send_and_wait(callee, target, terms, closure);
         }
     }

@@ -1,6 +1,6 @@
 //! Asking what to do about a rejected call, and waiting as long as the answer says.
 
-use super::invoke::{Making, tell};
+use super::making::{Making, tell};
 use super::serve::{Situation, drop_filter};
 use super::wait::{serve_some, wait};
 use crate::call::Ticket;

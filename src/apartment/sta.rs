@@ -142,10 +142,10 @@ impl StaBuilder {
         self.check()?;
         let process = Process::or_global(self.process.take());
         let bell = Arc::new(Bell::new());
-        let mailbox = self.mailbox(&process, &bell, false);
+        let mailbox = self.mailbox(&process, &bell, ApartmentHow::Spawned);
         process.apartment_begins(&mailbox)?;
         let main = process.sta_began(&mailbox);
-        self.tell_began(&mailbox, ApartmentHow::Spawned, main);
+        self.tell_began(&mailbox, main);
         let waits = self.filter.is_some() || self.end_handler.is_some() || self.hook.is_some();
         let maker = Thread::current();
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
@@ -164,7 +164,7 @@ impl StaBuilder {
         let HostOptions { hook, stack_size } = process.host_options();
         (self.hook, self.stack_size) = (hook, stack_size);
         let bell = Arc::new(Bell::new());
-        let mailbox = self.mailbox(process, &bell, true);
+        let mailbox = self.mailbox(process, &bell, ApartmentHow::Host);
         if let Err(stopping) = process.apartment_begins(&mailbox) {
             return process.host_started(host, Err(stopping));
         }
@@ -172,7 +172,7 @@ impl StaBuilder {
             mailbox.never_began();
             return process.host_started(host, Ok(()));
         };
-        self.tell_began(&mailbox, ApartmentHow::Host, main);
+        self.tell_began(&mailbox, main);
         let told = process.clone();
         let started = self.start(process, &mailbox, bell, main, move |outcome| told.host_started(host, outcome));
         if let Err(error) = started {
@@ -249,10 +249,10 @@ impl StaBuilder {
             None => {}
             Some(home) => return Entered::again(&thread, home, &process),
         }
-        let mailbox = self.mailbox(&process, thread.bell(), false);
+        let mailbox = self.mailbox(&process, thread.bell(), ApartmentHow::Entered);
         process.apartment_begins(&mailbox)?;
         let main = process.sta_began(&mailbox);
-        self.tell_began(&mailbox, ApartmentHow::Entered, main);
+        self.tell_began(&mailbox, main);
         let home = self.settled(&thread, &mailbox, &process, main).inspect_err(|_| mailbox.thread_gone())?;
         Ok(Entered::first(&thread, &home))
     }
@@ -264,17 +264,17 @@ impl StaBuilder {
         }
     }
 
-    fn mailbox(&self, process: &Process, bell: &Arc<Bell>, host: bool) -> Arc<Mailbox> {
+    fn mailbox(&self, process: &Process, bell: &Arc<Bell>, how: ApartmentHow) -> Arc<Mailbox> {
         let name = process.new_name(self.name.clone());
         let owner = Owner::Sta(Arc::clone(bell));
-        Mailbox::new(name, self.capacity, Arc::clone(process.common()), host, owner, None)
+        Mailbox::new(name, self.capacity, Arc::clone(process.common()), how, owner, None)
     }
 
-    fn tell_began(&self, mailbox: &Mailbox, how: ApartmentHow, main: bool) {
+    fn tell_began(&self, mailbox: &Mailbox, main: bool) {
         mailbox.tell(Thread::current().who(), None, || What::ApartmentBegan {
             name: Arc::clone(&mailbox.name.name),
             sta: true,
-            how,
+            how: mailbox.how,
             main,
             capacity: mailbox.capacity,
             reentrancy: Some(self.reentrancy),

@@ -105,7 +105,7 @@ fn wait_for(
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
     while !done() {
-        if attend(thread, std::mem::take(&mut cancelled)) {
+        if attend(thread, std::mem::take(&mut cancelled)) || thread.drop_what_is_left() {
             continue;
         }
         if until.is_some_and(|(clock, at)| at <= clock.nanos()) {

@@ -3,7 +3,7 @@
 use super::model::{Class, Making};
 use super::place::{At, place};
 use super::server::activate;
-use super::{is_of, tell};
+use super::{is_of, tell, wait_for};
 use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait};
 use crate::describe::Creator;
 use crate::diagnose::{Placed, Route, WaitFor, What};
@@ -11,7 +11,7 @@ use crate::error::CallError;
 use crate::id::ApartmentId;
 use crate::mailbox::Mailbox;
 use crate::marshal::{Proxy, Reference};
-use crate::process::{Coming, Found, Host, Process, Server, ServerId};
+use crate::process::{Found, Host, Process, Server, ServerId};
 use crate::stub::Stub;
 use crate::sync::Arc;
 use crate::thread::{Home, Thread};
@@ -155,7 +155,7 @@ impl Known {
                     }
                 },
             };
-            self.tell_placed(process, thread, creator, Some(mailbox.name.id), route, made && mailbox.host);
+            self.tell_placed(process, thread, creator, Some(mailbox.name.id), route, made && mailbox.is_host());
             let result = self.class.maker.make(&mailbox, self.making(process, location));
             let at_home = home.as_ref().is_some_and(|home| home.is_at(&mailbox));
             match result {
@@ -228,18 +228,6 @@ pub(super) fn begins_with(thread: &Thread, mailbox: &Arc<Mailbox>) -> bool {
 fn waits_for_itself(begins: &Mailbox) -> CallError {
     let cycle = format!("{} begins with this thread, which would wait for that", begins.name);
     CallError::Deadlock { cycle: cycle.into() }
-}
-
-/// Waits for what somebody brings about. Pumps on an STA, blocks elsewhere.
-pub(super) fn wait_for(process: &Process, thread: &Rc<Thread>, on: WaitFor, coming: &Coming) -> Result<(), CallError> {
-    let mut outcome = coming.look(thread.bell());
-    if outcome.is_none() {
-        wait(thread, Situation::Plain(on, process.common()), None, || {
-            outcome = coming.look(thread.bell());
-            outcome.is_some()
-        });
-    }
-    outcome.unwrap_or_else(|| crate::broken("a wait without an end has what it waited for"))
 }
 
 /// Whether that apartment took no call any more when this one came.

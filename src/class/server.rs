@@ -1,8 +1,8 @@
 //! Servers: groups of classes that are loaded and unloaded together.
 
-use super::create::{begins_with, wait_for};
+use super::create::begins_with;
 use super::model::Class;
-use super::{contained, tell};
+use super::{contained, tell, wait_for};
 use crate::apartment::{Terms, invoke};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method, ThreadingModel};
@@ -106,9 +106,11 @@ impl Process {
     ///
     /// # Errors
     /// `InvalidArgument` if a server of that name, or a class of one of the ids, is registered already, or if a class is
-    /// said to be free-threaded that is not of the model Both; then nothing of it is registered.
+    /// said to be free-threaded that is not of the model Both; then nothing of it is registered. `NotInitialized` under
+    /// strict rules, on a thread of no apartment while there is no MTA.
     #[doc(alias("DllRegisterServer", "CoRegisterClassObject"))]
     pub fn register_server(&self, server: Server) -> Result<(), CallError> {
+        Thread::current().is_initialized(self.common())?;
         let Server { name, classes, code } = server;
         let other = |class: &Class| class.free_threaded && class.model() != ThreadingModel::Both;
         if let Some((id, class)) = classes.iter().find(|(_, class)| other(class)) {

@@ -13,7 +13,7 @@ use crate::error::CallError;
 use crate::marshal::Calls;
 use std::borrow::Borrow;
 use std::marker::PhantomData;
-use std::panic::Location;
+use std::panic::{Location, resume_unwind};
 
 /// Stands for a type.
 pub struct Kind<T: ?Sized>(PhantomData<fn(&T)>);
@@ -27,6 +27,11 @@ impl<T: ?Sized> Kind<T> {
 
 /// The type of what may be lent.
 pub fn kind_in<T: ?Sized>(_: &Option<&T>) -> Kind<T> {
+    Kind(PhantomData)
+}
+
+/// The type of what may be lent to be changed.
+pub fn kind_in_mut<T: ?Sized>(_: &Option<&mut T>) -> Kind<T> {
     Kind(PhantomData)
 }
 
@@ -71,6 +76,9 @@ macro_rules! question {
 
 question!(sends: IsSend, IsNotSend for T: Send);
 question!(marshals: IsMarshal, IsNotMarshal for T: Marshal);
+/// A slice that is lent to be changed.
+impl<T: Marshal> IsMarshal for Kind<[T]> {}
+
 question!(lends_marshal: LendsMarshal, LendsNoMarshal for T: ToOwned<Owned: Marshal> + ?Sized);
 question!(can_own: CanOwn, CannotOwn for T: ToOwned + ?Sized);
 question!(converts: Converts, DoesNotConvert for E: From<CallError>);
@@ -227,6 +235,12 @@ pub trait Travels<T: ?Sized> {
 impl<T: Marshal> Travels<T> for Has {
     fn travel(value: &mut T, with: &mut Marshaller) -> Result<(), CallError> {
         value.marshal_with(with)
+    }
+}
+
+impl<T: Marshal> Travels<[T]> for Has {
+    fn travel(values: &mut [T], with: &mut Marshaller) -> Result<(), CallError> {
+        values.iter_mut().try_for_each(|value| value.marshal_with(with))
     }
 }
 
@@ -390,6 +404,13 @@ impl Journey {
         self.note(result);
     }
 
+    /// Takes along what is lent to be changed, if anything is.
+    pub fn take_or_not<T: ?Sized, K: Travels<T>>(&mut self, kind: K, value: &mut Option<&mut T>) {
+        if let Some(value) = value {
+            self.take(kind, &mut **value);
+        }
+    }
+
     /// Takes along what is lent.
     pub fn lend(&mut self, loan: &mut impl Loan) {
         let result = loan.travel(&mut self.with);
@@ -413,6 +434,12 @@ impl Journey {
     pub fn done(self) -> Result<(), CallError> {
         self.result
     }
+}
+
+/// The arguments of a one-way method could not arrive. Nobody waits to hear of it, so it is reported as a panic in the
+/// method would be (rule MB-8).
+pub fn not_in(error: CallError) -> ! {
+    resume_unwind(Box::new(format!("its arguments could not arrive: {error}")))
 }
 
 /// What came of a call that reached its callee.

@@ -2,6 +2,7 @@
 
 use crate::error::CallError;
 use crate::marshal::{Cookie, Place, Proxy, Reference, TablePacket, WeakProxy};
+use crate::sync::Arc;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::fmt;
@@ -226,12 +227,19 @@ plain!(
     std::ffi::CString,
     std::ffi::OsString,
     std::path::PathBuf,
+    Box<std::path::Path>,
+    Box<std::ffi::OsStr>,
+    Box<std::ffi::CStr>,
+    Arc<str>,
     std::net::IpAddr,
     std::net::Ipv4Addr,
     std::net::Ipv6Addr,
     std::net::SocketAddr,
+    std::net::SocketAddrV4,
+    std::net::SocketAddrV6,
     std::ops::RangeFull,
     std::time::Duration,
+    std::time::Instant,
     std::time::SystemTime,
     CallError,
     crate::apartment::Apartment,

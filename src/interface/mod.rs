@@ -149,7 +149,8 @@ pub use apartment_macros::interface;
 /// ```
 ///
 /// The type is one of the crate's own: one of another crate is wrapped. With type parameters, each instance that is needed
-/// is declared (`implements!(Table<u8>: dyn Sheet);`). A type that answers to nothing but its own name can say so, too:
+/// is declared (`implements!(Table<u8>: dyn Sheet);`). An interface may be under a `cfg`
+/// (`implements!(Workbook: dyn Sheet, #[cfg(windows)] dyn Print);`). A type that answers to nothing but its own name can say so, too:
 /// `implements!(Workbook);`.
 ///
 /// To be made, an object's type needs no declaration; [`cast`](Proxy::cast) and [`query`](Proxy::query) ask for it.

@@ -14,17 +14,22 @@ impl Method {
         (0..self.arguments().count()).map(|n| format_ident!("argument_{n}", span = at(&self.signature.ident))).collect()
     }
 
+    /// A name of ours for what makes the call: the method's own may be something's that its types name.
+    fn body_name(&self) -> Ident {
+        format_ident!("__{}", self.signature.ident.unraw(), span = at(&self.signature.ident))
+    }
+
     /// The proxy's method, which hands its arguments to `body`.
     pub(crate) fn forward(&self) -> TokenStream {
         let cfg = self.attributes.iter().filter(is_cfg);
-        let (names, types) = (self.argument_names(), self.arguments());
+        let (names, types, body) = (self.argument_names(), self.arguments(), self.body_name());
         let Signature { ident, generics, output, .. } = &self.signature;
         let clause = &generics.where_clause;
         quote_spanned! {at(ident)=>
             #(#cfg)*
             #[track_caller]
             fn #ident #generics (&self, #(#names: #types),*) #output #clause {
-                #ident(self, #(#names),*)
+                #body(self, #(#names),*)
             }
         }
     }
@@ -33,6 +38,7 @@ impl Method {
     pub(crate) fn body(&self, interface: &Ident, label: &str, index: u16) -> TokenStream {
         let cfg = self.attributes.iter().filter(is_cfg);
         let (names, types): (_, Vec<_>) = (self.argument_names(), self.arguments().collect());
+        let body = self.body_name();
         let Signature { ident, generics, output, .. } = &self.signature;
         let (lifetimes, clause) = (&generics.params, &generics.where_clause);
         let comma = (!lifetimes.is_empty() && !lifetimes.trailing_punct()).then(|| quote!(,));
@@ -49,13 +55,13 @@ impl Method {
         quote_spanned! {at(ident)=>
             #(#cfg)*
             #[track_caller]
-            fn #ident<#lifetimes #comma __C: __p::Calls<dyn #interface + 'static>>(
+            fn #body<#lifetimes #comma __C: __p::Calls<dyn #interface + 'static>>(
                 caller: &__C,
                 #(#names: #types),*
             ) #output #clause {
                 use __p::{CanOwn as _, CannotOwn as _, Converts as _, IsMarshal as _, IsSend as _, LendsMarshal as _};
                 use __p::{DoesNotConvert as _, IsNotMarshal as _, IsNotSend as _, LendsNoMarshal as _};
-                static METHOD: __p::Method = __p::Method::new(#label, #name, #index, __p::CallKind::#kind);
+                static __METHOD: __p::Method = __p::Method::new(#label, #name, #index, __p::CallKind::#kind);
                 #sends
             }
         }
@@ -73,29 +79,44 @@ impl Method {
                 Way::Owned => (
                     Some(quote_spanned!(span=> __p::Kind::of(&#name).marshals())),
                     None,
-                    Some(quote_spanned!(span=> take(#kind, &mut #name))),
+                    Some(quote_spanned!(span=> take(&mut journey, #kind, &mut #name))),
                     quote_spanned!(span=> #name),
                 ),
                 Way::AsItIs => (None, None, None, quote_spanned!(span=> #name)),
                 Way::Lent(_) => (
                     Some(quote_spanned!(span=> __p::Kind::of(#name).lends_marshal())),
                     Some(quote_spanned!(span=> __p::lend(#name, #kind))),
-                    Some(quote_spanned!(span=> lend(&mut #name))),
+                    Some(quote_spanned!(span=> lend(&mut journey, &mut #name))),
                     quote_spanned!(span=> __p::Loan::lent(&#name)),
                 ),
                 Way::LentOrNot(_) => (
                     Some(quote_spanned!(span=> __p::kind_in(&#name).lends_marshal())),
                     Some(quote_spanned!(span=> __p::lend_or_not(#name, #kind))),
-                    Some(quote_spanned!(span=> lend_or_not(&mut #name))),
-                    quote_spanned!(span=> #name.as_ref().map(__p::Loan::lent)),
+                    Some(quote_spanned!(span=> lend_or_not(&mut journey, &mut #name))),
+                    quote_spanned!(span=> ::core::option::Option::as_ref(&#name).map(__p::Loan::lent)),
                 ),
                 Way::Changed => {
-                    change.extend(quote_spanned!(span=> journey.take(#kind, &mut *#name);));
+                    change.extend(quote_spanned!(span=> __p::Journey::take(&mut journey, #kind, &mut *#name);));
                     (
                         Some(quote_spanned!(span=> __p::Kind::of(&*#name).marshals())),
                         None,
-                        Some(quote_spanned!(span=> take(#kind, &mut *#name))),
+                        Some(quote_spanned!(span=> take(&mut journey, #kind, &mut *#name))),
                         quote_spanned!(span=> &mut *#name),
+                    )
+                }
+                Way::ChangedOrNot => {
+                    change.extend(quote_spanned!(span=> __p::Journey::take_or_not(&mut journey, #kind, &mut #name);));
+                    (
+                        Some(quote_spanned!(span=> __p::kind_in_mut(&#name).marshals())),
+                        None,
+                        Some(quote_spanned!(span=> take_or_not(&mut journey, #kind, &mut #name))),
+                        // Not `as_deref_mut`: what is lent here is lent for less long, and so is a `dyn` with it.
+                        quote_spanned! {span=>
+                            match &mut #name {
+                                ::core::option::Option::Some(lent) => ::core::option::Option::Some(&mut **lent),
+                                ::core::option::Option::None => ::core::option::Option::None,
+                            }
+                        },
                     )
                 }
             };
@@ -107,7 +128,7 @@ impl Method {
                 let mut #name = __p::argument(#name, sends);
                 #lend
             });
-            travel.extend(take.map(|take| quote_spanned!(span=> journey.#take;)));
+            travel.extend(take.map(|take| quote_spanned!(span=> __p::Journey::#take;)));
             given.push(give);
         }
         let method = &self.signature.ident;
@@ -125,7 +146,7 @@ impl Method {
             let mut journey = __p::Journey::leaving();
             #travel
             let sent = match journey.done() {
-                ::core::result::Result::Ok(()) => __p::call(caller, &METHOD, |object: &(dyn #interface + 'static)| {
+                ::core::result::Result::Ok(()) => __p::call(caller, &__METHOD, |object: &(dyn #interface + 'static)| {
                     let mut journey = __p::Journey::arriving();
                     #travel
                     if let ::core::result::Result::Err(error) = journey.done() {
@@ -134,7 +155,7 @@ impl Method {
                     let mut result = <dyn #interface as #interface>::#method(object, #(#given),*);
                     let mut journey = __p::Journey::leaving();
                     #change
-                    journey.take(travels, &mut result);
+                    __p::Journey::take(&mut journey, travels, &mut result);
                     match journey.done() {
                         ::core::result::Result::Ok(()) => {
                             __p::Came::Back(__p::returned(result, value.sends(), error.sends()))
@@ -149,7 +170,7 @@ impl Method {
             };
             #back
             __p::answer::<dyn #interface + 'static, __C, #result, _, _>(
-                caller, &METHOD, sent, journey, travels, error.converts(),
+                caller, &__METHOD, sent, journey, travels, error.converts(),
             )
         }
     }
@@ -174,16 +195,19 @@ impl Method {
                         let can_own = __p::kind_in(&#name).can_own();
                         let #name = __p::own_or_not(#name, can_own);
                     });
-                    given.push(quote_spanned!(span=> #name.as_ref().map(::core::borrow::Borrow::<#lent>::borrow)));
+                    let name = quote_spanned!(span=> ::core::option::Option::as_ref(&#name));
+                    given.push(quote_spanned!(span=> #name.map(::core::borrow::Borrow::<#lent>::borrow)));
                 }
-                Way::Owned | Way::AsItIs | Way::Changed => given.push(quote_spanned!(span=> #name)),
+                Way::Owned | Way::AsItIs | Way::Changed | Way::ChangedOrNot => {
+                    given.push(quote_spanned!(span=> #name));
+                }
             }
             prepare.extend(quote_spanned! {span=>
                 let #kind = __p::Kind::of(&#name).marshals();
                 let sends = __p::Kind::of(&#name).sends();
                 let mut #name = __p::argument(#name, sends);
             });
-            travel.extend(quote_spanned!(span=> journey.take(#kind, &mut #name);));
+            travel.extend(quote_spanned!(span=> __p::Journey::take(&mut journey, #kind, &mut #name);));
         }
         let method = &self.signature.ident;
         let result = self.result();
@@ -193,13 +217,14 @@ impl Method {
             let mut journey = __p::Journey::leaving();
             #travel
             let sent = match journey.done() {
-                ::core::result::Result::Ok(()) => __p::post(caller, &METHOD, move |object: &(dyn #interface + 'static)| {
+                ::core::result::Result::Ok(()) => __p::post(caller, &__METHOD, move |object: &(dyn #interface + 'static)| {
                     let mut journey = __p::Journey::arriving();
                     #travel
-                    // Nobody waits for what comes of it.
-                    if let ::core::result::Result::Ok(()) = journey.done() {
-                        let _ = <dyn #interface as #interface>::#method(object, #(#given),*);
+                    if let ::core::result::Result::Err(error) = journey.done() {
+                        __p::not_in(error);
                     }
+                    // Nobody waits for what comes of it.
+                    let _ = <dyn #interface as #interface>::#method(object, #(#given),*);
                 }),
                 ::core::result::Result::Err(error) => ::core::result::Result::Err(error),
             };

@@ -1,17 +1,42 @@
 //! `implements!`: what a type answers to.
 
 use crate::at;
+use crate::interface::is_cfg;
 use crate::types::bare;
 use proc_macro2::TokenStream;
 use quote::quote_spanned;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Token, Type, TypeParamBound};
+use syn::{Attribute, Token, Type, TypeParamBound};
 
 /// `Workbook: dyn Sheet, dyn Persist`
 struct Implements {
     object: Type,
-    interfaces: Punctuated<Type, Token![,]>,
+    interfaces: Punctuated<Interface, Token![,]>,
+}
+
+/// `#[cfg(unix)] dyn Sheet`
+struct Interface {
+    cfg: Vec<Attribute>,
+    ty: Type,
+}
+
+impl Parse for Interface {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        let cfg = input.call(Attribute::parse_outer)?;
+        if let Some(other) = cfg.iter().find(|attribute| !is_cfg(attribute)) {
+            return Err(syn::Error::new_spanned(other, "the only attribute that an interface has here is `cfg`"));
+        }
+        let ty = input.parse()?;
+        let bounds = match bare(&ty) {
+            Type::TraitObject(object) if object.dyn_token.is_some() => &object.bounds,
+            _ => return Err(syn::Error::new_spanned(ty, "an interface is written `dyn Sheet`")),
+        };
+        if bounds.len() != 1 || !matches!(bounds[0], TypeParamBound::Trait(_)) {
+            return Err(syn::Error::new_spanned(ty, "an interface is one trait, without more bounds"));
+        }
+        Ok(Self { cfg, ty })
+    }
 }
 
 impl Parse for Implements {
@@ -25,15 +50,6 @@ impl Parse for Implements {
             None if input.is_empty() => Punctuated::new(),
             None => return Err(input.error("expected `:` and the interfaces: `Workbook: dyn Sheet, dyn Persist`")),
         };
-        for interface in &interfaces {
-            let bounds = match bare(interface) {
-                Type::TraitObject(object) if object.dyn_token.is_some() => &object.bounds,
-                _ => return Err(syn::Error::new_spanned(interface, "an interface is written `dyn Sheet`")),
-            };
-            if bounds.len() != 1 || !matches!(bounds[0], TypeParamBound::Trait(_)) {
-                return Err(syn::Error::new_spanned(interface, "an interface is one trait, without more bounds"));
-            }
-        }
         Ok(Self { object, interfaces })
     }
 }
@@ -49,15 +65,16 @@ impl Implements {
     fn expand(&self) -> TokenStream {
         let Self { object, interfaces } = self;
         let (mut implemented, mut views) = (TokenStream::new(), TokenStream::new());
-        for interface in interfaces {
+        for Interface { cfg, ty: interface } in interfaces {
             let span = at(interface);
             implemented.extend(quote_spanned! {span=>
+                #(#cfg)*
                 #[automatically_derived]
                 impl ::apartment::Implements<#interface> for #object {
                     const VIEW: __p::View<#interface> = __p::View::through::<#object>();
                 }
             });
-            views.extend(quote_spanned!(span=> &<#object as ::apartment::Implements<#interface>>::VIEW,));
+            views.extend(quote_spanned!(span=> #(#cfg)* &<#object as ::apartment::Implements<#interface>>::VIEW,));
         }
         quote_spanned! {at(object)=>
             const _: () = {

@@ -45,6 +45,8 @@ pub(crate) enum Way<'t> {
     LentOrNot(&'t TypeReference),
     /// `&mut X`: marshalled in its place, in and out.
     Changed,
+    /// `Option<&mut X>`, likewise.
+    ChangedOrNot,
 }
 
 impl Method {
@@ -117,8 +119,9 @@ impl Method {
             Type::Reference(reference) if reference.mutability.is_some() => Way::Changed,
             Type::Reference(reference) => Way::Lent(reference),
             _ => match optional(ty) {
-                Some(reference) if reference.mutability.is_some() || is_static(reference) => Way::Owned,
+                Some(reference) if is_static(reference) => Way::Owned,
                 Some(reference) if is_kept(reference) => Way::AsItIs,
+                Some(reference) if reference.mutability.is_some() => Way::ChangedOrNot,
                 Some(reference) => Way::LentOrNot(reference),
                 None => Way::Owned,
             },

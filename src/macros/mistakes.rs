@@ -107,7 +107,7 @@ impl Method {
         }
         // What the method is lent is copied for it; what it is given must be its own.
         let own = match self.way(ty) {
-            Way::Changed => {
+            Way::Changed | Way::ChangedOrNot => {
                 let text = "a one-way method's caller does not wait, so nothing can come back through `&mut`: leave the \
                             `mut` out, or let the method be synchronous";
                 mistakes.at(ty, text);

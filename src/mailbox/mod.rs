@@ -17,7 +17,7 @@ pub(crate) use pool::{Pool, Shared};
 use crate::call::record::Why;
 use crate::common::Common;
 use crate::describe::ApartmentName;
-use crate::diagnose::{CallRef, CancelReason, What};
+use crate::diagnose::{ApartmentHow, CallRef, CancelReason, What};
 use crate::error::{CallError, Disconnected, MailboxFull, Outcome, WhyDisconnected};
 use crate::id::{ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Mutex};
@@ -31,8 +31,8 @@ pub(crate) struct Mailbox {
     pub(crate) name: ApartmentName,
     pub(crate) capacity: usize,
     pub(crate) common: Arc<Common>,
-    /// Made for objects rather than by anybody (rule CL-3).
-    pub(crate) host: bool,
+    /// How it came about.
+    pub(crate) how: ApartmentHow,
     owner: Owner,
     monitor: Mutex<Monitor>,
 }
@@ -62,12 +62,17 @@ impl Mailbox {
         name: ApartmentName,
         capacity: usize,
         common: Arc<Common>,
-        host: bool,
+        how: ApartmentHow,
         owner: Owner,
         pool: Option<Pool>,
     ) -> Arc<Self> {
         let now = common.clock.nanos();
-        Arc::new(Self { name, capacity, common, host, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
+        Arc::new(Self { name, capacity, common, how, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
+    }
+
+    /// Whether it was made for objects rather than by anybody (rule CL-3).
+    pub(crate) fn is_host(&self) -> bool {
+        self.how == ApartmentHow::Host
     }
 
     pub(crate) fn is_sta(&self) -> bool {

@@ -71,10 +71,12 @@ impl<T: ?Sized + 'static> Local<T> {
     /// A proxy to the object, which may go anywhere.
     ///
     /// # Errors
-    /// `Disconnected` once the apartment has ended, or the object was disconnected (rules LT-2, LT-5).
+    /// `Disconnected` once the apartment has ended, or the object was disconnected (rules LT-2, LT-5). Under strict rules
+    /// `NotInitialized` on a thread that has left its apartment, while there is no MTA.
     #[doc(alias("CoMarshalInterface", "marshal"))]
     pub fn proxy(&self) -> Result<Proxy<T>, CallError> {
         self.reference.stub.is_connected()?;
+        self.reference.usable()?;
         Ok(Proxy::of(self.reference.clone(), self.view))
     }
 }

@@ -1,7 +1,10 @@
 //! What can be done with a proxy, with and without options.
 
 use super::proxy::Proxy;
-use crate::apartment::{CallOptions, PostOptions, Terms, give_back, invoke, invoke_free, send, send_free};
+use super::reference::Reference;
+use crate::apartment::{
+    CallOptions, PostOptions, Terms, give_back, invoke, invoke_free, send, send_free, tell_refused,
+};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, Method};
 use crate::error::{CallError, PostError};
@@ -96,6 +99,11 @@ impl<T: ?Sized + 'static> With<'_, T, &PostOptions> {
     }
 }
 
+/// Whether a call may be made through the reference here; one that may not is told.
+fn usable(reference: &Reference) -> Result<(), CallError> {
+    reference.usable().inspect_err(|error| tell_refused(&Thread::current(), reference.stub.process(), error))
+}
+
 /// What a call's closure left in the caller's frame.
 fn result<R>(left: Option<R>) -> R {
     left.unwrap_or_else(|| crate::broken("a call that ran left its result"))
@@ -167,7 +175,7 @@ fn attempt<T: ?Sized + 'static, B: Send, R: Send>(
     try_it: fn(&T, B) -> Ran<B, R>,
 ) -> Result<R, CallError> {
     let reference = proxy.reference();
-    reference.usable()?;
+    usable(reference)?;
     let target = reference.target::<T>(method, Location::caller());
     let kind = method.map_or(CallKind::Synchronous, |method| method.kind);
     let view = proxy.view();
@@ -202,15 +210,23 @@ pub(super) fn post<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static>(
     run: F,
 ) -> Result<(), PostError<F>> {
     let reference = proxy.reference();
-    if let Err(error) = reference.usable() {
+    if let Err(error) = usable(reference) {
         return Err(PostError::new(error, run));
     }
     let target = reference.target::<T>(method, Location::caller());
     let mailbox = match &reference.stub.site {
         Site::Apartment(mailbox) => mailbox,
         Site::Free(free) => {
-            send_free(free, target, |held| run(proxy.view().of(held)));
-            return Ok(());
+            let mut run = Some(run);
+            let mut job = |held: &dyn Any| {
+                let ran = run.take().map(|run| catch_unwind(AssertUnwindSafe(|| run(proxy.view().of(held)))));
+                Attempt::Ran(ran.and_then(Result::err).map(panic_message))
+            };
+            let result = send_free(free, target, terms, &mut job);
+            return match (result, run) {
+                (Err(error), Some(run)) => Err(PostError::new(error, run)),
+                _ => Ok(()),
+            };
         }
     };
     let closure = Posted { run, view: proxy.view(), stub: Arc::clone(&reference.stub) };

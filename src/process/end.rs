@@ -223,9 +223,12 @@ impl Process {
         let apartments: Vec<_> = state.apartments.iter().filter_map(Weak::upgrade).collect();
         drop(state);
         self.wake_watching();
-        let main = self.main_mailbox();
-        let is_main = |mailbox: &Arc<Mailbox>| main.as_ref().is_some_and(|main| Arc::ptr_eq(main, mailbox));
-        in_leaving_order(apartments, |mailbox| (is_main(mailbox), mailbox.host))
+        in_leaving_order(apartments, |mailbox| (self.is_main(mailbox), mailbox.is_host()))
+    }
+
+    /// Whether it leaves when all the others have: a host, or the main STA.
+    pub(crate) fn leaves_last(&self, mailbox: &Arc<Mailbox>) -> bool {
+        mailbox.is_host() || self.is_main(mailbox)
     }
 
     pub(crate) fn has_ended(&self) {

@@ -220,7 +220,8 @@ impl Process {
     /// Puts a new MTA in the place for it (rule AP-1: at most one). False if there is one already.
     pub(crate) fn mta_began(&self, mailbox: &Arc<Mailbox>) -> bool {
         let places = &mut self.0.state.lock().places;
-        let free = if mailbox.host { places.host_began(Host::Mta, mailbox) } else { places.mta.upgrade().is_none() };
+        let free =
+            if mailbox.is_host() { places.host_began(Host::Mta, mailbox) } else { places.mta.upgrade().is_none() };
         if free {
             places.mta = Arc::downgrade(mailbox);
             self.0.common.set_mta(Some(mailbox.name.id));

@@ -10,6 +10,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+/// How deep waits nest that drop what the destructors below them have let go.
+const DROPPING_WAITS: u32 = 8;
+
 /// An object that is about to be dropped.
 pub(crate) enum Going {
     /// A reference to one of the apartment's. It is told by whoever takes it off the table.
@@ -23,9 +26,25 @@ impl Thread {
     /// on, does not nest: the next one is put on the list and its turn comes in the loop (rule LT-1).
     pub(crate) fn drop_object(self: &Rc<Self>, object: Going) {
         self.dropping.borrow_mut().push_back(object);
-        if self.is_dropping.replace(true) {
-            return;
+        if !self.is_dropping.get() {
+            self.drop_all();
         }
+    }
+
+    /// Drops what is on the list, if there is anything. For a wait inside a destructor, which may be for what is on it:
+    /// the loop below gets to that only when the destructor returns. Waits that are nested deep leave it to the loops
+    /// below: a chain whose destructors all wait does not overflow the stack either.
+    pub(crate) fn drop_what_is_left(self: &Rc<Self>) -> bool {
+        let may = self.waits_open() <= DROPPING_WAITS && !self.dispatches_nothing();
+        let any = may && !self.dropping.borrow().is_empty();
+        if any {
+            self.drop_all();
+        }
+        any
+    }
+
+    fn drop_all(self: &Rc<Self>) {
+        self.is_dropping.set(true);
         let _known = self.stays_known();
         loop {
             let next = self.dropping.borrow_mut().pop_front();

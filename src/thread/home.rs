@@ -51,6 +51,9 @@ pub(crate) struct MtaHome {
     /// A thread that is in no apartment and calls an object of the MTA directly (rule AP-5).
     pub(crate) implicit: bool,
     pub(crate) enters: Cell<u32>,
+    /// The last guard left during a direct call: the thread leaves when the outermost one returns, and is one of the
+    /// MTA's until then, for it may be the one to drop the object (rule AP-2).
+    pub(crate) leaves_later: Cell<bool>,
     /// The thread's locals went before its guards did, which have nothing left to do.
     pub(crate) abandoned: Cell<bool>,
 }
@@ -87,7 +90,15 @@ impl Home {
 
 impl MtaHome {
     pub(crate) fn new(mailbox: Arc<Mailbox>, pool_thread: bool, implicit: bool) -> Self {
-        Self { mailbox, pool_thread, implicit, enters: Cell::new(1), abandoned: Cell::new(false) }
+        let (leaves_later, abandoned) = (Cell::new(false), Cell::new(false));
+        Self { mailbox, pool_thread, implicit, enters: Cell::new(1), leaves_later, abandoned }
+    }
+
+    /// The last guard of a thread that entered is gone.
+    pub(crate) fn leave(&self, thread: &Thread) {
+        self.mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        thread.set_home(None);
+        self.mailbox.use_ends(thread.who());
     }
 }
 

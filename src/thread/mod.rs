@@ -118,11 +118,9 @@ impl Thread {
     /// A thread whose locals are being destroyed is the same from one look to the next while the guard lives: what is
     /// dropped in a loop finds the loop.
     pub(crate) fn stays_known(self: &Rc<Self>) -> StaysKnown {
-        // It may be known already: then the outermost guard is what it is known by.
-        let keep = |foreign: &ManuallyDrop<RefCell<Option<Rc<Self>>>>| {
-            let mut foreign = foreign.borrow_mut();
-            foreign.is_none() && foreign.replace(Rc::clone(self)).is_none()
-        };
+        // The outermost guard forgets it.
+        let keep =
+            |foreign: &ManuallyDrop<RefCell<Option<Rc<Self>>>>| foreign.borrow_mut().replace(Rc::clone(self)).is_none();
         StaysKnown(self.is_foreign && FOREIGN.try_with(keep).unwrap_or(false))
     }
 
@@ -259,7 +257,9 @@ impl Thread {
 
     /// Whether something of the user's is on the stack that still counts on the apartment.
     pub(crate) fn is_in_the_middle(&self) -> bool {
-        self.depth() > 0 || self.waits_open() > 0 || self.in_filter() || self.is_dropping.get()
+        // Between two attempts a call is out and nothing waits: a filter's destructor may run then.
+        let is_out = self.with_outgoing(|calls| !calls.is_empty());
+        is_out || self.depth() > 0 || self.waits_open() > 0 || self.in_filter() || self.is_dropping.get()
     }
 
     /// The outermost call has returned: if the last guard left meanwhile, now is the time.
@@ -267,11 +267,11 @@ impl Thread {
         if self.is_in_the_middle() {
             return;
         }
-        if let Some(home) = self.sta()
-            && home.leaves_later.get()
-            && !home.is_leaving.get()
-        {
-            (home.leave)(self, &home);
+        match self.home() {
+            Some(Home::Sta(home)) if home.leaves_later.get() && !home.is_leaving.get() => (home.leave)(self, &home),
+            // It may have entered once more meanwhile.
+            Some(Home::Mta(home)) if home.leaves_later.replace(false) && home.enters.get() == 0 => home.leave(self),
+            _ => {}
         }
     }
 

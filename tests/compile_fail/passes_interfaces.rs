@@ -55,6 +55,8 @@ interface! {
         fn cells(&self, names: &[&str], more: Option<&[String]>, once: &Once) -> Outcome<Vec<f64>>;
         fn lent(&self, call: &(dyn Fn(f64) -> f64 + Sync), text: Cow<'_, str>) -> Outcome<f64>;
         fn change(&self, cells: &mut [f64], all: &mut HashMap<String, f64>, once: &mut Once) -> Outcome;
+        fn each(&self, run: &mut (dyn FnMut(f64) + Send), more: Option<&mut (dyn FnMut(f64) + Send)>) -> Outcome;
+        fn rest(&self, text: Option<&mut &str>, all: Option<&mut [Once]>, more: Option<&mut Vec<&str>>) -> Outcome;
         fn pick<'a>(&self, from: &'a [String], key: &str) -> Outcome<Option<&'a str>>;
         fn push<'a>(&self, to: &mut Vec<&'a str>, text: &'a str) -> Outcome;
         fn keep<'a, 'b: 'a>(&self, to: &'a mut Vec<&'a str>, text: &'b str) -> Outcome;
@@ -79,6 +81,9 @@ interface! {
     }
 
     pub trait Row2 {}
+
+    #[cfg(any())]
+    pub trait Absent {}
 }
 
 /// A module of its own, a private trait, another visibility.
@@ -131,6 +136,13 @@ impl Sheet for Workbook {
         cells.fill(1.0);
         Ok(())
     }
+    fn each(&self, run: &mut (dyn FnMut(f64) + Send), more: Option<&mut (dyn FnMut(f64) + Send)>) -> Outcome {
+        run(1.0);
+        Ok(more.map_or((), |more| more(2.0)))
+    }
+    fn rest(&self, _: Option<&mut &str>, _: Option<&mut [Once]>, _: Option<&mut Vec<&str>>) -> Outcome {
+        Ok(())
+    }
     fn pick<'a>(&self, from: &'a [String], key: &str) -> Outcome<Option<&'a str>> {
         Ok(from.iter().map(|text| text.as_str()).find(|text| *text == key))
     }
@@ -169,7 +181,7 @@ impl Row2 for Workbook {}
 struct Mute;
 implements!(Mute);
 struct Generic<T>(T);
-implements!(Generic<u8>: dyn Row2,);
+implements!(Generic<u8>: #[cfg(all())] dyn Row2, #[cfg(any())] dyn Absent,);
 impl<T> Row2 for Generic<T> {}
 
 /// Code that does not care on which side it is.

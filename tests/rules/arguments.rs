@@ -44,6 +44,8 @@ interface! {
         /// The same, and then panics.
         fn panics(&self, sinks: &mut Vec<Sink>) -> Result;
         fn changed_or_not(&self, sink: &mut Option<Sink>) -> Result;
+        fn changed_if_there(&self, sink: Option<&mut Sink>, more: Option<&mut [Sink]>) -> Result;
+        fn slice_changed(&self, sinks: &mut [Sink]) -> Result;
 
         fn gives(&self) -> Result<Sink>;
         fn gives_many(&self) -> Result<HashMap<String, (Sink, u32)>>;
@@ -65,6 +67,7 @@ interface! {
         fn changed(&self, changed: &mut Counted<true>) -> Result;
         fn stubborn(&self, stubborn: Stubborn) -> Result;
         fn gives(&self, refuses_at: u32) -> Result<Stubborn>;
+        fn sent(&self, stubborn: Stubborn) -> Result as one_way;
     }
 }
 
@@ -309,6 +312,16 @@ impl Server for Office {
         Ok(())
     }
 
+    fn changed_if_there(&self, sink: Option<&mut Sink>, more: Option<&mut [Sink]>) -> Result {
+        sink.map_or(Ok(()), |sink| self.slice_changed(std::slice::from_mut(sink)))?;
+        more.map_or(Ok(()), |more| self.slice_changed(more))
+    }
+
+    fn slice_changed(&self, sinks: &mut [Sink]) -> Result {
+        let mut puts = sinks.iter_mut().map(|sink| std::mem::replace(sink, self.own.clone()));
+        puts.try_for_each(|sink| sink.put(1))
+    }
+
     fn gives(&self) -> Result<Sink> {
         Ok(self.own.clone())
     }
@@ -534,6 +547,31 @@ fn ck_6_what_is_changed_is_marshalled_both_ways() {
         server.changed_or_not(&mut sink)?;
         assert!(sink.is_none());
         assert_eq!(scene.put_there(), 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn ck_6_so_is_what_is_changed_in_a_slice_or_if_it_is_there() {
+    strictly(|scene| {
+        let Scene { server, bowl, .. } = scene;
+        let mut sinks = [bowl.clone(), bowl.clone()];
+        server.slice_changed(&mut sinks)?;
+        assert_eq!(scene.put(), 2);
+        sinks.iter().try_for_each(|sink| sink.put(1))?;
+        assert_eq!(scene.put_there(), 2);
+        let (mut sink, mut more) = (bowl.clone(), [bowl.clone()]);
+        server.changed_if_there(Some(&mut sink), Some(&mut more))?;
+        server.changed_if_there(None, None)?;
+        assert_eq!(scene.put(), 2);
+        sink.put(1)?;
+        more[0].put(1)?;
+        assert_eq!(scene.put_there(), 2);
+        // What cannot leave is found there, too.
+        let before = scene.calls();
+        assert!(is_wrong_thread(server.slice_changed(&mut [bowl.clone(), scene.foreign()])));
+        assert!(is_wrong_thread(server.changed_if_there(Some(&mut scene.foreign()), None)));
+        assert_eq!((scene.calls() - before, scene.put()), (2, 0), "nothing but what `foreign` calls");
         Ok(())
     });
 }
@@ -799,6 +837,10 @@ impl Counts for Counter {
         self.0.set(self.0.get() + 1);
         Ok(Stubborn { refuses_at })
     }
+
+    fn sent(&self, stubborn: Stubborn) -> Result {
+        self.stubborn(stubborn)
+    }
 }
 
 implements!(Counter: dyn Counts);
@@ -846,6 +888,30 @@ fn ck_6_values_that_refuse_fail_the_call_on_each_side_with_the_right_outcome() {
             assert_eq!((ran()?, error.outcome()), (1 + refuses_at, Outcome::MayHaveRun));
         }
         assert_eq!(counts.gives(3)?.refuses_at, 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn mb_8_a_one_way_method_whose_arguments_cannot_arrive_is_reported() {
+    play(|stage| {
+        let home = stage.sta("home").spawn()?;
+        let counter = home.create(Counter::default)?;
+        let counts: Proxy<dyn Counts> = counter.cast();
+        let error = counts.sent(Stubborn { refuses_at: 1 }).unwrap_err();
+        assert!(matches!(error, CallError::CallComplete), "it could not leave: {error:?}");
+        counts.sent(Stubborn { refuses_at: 2 })?;
+        counts.sent(Stubborn { refuses_at: 3 })?;
+        assert_eq!(counter.call(|counter| counter.0.get())?, 1);
+        let events = stage.process.recording().unwrap().events();
+        let failed: Vec<_> = events
+            .iter()
+            .filter_map(|event| match &event.what {
+                What::Ended { panicked: Some(why) } => Some(&**why),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(failed, ["its arguments could not arrive: no call is being served on this thread"]);
         Ok(())
     });
 }

@@ -1754,7 +1754,11 @@ fn mb_2_a_creation_in_a_full_main_sta_fails_at_once() {
 #[test]
 fn st_1_a_thread_in_no_apartment_creates_nothing_before_there_is_an_mta() {
     let process = Process::builder().strict_rules().build();
+    let error = process.register_class("Free", class(ThreadingModel::Free)).unwrap_err();
+    assert!(matches!(error, CallError::NotInitialized), "{error}");
+    let first = process.sta("first").enter().unwrap();
     process.register_class("Free", class(ThreadingModel::Free)).unwrap();
+    first.leave();
     let refused = [
         process.create_instance::<dyn Where>("Free").unwrap_err(),
         process.class_factory("Free").unwrap_err(),

@@ -984,6 +984,8 @@ fn lt_8_no_answer_in_time_is_a_refusal_and_who_agrees_too_late_is_told() {
         };
         gate.met();
         recording.until(at(prompt.apartment(), |what| matches!(what, What::EndAnswered { agrees: true })));
+        // It tells its answer before it gives it: what it serves next comes after both.
+        drop(prompt.create(|| ()).unwrap());
         process.clock().advance(Duration::from_secs(5));
         let refused = refusals(join(ending).unwrap_err());
         assert_eq!(refused, [("late".to_owned(), WhyRefused::NoAnswer), ("never".to_owned(), WhyRefused::NoAnswer)]);
@@ -1312,6 +1314,35 @@ fn lt_8_an_entered_thread_is_asked_to_quit_and_waited_for() {
         };
         recording.until(|event| matches!(event.what, What::ThreadEntered { .. }));
         assert!(process.end(LONG).unwrap().still_in.is_empty());
+        join(entered);
+    });
+}
+
+#[test]
+fn lt_8_an_entered_thread_that_stays_keeps_nobody_but_the_last_from_leaving() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let main = process.sta("main").spawn().unwrap();
+        let old = process.sta("old").spawn().unwrap();
+        let gate = Gate::new();
+        let entered = {
+            let (process, stop) = (process.clone(), gate.stop());
+            thread::spawn(move || {
+                let here = process.sta("the youngest").enter().unwrap();
+                stop.wait();
+                drop(here);
+            })
+        };
+        gate.met();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG))
+        };
+        recording.until(at(old.apartment(), |what| matches!(what, What::ApartmentEnded { abnormal: false, .. })));
+        let asked = recording.events().iter().any(at(main.apartment(), |what| matches!(what, What::QuitAsked)));
+        assert!(!asked, "the main STA leaves last");
+        gate.open();
+        assert!(join(ending).unwrap().still_in.is_empty());
         join(entered);
     });
 }

@@ -346,7 +346,10 @@ fn ma_7_under_strict_rules_a_free_threaded_object_is_usable_in_every_apartment()
         assert!(matches!(elsewhere.post(|_| ()).unwrap_err().error(), CallError::NotInitialized));
         assert!(elsewhere.local().is_none());
     }));
+    let local = free.local().unwrap();
     maker.leave();
+    assert_eq!(*local, 7, "it is no reference of an apartment");
+    assert!(matches!(local.proxy(), Err(CallError::NotInitialized)));
     let thread = thread::spawn(move || {
         let other = process.sta("other").enter().unwrap();
         assert_eq!(free.call(|n| *n).unwrap(), 7);

@@ -4,13 +4,14 @@ use crate::stage::{Gate, Stage, gate, hresult, incoming, like, pending, play, re
 use apartment::__private::{self, Calls};
 use apartment::{
     CallError, CallKind, CallOptions, CallType, CancelHandle, Entered, HeldBy, MessageClass, Method, Mta, Outcome,
-    PendingAnswer, PostOptions, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Serves, Sta, What,
-    current_call, is_cancelled,
+    PendingAnswer, PostOptions, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Serves, Sta, WaitFor,
+    What, current_call, is_cancelled, register_filter,
 };
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, ThreadId};
 
 static FOCUS: Method = Method::new("Sheet", "focus", 0, CallKind::InputSynchronized);
@@ -1574,4 +1575,61 @@ fn ck_2_an_interface_marks_its_one_way_methods() {
         }
         Ok(())
     });
+}
+
+// ---- above a call that waits to be tried again
+
+#[test]
+fn ck_3_a_retry_that_falls_due_below_an_input_synchronized_call_waits_for_that_to_end() {
+    play(|stage| {
+        // In time, or past the deadline by then.
+        for late in [false, true] {
+            let sta = |name| stage.sta(name).spawn();
+            let (a, b, c) = (sta("a")?, sta("b")?, sta("c")?);
+            let (at_a, at_b, at_c) = (a.create(|| ())?, b.create(|| ())?, c.create(|| ())?);
+            let busy = Arc::new(AtomicBool::new(true));
+            let says = Arc::clone(&busy);
+            let answer = move |busy: &AtomicBool| match busy.load(Relaxed) {
+                true => ServerCall::RetryLater,
+                false => ServerCall::Handled,
+            };
+            at_b.call(move |()| {
+                let filter = incoming(move |_| answer(&says));
+                register_filter(Some(std::rc::Rc::new(filter))).map(drop)
+            })??;
+            stage.begin();
+            let (key, gate) = gate();
+            thread::scope(|scope| {
+                let waits = scope.spawn(|| {
+                    let retry = |_: &RejectedCall| Retry::After(secs(1));
+                    let options = || CallOptions::new().within(secs(5)).retry(retry);
+                    at_a.call(|()| at_b.with(&options()).call(|()| ())).unwrap()
+                });
+                stage.until(a.apartment(), like!(RetryAsked));
+                stage.until(a.apartment(), like!(WaitTurned { on: WaitFor::RetryTime }));
+                let (c, gate) = (at_c.clone(), gate.clone());
+                at_a.post(move |()| focus(&c, |()| gate.pass()).unwrap()).unwrap();
+                stage.until(a.apartment(), like!(WaitBegan { serves: Serves::InputSynchronized }));
+                let other = at_c.apartment().unwrap();
+                stage.until(&other, like!(Began));
+                busy.store(false, Relaxed);
+                stage.clock.advance(secs(if late { 9 } else { 2 }));
+                // It has looked again, and neither tries nor returns.
+                let fills = scope.spawn(|| focus_from(&at_b, &at_a));
+                fills.join().unwrap();
+                assert_eq!(stage.count(a.apartment(), like!(RetryAsked)), 1);
+                assert_eq!(stage.count(b.apartment(), like!(Filtered { answer: ServerCall::Handled })), 1);
+                key.open();
+                let result = told(waits.join().unwrap());
+                assert_eq!(result, if late { (hresult::TIMED_OUT, Outcome::NotStarted) } else { FINE });
+                assert_eq!(stage.count(a.apartment(), like!(Held)), 0);
+            });
+        }
+        Ok(())
+    });
+}
+
+/// An input-synchronized call from the one to the other.
+fn focus_from(from: &Proxy<()>, to: &Proxy<()>) {
+    from.call(|()| focus(to, |()| ())).unwrap().unwrap();
 }

@@ -342,14 +342,7 @@ fn lt_8_a_second_mta_that_is_refused_is_not_waited_for() {
             let _mta = process.mta().spawn().unwrap();
             let other = {
                 let process = process.clone();
-                thread::spawn(move || {
-                    loop {
-                        match process.mta().spawn() {
-                            Err(CallError::NotSupported { .. }) => {}
-                            _ => break,
-                        }
-                    }
-                })
+                thread::spawn(move || while let Err(CallError::NotSupported { .. }) = process.mta().spawn() {})
             };
             let ended = process.end(Duration::from_millis(2000)).unwrap();
             assert!(ended.still_in.is_empty(), "{ended:?}");

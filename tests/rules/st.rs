@@ -1,10 +1,10 @@
 //! Strict rules: COM's to the letter, for teaching and porting.
 
 use apartment::{
-    CallError, CallKind, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, RejectedCall, Retry,
-    ServerCall, What,
+    CallError, CallKind, CallOptions, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, RejectedCall,
+    Retry, ServerCall, What, implements, interface,
 };
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,9 +58,14 @@ fn st_1_nothing_reaches_anybody_and_a_refused_post_hands_its_closure_back() {
         refused.into_closure()(&1);
         assert_eq!(ran.load(Ordering::Relaxed), 1);
     });
-    let calls = process.recording().unwrap().events().into_iter();
-    let made = calls.filter(|event| matches!(event.what, What::CallMade(_))).count();
+    let events = process.recording().unwrap().events();
+    let made = events.iter().filter(|event| matches!(event.what, What::CallMade(_))).count();
     assert_eq!(made, 1, "only the creation");
+    let refused = events.iter().filter(|event| match &event.what {
+        What::Refused { error } => error.hresult == CallError::NotInitialized.hresult(),
+        _ => false,
+    });
+    assert_eq!(refused.count(), 1, "but the refusal is told");
 }
 
 #[test]
@@ -115,6 +120,8 @@ fn st_2_a_proxy_used_where_it_was_not_marshalled_to_is_wrong_thread_and_nothing_
     let events = process.recording().unwrap().events();
     let queued = events.iter().filter(|event| matches!(event.what, What::Queued { .. })).count();
     assert_eq!(queued, 1, "only the creation: {events:#?}");
+    let refused = events.iter().filter(|event| matches!(event.what, What::Refused { .. })).count();
+    assert_eq!(refused, 4, "each refusal is told: {events:#?}");
 }
 
 #[test]
@@ -213,6 +220,61 @@ fn st_3_one_that_is_refused_hands_its_closure_back_and_one_that_panics_is_not_it
     drop(mta);
 }
 
+interface! {
+    trait Log {
+        fn line(&self, line: &str) -> Result<(), CallError> as one_way;
+    }
+}
+
+struct Lines(RefCell<Vec<String>>);
+
+impl Log for Lines {
+    fn line(&self, line: &str) -> Result<(), CallError> {
+        self.0.borrow_mut().push(format!("{line}, {:?}", apartment::current_call()?.kind()));
+        Ok(())
+    }
+}
+
+implements!(Lines: dyn Log);
+
+#[test]
+fn st_3_so_does_a_one_way_method_which_is_retried_with_its_arguments() {
+    /// Busy, three times.
+    struct Busy(Cell<u32>);
+    impl MessageFilter for Busy {
+        fn handle_incoming(&self, _: &IncomingCall) -> ServerCall {
+            self.0.set(self.0.get().saturating_sub(1));
+            if self.0.get() > 0 { ServerCall::RetryLater } else { ServerCall::Handled }
+        }
+    }
+    let process = strict();
+    let mta = process.mta().spawn().unwrap();
+    let home = process.sta("log").spawn().unwrap();
+    let lines = home.create(|| Lines(RefCell::default())).unwrap();
+    let log = lines.cast::<dyn Log>();
+    lines.call(|_| _ = apartment::register_filter(Some(Rc::new(Busy(Cell::new(4))))).unwrap()).unwrap();
+    assert!(matches!(log.line("refused"), Err(CallError::RetryLater { .. })));
+    let retries = CallOptions::new().retry(|_: &RejectedCall| Retry::Now);
+    log.with(&retries).line("retried").unwrap();
+    assert_eq!(lines.call(|lines| lines.0.take()).unwrap(), ["retried, Synchronous"]);
+    drop(mta);
+}
+
+#[test]
+fn st_3_so_does_a_post_to_a_free_threaded_object_which_may_then_call_out() {
+    let process = strict();
+    let mta = process.mta().spawn().unwrap();
+    let entered = mta.enter().unwrap();
+    let home = process.sta("home").spawn().unwrap();
+    let number = home.create(|| 7).unwrap();
+    let free = process.free_threaded(AtomicU32::new(0)).unwrap();
+    free.post(move |sum| _ = sum.fetch_add(number.call(|n| *n).unwrap(), Ordering::Relaxed)).unwrap();
+    free.post(|_| panic!("not its sender's to hear")).unwrap();
+    assert_eq!(free.call(|sum| sum.load(Ordering::Relaxed)).unwrap(), 7);
+    entered.leave();
+    drop(mta);
+}
+
 #[test]
 fn st_3_a_post_by_an_sta_stays_one_way() {
     let process = strict();
@@ -269,4 +331,27 @@ fn ck_4_under_strict_rules_a_filter_may_not_even_post() {
     let refused = what_a_post_in_a_filter_gives(&strict()).unwrap_err();
     assert_eq!(refused.hresult(), 0x8001_0005);
     what_a_post_in_a_filter_gives(&Process::new()).unwrap();
+}
+
+#[test]
+fn st_3_a_post_made_in_a_one_way_call_served_in_the_mta_stays_one_way_as_no_synchronous_call_may_go_out() {
+    let process = strict();
+    let mta = process.mta().spawn().unwrap();
+    let ui = process.sta("ui").enter().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let relay = mta.create(|| ()).unwrap();
+    let target = process.sta("target").spawn().unwrap();
+    let packet = target.create(|| ()).unwrap().marshal().unwrap();
+    relay
+        .post(move |()| {
+            let target = packet.unmarshal().unwrap();
+            let refused = target.call(|()| ()).unwrap_err();
+            tell.send(refused.hresult()).unwrap();
+            let again = tell.clone();
+            target.post(move |()| again.send(0).unwrap()).unwrap();
+        })
+        .unwrap();
+    assert_eq!(told.recv().unwrap(), 0x8001_0004);
+    assert_eq!(told.recv().unwrap(), 0);
+    drop(ui);
 }
