@@ -8,7 +8,7 @@ use super::pool::Starter;
 use super::sta::{DEFAULT_CAPACITY, Start, join_threads, may_wait_for_end, wait_until_gone};
 use crate::diagnose::{ApartmentHow, What};
 use crate::error::CallError;
-use crate::mailbox::{Mailbox, Owner, Pool};
+use crate::mailbox::{Mailbox, Owner, Pool, Use};
 use crate::marshal::Proxy;
 use crate::process::{Host, HostOptions, Process};
 use crate::sync::{Arc, Mutex, default_parallelism};
@@ -318,7 +318,7 @@ impl Mta {
             }
             None => {}
         }
-        if !mailbox.use_begins() {
+        if !mailbox.use_begins(Use::Thread) {
             return Err(mailbox.disconnected(mailbox.door(), None));
         }
         let home = Rc::new(MtaHome::new(Arc::clone(mailbox), false, false));
@@ -371,7 +371,7 @@ fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
 
 impl Drop for Mta {
     fn drop(&mut self) {
-        let last = self.apartment.0.use_ends(Thread::current().who());
+        let last = self.apartment.0.use_ends(Use::Guard, Thread::current().who());
         if last && may_wait_for_end() && !self.is_here() {
             wait_for_end(&self.apartment.0, &self.starter);
         }
@@ -400,7 +400,7 @@ pub struct MtaUsage(Arc<Mailbox>);
 
 impl MtaUsage {
     fn of(mailbox: &Arc<Mailbox>) -> Result<Self, CallError> {
-        match mailbox.use_begins() {
+        match mailbox.use_begins(Use::Guard) {
             true => Ok(Self(Arc::clone(mailbox))),
             false => Err(mailbox.disconnected(mailbox.door(), None)),
         }
@@ -409,7 +409,7 @@ impl MtaUsage {
 
 impl Drop for MtaUsage {
     fn drop(&mut self) {
-        self.0.use_ends(Thread::current().who());
+        self.0.use_ends(Use::Guard, Thread::current().who());
     }
 }
 

@@ -52,10 +52,7 @@ impl Mailbox {
     /// something to serve, or somebody else does it.
     pub(crate) fn begin_end(&self, force: bool) -> Option<Vec<(ObjectId, Shared)>> {
         let mut monitor = self.monitor.lock();
-        let late = monitor.pool.as_ref().is_some_and(|pool| !pool.late.is_empty());
-        let served = monitor.entries.iter().all(Entry::is_message) && monitor.releases.is_empty() && !late;
-        let idle = monitor.pool.is_none() || monitor.executing.is_empty();
-        if !force && (monitor.door != Door::Closing || !served || !idle) {
+        if !force && !monitor.may_end() {
             return None;
         }
         monitor.door = Door::Ending;

@@ -219,6 +219,14 @@ impl Monitor {
         late || !self.entries.is_empty() || !self.releases.is_empty()
     }
 
+    /// Whether all that it was asked to serve has been served, and nobody is in it any more who counts on it.
+    pub(super) fn may_end(&self) -> bool {
+        let served = self.entries.iter().all(Entry::is_message) && self.releases.is_empty();
+        let left =
+            self.pool.as_ref().is_none_or(|pool| pool.late.is_empty() && pool.inside == 0 && self.executing.is_empty());
+        self.door == Door::Closing && served && left
+    }
+
     /// If the apartment has ended and its last thread is gone: who is to be rung.
     pub(crate) fn last_thread_gone(&mut self) -> Vec<Arc<Bell>> {
         let last = self.pool.as_ref().is_none_or(|pool| pool.threads == 0);

@@ -680,3 +680,30 @@ fn lt_8_it_may_be_ended_from_where_an_apartment_begins_and_ends() {
         sta.join().unwrap();
     });
 }
+
+#[test]
+fn cl_3_a_factory_runs_once_though_the_mta_is_asked_to_quit_meanwhile() {
+    must_end(|| {
+        let (process, _) = recorded();
+        let gate = Gate::new();
+        let (stop, made) = (gate.stop(), Log::new());
+        let log = made.clone();
+        let factory = move || {
+            log.add(current().implicit);
+            stop.wait();
+            Object
+        };
+        process.register_class("Free", Class::free(factory)).unwrap();
+        let mta = process.mta().spawn().unwrap();
+        let creator = {
+            let process = process.clone();
+            thread::spawn(move || process.create_instance::<Object>("Free").map(drop))
+        };
+        gate.met();
+        mta.quit();
+        gate.open();
+        join(creator).unwrap();
+        assert_eq!(made.take(), [true]);
+        mta.join().unwrap();
+    });
+}
