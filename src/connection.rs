@@ -127,8 +127,9 @@ impl Connection {
         }
     }
 
+    /// Whether nothing gets in any more: so it is for everybody who asks for the disconnecting while another carries it out.
     pub(crate) fn is_gone(&self) -> bool {
-        self.0.lock().phase == Phase::Gone
+        matches!(self.0.lock().phase, Phase::Cutting | Phase::Gone)
     }
 
     /// Whether it is disconnected; if not, the bell is rung when it is.

@@ -5,7 +5,7 @@ use super::serve::busy_directly;
 use crate::call::record::{Attempt, Job, Why};
 use crate::diagnose::What;
 use crate::error::{CallError, Outcome};
-use crate::mailbox::{Header, Mailbox, cancelled};
+use crate::mailbox::{Header, Mailbox, Use, cancelled};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Borrow, CancelHandle, Frame, Going, Home, Thread};
 use std::any::Any;
@@ -20,7 +20,7 @@ pub(super) struct Visit {
 
 impl Visit {
     pub(super) fn begin(thread: &Rc<Thread>, callee: &Arc<Mailbox>) -> Result<Option<Self>, CallError> {
-        if !callee.use_begins() {
+        if !callee.use_begins(Use::Thread) {
             return Err(callee.disconnected(callee.door(), None));
         }
         thread.set_home(Some(Home::Mta(thread.visitor(callee))));
@@ -34,7 +34,7 @@ impl Drop for Visit {
     fn drop(&mut self) {
         self.callee.tell(self.thread.who(), None, || What::ThreadLeft);
         self.thread.set_home(None);
-        if self.callee.use_ends(self.thread.who()) {
+        if self.callee.use_ends(Use::Thread, self.thread.who()) {
             self.thread.forget_visit();
         }
     }

@@ -11,7 +11,7 @@ use super::serve::Situation;
 use super::wait::wait;
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method};
-use crate::diagnose::{ApartmentHow, CallRef, ErrorSeen, Route, WaitFor, What};
+use crate::diagnose::{CallRef, ErrorSeen, Route, WaitFor, What};
 use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
@@ -43,11 +43,11 @@ impl Process {
     /// there to be called. Then they leave as if they were asked to [quit](crate::Apartment::quit), one after the other: the
     /// youngest first, hosts (rule CL-3) after the others, the main STA last. What fails meanwhile is recorded and ignored.
     ///
-    /// Threads that entered an apartment, and threads that are busy, cannot be made to leave. Entered ones are asked in their
-    /// turn, and only the hosts and the main STA wait for them. When the time is up, the apartments of those that are still in
-    /// are cut off and named in [`Ended::still_in`]: calls to them are `Disconnected`, and they drop their
-    /// objects when they leave. This thread's own apartment is asked to quit and not waited for: it ends when its guard is
-    /// dropped, or when what it serves has ended.
+    /// Each is waited for at most for its share of the time that is left, so that one that stays does not keep the others from
+    /// ending in order; then all that stayed, until the time is up. Threads that entered an apartment, and threads that are
+    /// busy, cannot be made to leave: the apartments of those that are still in then are cut off and named in
+    /// [`Ended::still_in`]. Calls to them are `Disconnected`, and they drop their objects when they leave. This thread's own
+    /// apartment is asked to quit and not waited for: it ends when its guard is dropped, or when what it serves has ended.
     ///
     /// A process that has ended stays so; who ends it again is told ([`Ended::before`]).
     ///
@@ -226,22 +226,15 @@ impl Ending<'_> {
                 self.tell_ending(mailbox);
             }
         }
-        let (last, others): (Vec<_>, Vec<_>) = apartments.iter().partition(|mailbox| self.process.leaves_last(mailbox));
-        // A thread that entered leaves when its owner wants: only the hosts and the main STA, who are to be last, wait for
-        // that.
-        let is_entered = |mailbox: &&&Arc<Mailbox>| mailbox.how == ApartmentHow::Entered;
-        for mailbox in &others {
-            self.ask_to_quit(mailbox);
-            if !is_entered(&mailbox) {
-                self.wait_until_gone(mailbox);
+        for (at, mailbox) in apartments.iter().enumerate() {
+            if !mailbox.has_gone() {
+                mailbox.close(self.thread.who(), true);
+                // At most its share of the time that is left: one that stays leaves the others time to end in order.
+                self.wait_until_gone(mailbox, self.share(apartments.len() - at));
             }
         }
-        for mailbox in others.iter().filter(is_entered) {
-            self.wait_until_gone(mailbox);
-        }
-        for mailbox in last {
-            self.ask_to_quit(mailbox);
-            self.wait_until_gone(mailbox);
+        for mailbox in &apartments {
+            self.wait_until_gone(mailbox, self.until);
         }
         let mut still_in = Vec::new();
         for mailbox in apartments.iter().filter(|mailbox| !is_at(&self.home, mailbox)) {
@@ -273,23 +266,28 @@ impl Ending<'_> {
         }
     }
 
-    fn ask_to_quit(&self, mailbox: &Arc<Mailbox>) {
-        if !mailbox.has_gone() {
-            mailbox.close(self.thread.who(), true);
-        }
+    /// When one of that many has used its share of the time.
+    fn share(&self, of: usize) -> u64 {
+        let now = self.process.clock().nanos();
+        let left = self.until.saturating_sub(now);
+        now + left / u64::try_from(of).unwrap_or(u64::MAX)
     }
 
     /// This thread's own apartment is not waited for.
-    fn wait_until_gone(&self, mailbox: &Arc<Mailbox>) {
+    fn wait_until_gone(&self, mailbox: &Arc<Mailbox>, until: u64) {
         if !is_at(&self.home, mailbox) && !mailbox.has_gone() {
-            self.wait(WaitFor::Thread, || mailbox.is_gone(self.thread.bell()));
+            self.wait_until(WaitFor::Thread, until, || mailbox.is_gone(self.thread.bell()));
         }
     }
 
-    /// Waits until then at most; says whether it is done.
-    fn wait(&self, on: WaitFor, mut done: impl FnMut() -> bool) -> bool {
+    /// Waits until the deadline at most; says whether it is done.
+    fn wait(&self, on: WaitFor, done: impl FnMut() -> bool) -> bool {
+        self.wait_until(on, self.until, done)
+    }
+
+    fn wait_until(&self, on: WaitFor, until: u64, mut done: impl FnMut() -> bool) -> bool {
         let common = self.process.common();
-        wait(self.thread, Situation::Plain(on, common), Some((&common.clock, self.until)), &mut done);
+        wait(self.thread, Situation::Plain(on, common), Some((&common.clock, until)), &mut done);
         done()
     }
 
@@ -329,7 +327,6 @@ impl Ending<'_> {
         // Whoever ends the process does not wait for it beyond its own time: it is no part of a chain that is under way.
         making.header.chain = ChainId(making.header.id);
         making.header.depth = 1;
-        making.header.deadline = None;
         let call = making.header.call_ref();
         made(thread, home, &making, Route::Mailbox);
         let entry = Entry::new(making.header.clone(), Body::Post(Box::new(Own(run))));

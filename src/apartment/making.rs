@@ -81,8 +81,13 @@ pub(super) fn making<'a>(
     target: CallTarget,
     terms: Terms<'a>,
 ) -> Making<'a> {
-    let (mut header, made, around) = header(thread, &callee.common.clock, kind, target, terms.within);
+    let (mut header, made, mut around) = header(thread, &callee.common.clock, kind, target, terms.within);
     header.internal = terms.internal;
+    if terms.internal {
+        // It is no part of what is being served, and does not end with that.
+        header.deadline = terms.within.map(|within| Clock::later(made, within));
+        around = Around::default();
+    }
     Making { callee, header, made, terms, parent: around.ticket, around: around.cancels }
 }
 

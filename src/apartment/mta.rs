@@ -8,11 +8,11 @@ use super::pool::Starter;
 use super::sta::{DEFAULT_CAPACITY, Start, join_threads, may_wait_for_end, wait_until_gone};
 use crate::diagnose::{ApartmentHow, What};
 use crate::error::CallError;
-use crate::mailbox::{Mailbox, Owner, Pool};
+use crate::mailbox::{Mailbox, Owner, Pool, Use};
 use crate::marshal::Proxy;
 use crate::process::{Host, HostOptions, Process};
 use crate::sync::{Arc, Mutex, default_parallelism};
-use crate::thread::{Home, MtaHome, Thread, drop_unrun};
+use crate::thread::{Home, MtaHome, Thread};
 use crate::view::Held;
 use std::error::Error as StdError;
 use std::fmt;
@@ -159,16 +159,17 @@ impl MtaBuilder {
         let (mailbox, starter) = self.begin(&process, ApartmentHow::Spawned);
         process.apartment_begins(&mailbox)?;
         if !process.mta_began(&mailbox) {
+            mailbox.never_began();
             return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
         }
         let maker = Thread::current();
         tell_began(&mailbox, &maker);
         let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
         let told = Arc::clone(&start);
-        let started = starter.start(&mailbox, Some(Box::new(move |outcome| told.report(outcome))));
-        let started = if waits && started.is_ok() { start.wait(&maker, &mailbox) } else { started };
-        if let Err(error) = started {
-            fail(&mailbox, &process);
+        starter
+            .start(&mailbox, Some(Box::new(move |outcome| told.report(outcome))))
+            .inspect_err(|_| starter.fail(&mailbox))?;
+        if waits && let Err(error) = start.wait(&maker, &mailbox) {
             join_threads(starter.take_threads());
             return Err(error);
         }
@@ -186,20 +187,14 @@ impl MtaBuilder {
             return process.host_started(Host::Mta, Err(stopping));
         }
         if !process.mta_began(&mailbox) {
+            mailbox.never_began();
             return process.host_started(Host::Mta, Ok(()));
         }
         tell_began(&mailbox, &Thread::current());
-        let settled = {
-            let (mailbox, process) = (Arc::clone(&mailbox), process.clone());
-            move |outcome: Result<(), CallError>| {
-                if outcome.is_err() {
-                    fail(&mailbox, &process);
-                }
-                process.host_started(Host::Mta, outcome);
-            }
-        };
+        let told = process.clone();
+        let settled = move |outcome| told.host_started(Host::Mta, outcome);
         if let Err(error) = starter.start(&mailbox, Some(Box::new(settled))) {
-            fail(&mailbox, process);
+            starter.fail(&mailbox);
             process.host_started(Host::Mta, Err(error));
         }
     }
@@ -243,15 +238,6 @@ fn tell_began(mailbox: &Mailbox, maker: &Thread) {
         reentrancy: None,
         process: Arc::clone(&mailbox.common.name),
     });
-}
-
-/// Nothing half-made stays behind (rule AP-10).
-fn fail(mailbox: &Arc<Mailbox>, process: &Process) {
-    let thread = Thread::current();
-    drop_unrun(mailbox, &thread, mailbox.end(true, 0, thread.who()));
-    process.mta_ended(mailbox);
-    // The first thread, which was counted: the end of the process need not wait for it.
-    mailbox.thread_gone();
 }
 
 impl Mta {
@@ -332,7 +318,7 @@ impl Mta {
             }
             None => {}
         }
-        if !mailbox.use_begins() {
+        if !mailbox.use_begins(Use::Thread) {
             return Err(mailbox.disconnected(mailbox.door(), None));
         }
         let home = Rc::new(MtaHome::new(Arc::clone(mailbox), false, false));
@@ -385,7 +371,7 @@ fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
 
 impl Drop for Mta {
     fn drop(&mut self) {
-        let last = self.apartment.0.use_ends(Thread::current().who());
+        let last = self.apartment.0.use_ends(Use::Guard, Thread::current().who());
         if last && may_wait_for_end() && !self.is_here() {
             wait_for_end(&self.apartment.0, &self.starter);
         }
@@ -414,7 +400,7 @@ pub struct MtaUsage(Arc<Mailbox>);
 
 impl MtaUsage {
     fn of(mailbox: &Arc<Mailbox>) -> Result<Self, CallError> {
-        match mailbox.use_begins() {
+        match mailbox.use_begins(Use::Guard) {
             true => Ok(Self(Arc::clone(mailbox))),
             false => Err(mailbox.disconnected(mailbox.door(), None)),
         }
@@ -423,7 +409,7 @@ impl MtaUsage {
 
 impl Drop for MtaUsage {
     fn drop(&mut self) {
-        self.0.use_ends(Thread::current().who());
+        self.0.use_ends(Use::Guard, Thread::current().who());
     }
 }
 

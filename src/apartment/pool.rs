@@ -73,18 +73,48 @@ impl Starter {
         }
     }
 
+    /// Nothing half-made stays behind (rule AP-10): there is no first thread, or it could not settle. What others have made
+    /// there meanwhile goes here.
+    pub(super) fn fail(&self, mailbox: &Arc<Mailbox>) {
+        let thread = Thread::current();
+        mailbox.close(thread.who(), false);
+        let objects = mailbox.begin_end(true).unwrap_or_default();
+        self.end(&thread, mailbox, objects, true);
+        // The first thread, which was counted: the end of the process need not wait for it.
+        mailbox.thread_gone();
+    }
+
+    /// The end of the MTA, when everything is served.
+    fn end(&self, thread: &Thread, mailbox: &Arc<Mailbox>, objects: Vec<(ObjectId, Shared)>, abnormal: bool) {
+        let dropped = objects.len();
+        for (id, object) in objects {
+            self.drop_object(thread, mailbox, id, object);
+        }
+        let unrun = mailbox.end(abnormal, dropped, thread.who());
+        drop_unrun(mailbox, thread, unrun);
+        let hook = self.hook.lock().take();
+        contain(mailbox, thread, "the destructor of a hook", || drop(hook));
+        let process = self.process.lock().take();
+        if let Some(process) = process {
+            process.mta_ended(mailbox);
+        }
+    }
+
     /// A pool thread's life.
     fn live(&self, mailbox: &Arc<Mailbox>, start: Option<Settled>) {
         let bell = Arc::new(Bell::new());
         let thread = Thread::started(Arc::clone(&bell));
         let hook = self.hook.lock().clone();
-        let entered = hook::enter(hook.as_ref(), &mailbox.name);
+        let entered = hook::enter(hook.as_ref(), mailbox, start.is_some());
         contain(mailbox, &thread, "the destructor of a hook", || drop(hook));
         let guard = match entered {
             Ok(guard) => guard,
             Err(error) => {
                 match start {
-                    Some(settled) => settled(Err(error)),
+                    Some(settled) => {
+                        self.fail(mailbox);
+                        settled(Err(error));
+                    }
                     None => {
                         mailbox.growth_failed(&error);
                         contain(mailbox, &thread, "the destructor of a hook's error", || drop(error));
@@ -133,18 +163,7 @@ impl Starter {
                     if door == Door::Closing
                         && let Some(objects) = mailbox.begin_end(false)
                     {
-                        let dropped = objects.len();
-                        for (id, object) in objects {
-                            self.drop_object(thread, mailbox, id, object);
-                        }
-                        let unrun = mailbox.end(false, dropped, thread.who());
-                        drop_unrun(mailbox, thread, unrun);
-                        let hook = self.hook.lock().take();
-                        contain(mailbox, thread, "the destructor of a hook", || drop(hook));
-                        let process = self.process.lock().take();
-                        if let Some(process) = process {
-                            process.mta_ended(mailbox);
-                        }
+                        self.end(thread, mailbox, objects, false);
                     } else if mailbox.goes_idle(bell, door) {
                         bell.wait(None);
                         mailbox.no_longer_idle(bell);

@@ -169,6 +169,7 @@ impl StaBuilder {
             return process.host_started(host, Err(stopping));
         }
         let Some(main) = process.host_sta_began(host, &mailbox) else {
+            mailbox.never_began();
             return process.host_started(host, Ok(()));
         };
         self.tell_began(&mailbox, main);
@@ -298,14 +299,11 @@ impl StaBuilder {
         contain(mailbox, thread, "the destructor of a filter's maker", || drop(filter));
         contain(mailbox, thread, "the destructor of an end handler's maker", || drop(handler));
         if settled.is_err() {
-            if let Some(home) = thread.sta() {
-                thread.set_home(None);
-                let (filter, handler, guard) = (home.filter.take(), home.end_handler.take(), home.guard.take());
-                contain(mailbox, thread, "a filter's destructor", || drop(filter));
-                contain(mailbox, thread, "an end handler's destructor", || drop(handler));
-                contain(mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
+            match thread.sta() {
+                // What its makers did there may have made objects, or let in who did.
+                Some(home) => home.end(thread, true),
+                None => fail(mailbox, process, thread),
             }
-            fail(mailbox, process, thread);
         }
         settled
     }
@@ -320,7 +318,7 @@ impl StaBuilder {
         main: bool,
         hook: Option<&Hook>,
     ) -> Result<Rc<StaHome>, CallError> {
-        let guard = hook::enter(hook, &mailbox.name)?;
+        let guard = hook::enter(hook, mailbox, true)?;
         let home = Rc::new(StaHome {
             mailbox: Arc::clone(mailbox),
             process: process.clone(),

@@ -61,7 +61,8 @@ impl Process {
     /// * `ClassNotRegistered`; `NoInterface` if the objects' type does not declare `I`. Nothing was made.
     /// * `FactoryFailed` with the factory's own error as the source; `ServerFault` if it panicked.
     /// * `SysCallFailed` if a host cannot be made (rule AP-10) or the server cannot be loaded, with the reason as the
-    ///   source; `Deadlock` on the thread that is just loading it.
+    ///   source; `Deadlock` on the thread that is just loading it, or in the hook around the life of the thread that the
+    ///   object's apartment begins with.
     /// * `ServerStopping` if the server is just being unloaded (rule CL-5), or the process is ending (rule LT-8).
     /// * `CantCallOut` from where no call can leave the apartment, if the object would live in another.
     /// * As a call to the apartment: `MailboxFull`, its filter's answers, `TimedOut` and `CallCanceled` of the call that the
@@ -135,8 +136,14 @@ impl Known {
                 (At::Here, Some(home)) => Arc::clone(home.mailbox()),
                 (At::Here, None) => crate::broken("a creator that has no home is not at home"),
                 (At::There(host), _) => match process.find(host) {
+                    Found::There(mailbox) if route == Route::Mailbox && begins_with(thread, &mailbox) => {
+                        return Err(waits_for_itself(&mailbox));
+                    }
                     Found::There(mailbox) => mailbox,
                     Found::Comes(coming) => {
+                        if let Some(own) = thread.begins().filter(|own| process.starts(own, &coming)) {
+                            return Err(waits_for_itself(&own));
+                        }
                         wait_for(process, thread, WaitFor::Host, &coming)?;
                         continue;
                     }
@@ -150,11 +157,12 @@ impl Known {
             };
             self.tell_placed(process, thread, creator, Some(mailbox.name.id), route, made && mailbox.is_host());
             let result = self.class.maker.make(&mailbox, self.making(process, location));
-            let at_home = home.is_some_and(|home| home.is_at(&mailbox));
+            let at_home = home.as_ref().is_some_and(|home| home.is_at(&mailbox));
             match result {
                 Err(error) if !at_home && has_not_run(&error, &mailbox) && !waits_for_us(thread, &mailbox) => {
-                    let left = || process.has_left(&mailbox, thread.bell());
-                    wait(thread, Situation::Plain(WaitFor::Thread, process.common()), None, left);
+                    if !outlasts(process, thread, home.as_ref(), &mailbox) {
+                        return Err(error);
+                    }
                 }
                 result => return result,
             }
@@ -212,6 +220,16 @@ fn make_host(process: &Process, host: Host) {
     }
 }
 
+/// Whether the apartment begins with this thread, in the hook around whose life this is.
+pub(super) fn begins_with(thread: &Thread, mailbox: &Arc<Mailbox>) -> bool {
+    thread.begins().is_some_and(|begins| Arc::ptr_eq(&begins, mailbox))
+}
+
+fn waits_for_itself(begins: &Mailbox) -> CallError {
+    let cycle = format!("{} begins with this thread, which would wait for that", begins.name);
+    CallError::Deadlock { cycle: cycle.into() }
+}
+
 /// Whether that apartment took no call any more when this one came.
 fn has_not_run(error: &CallError, mailbox: &Mailbox) -> bool {
     match error {
@@ -221,8 +239,22 @@ fn has_not_run(error: &CallError, mailbox: &Mailbox) -> bool {
     }
 }
 
-/// Whether it waits, for its part, for what this thread is serving: then it cannot end before.
+/// Whether it waits, for its part, for something that this thread is serving, innermost or buried: then it cannot end
+/// before.
 fn waits_for_us(thread: &Thread, mailbox: &Mailbox) -> bool {
-    let chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
-    chain.is_some_and(|chain| mailbox.waits_for(chain))
+    thread.with_frames(|frames| frames.iter().filter_map(|frame| frame.chain).any(|chain| mailbox.waits_for(chain)))
+}
+
+/// Waits until an apartment that ends has left its place. Not if the creator's own apartment is to end, too, or is asked
+/// to meanwhile: the other may be what joins it, at its own end.
+fn outlasts(process: &Process, thread: &Rc<Thread>, home: Option<&Home>, mailbox: &Arc<Mailbox>) -> bool {
+    let own = home.map(Home::mailbox);
+    let left = || process.has_left(mailbox, thread.bell());
+    wait(thread, Situation::Plain(WaitFor::Thread, process.common()), None, || {
+        left() || own.is_some_and(|own| own.closes_or_rings(thread.bell()))
+    });
+    if let Some(own) = own {
+        own.rings_no_more(thread.bell());
+    }
+    left()
 }

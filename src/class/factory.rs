@@ -36,6 +36,7 @@ impl Process {
     pub fn class_factory(&self, class: &str) -> Result<ClassFactory, CallError> {
         Thread::current().is_initialized(self.common())?;
         let class = Known::find(self, class)?;
+        self.common().makes()?;
         let activation = activate(self, &Thread::current(), class.server)?;
         let lock = ServerLock(self.count(class.server, Server::locks));
         drop(activation);

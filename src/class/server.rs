@@ -1,5 +1,6 @@
 //! Servers: groups of classes that are loaded and unloaded together.
 
+use super::create::begins_with;
 use super::model::Class;
 use super::{contained, tell, wait_for};
 use crate::apartment::{Terms, invoke};
@@ -151,7 +152,8 @@ impl Process {
     pub fn free_unused_servers(&self, delay: Duration) -> Result<Vec<String>, CallError> {
         let location = Location::caller();
         Thread::current().is_initialized(self.common())?;
-        if let Some(main) = self.main_mailbox() {
+        let thread = Thread::current();
+        if let Some(main) = self.main_mailbox().filter(|main| !begins_with(&thread, main)) {
             let mut freed = Vec::new();
             let mut job = |_: &dyn Any| {
                 freed = ask(self, &self.servers(false), delay);
@@ -210,6 +212,8 @@ pub(super) fn activate(process: &Process, thread: &Rc<Thread>, id: ServerId) -> 
                 return Err(CallError::Deadlock { cycle: cycle.into() });
             }
             Begun::Load(count, code) => {
+                // What the hook creates is to find that it is this thread that loads, its locals being destroyed or not.
+                let _known = thread.stays_known();
                 let outcome = load(&process.server_name(id), &code);
                 let failed = outcome.as_ref().err().cloned();
                 process.loaded(id, outcome);

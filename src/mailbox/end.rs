@@ -41,6 +41,7 @@ impl Mailbox {
                 later.tickets.extend(errand.reject(Verdict::Failed(error)));
             }
         }
+        later.bells.append(&mut monitor.closing);
         match &mut monitor.pool {
             None => later.wake(Wake::Owner),
             Some(pool) => later.bells.append(&mut pool.idle),
@@ -51,10 +52,7 @@ impl Mailbox {
     /// something to serve, or somebody else does it.
     pub(crate) fn begin_end(&self, force: bool) -> Option<Vec<(ObjectId, Shared)>> {
         let mut monitor = self.monitor.lock();
-        let late = monitor.pool.as_ref().is_some_and(|pool| !pool.late.is_empty());
-        let served = monitor.entries.iter().all(Entry::is_message) && monitor.releases.is_empty() && !late;
-        let idle = monitor.pool.is_none() || monitor.executing.is_empty();
-        if !force && (monitor.door != Door::Closing || !served || !idle) {
+        if !force && !monitor.may_end() {
             return None;
         }
         monitor.door = Door::Ending;
@@ -123,6 +121,32 @@ impl Mailbox {
         drop(monitor);
         self.carry_out(later);
         Some(unrun)
+    }
+
+    /// It is not made after all, before anything but the list of its process knew of it: that need not wait for it.
+    pub(crate) fn never_began(&self) {
+        let mut monitor = self.monitor.lock();
+        monitor.door = Door::Ended;
+        monitor.gone = true;
+        let joining = std::mem::take(&mut monitor.joining);
+        drop(monitor);
+        for bell in joining {
+            bell.ring();
+        }
+    }
+
+    /// Whether it is to end; if not, the bell is rung when it is, until it `rings_no_more`.
+    pub(crate) fn closes_or_rings(&self, bell: &Arc<Bell>) -> bool {
+        let mut monitor = self.monitor.lock();
+        let closes = monitor.door != Door::Open;
+        if !closes && !monitor.closing.iter().any(|closing| Arc::ptr_eq(closing, bell)) {
+            monitor.closing.push(Arc::clone(bell));
+        }
+        closes
+    }
+
+    pub(crate) fn rings_no_more(&self, bell: &Arc<Bell>) {
+        self.monitor.lock().closing.retain(|closing| !Arc::ptr_eq(closing, bell));
     }
 
     /// Whether it has ended and all its threads are gone.

@@ -12,7 +12,7 @@ mod pool;
 
 pub(crate) use entry::{Ask, Body, Closure, Entry, Header};
 pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Scope, Started, StartedBody};
-pub(crate) use pool::{Pool, Shared};
+pub(crate) use pool::{Pool, Shared, Use};
 
 use crate::call::record::Why;
 use crate::common::Common;

@@ -72,6 +72,8 @@ pub(crate) struct Monitor {
     pub(crate) gone: bool,
     /// Who is rung when that happens.
     pub(crate) joining: Vec<Arc<Bell>>,
+    /// Who is rung when the door closes: threads of it that wait for another apartment's end.
+    pub(crate) closing: Vec<Arc<Bell>>,
     /// The MTA's side; an STA has none.
     pub(crate) pool: Option<Pool>,
 }
@@ -175,6 +177,7 @@ impl Monitor {
             disconnected: Vec::new(),
             gone: false,
             joining: Vec::new(),
+            closing: Vec::new(),
             pool,
         }
     }
@@ -214,6 +217,14 @@ impl Monitor {
     pub(crate) fn has_work(&self) -> bool {
         let late = self.pool.as_ref().is_some_and(|pool| !pool.late.is_empty());
         late || !self.entries.is_empty() || !self.releases.is_empty()
+    }
+
+    /// Whether all that it was asked to serve has been served, and nobody is in it any more who counts on it.
+    pub(super) fn may_end(&self) -> bool {
+        let served = self.entries.iter().all(Entry::is_message) && self.releases.is_empty();
+        let left =
+            self.pool.as_ref().is_none_or(|pool| pool.late.is_empty() && pool.inside == 0 && self.executing.is_empty());
+        self.door == Door::Closing && served && left
     }
 
     /// If the apartment has ended and its last thread is gone: who is to be rung.

@@ -28,9 +28,21 @@ pub(crate) struct Pool {
     pub(crate) maximum: usize,
     /// Handles, usage guards, threads that entered, and direct calls of threads that are in no apartment.
     pub(crate) usages: usize,
+    /// Threads among them that are not the pool's: those that entered, and those in no apartment for the length of a direct
+    /// call. Its end waits until they have left.
+    pub(crate) inside: usize,
     pub(crate) objects: BTreeMap<ObjectId, Shared>,
     /// Direct references that threads held which have left: dropped by a thread of the pool.
     pub(crate) late: Vec<Shared>,
+}
+
+/// What keeps an MTA alive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// A thread that is in it.
+    Thread,
+    /// A handle, or a usage guard.
+    Guard,
 }
 
 impl Pool {
@@ -42,6 +54,7 @@ impl Pool {
             target,
             maximum,
             usages: 0,
+            inside: 0,
             objects: BTreeMap::new(),
             late: Vec::new(),
         }
@@ -66,26 +79,33 @@ impl Pool {
 }
 
 impl Mailbox {
-    /// One more reason for the MTA to be there. False if it is already ending.
-    pub(crate) fn use_begins(&self) -> bool {
+    /// One more reason for the MTA to be there: a thread that is in it, or something that keeps it. False if it is already
+    /// ending.
+    pub(crate) fn use_begins(&self, by: Use) -> bool {
         let mut monitor = self.monitor.lock();
         let open = monitor.door == Door::Open;
         if let (true, Some(pool)) = (open, &mut monitor.pool) {
             pool.usages += 1;
+            pool.inside += usize::from(by == Use::Thread);
         }
         open
     }
 
     /// One fewer; with the last one the MTA ends (rule DI-14). True if that was it.
-    pub(crate) fn use_ends(self: &Arc<Self>, who: Who) -> bool {
+    pub(crate) fn use_ends(self: &Arc<Self>, by: Use, who: Who) -> bool {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         let last = monitor.pool.as_mut().is_some_and(|pool| {
             pool.usages -= 1;
+            pool.inside -= usize::from(by == Use::Thread);
             pool.usages == 0
         });
         if last {
             self.close_locked(&mut monitor, who, &mut later);
+        }
+        if monitor.may_end() {
+            // Asked to quit before: its end has waited for this thread.
+            later.bells.extend(monitor.pool.as_mut().and_then(|pool| pool.idle.pop()));
         }
         drop(monitor);
         self.carry_out(later);
@@ -96,8 +116,9 @@ impl Mailbox {
     /// something after all.
     pub(crate) fn goes_idle(&self, bell: &Arc<Bell>, door: Door) -> bool {
         let mut monitor = self.monitor.lock();
-        let nothing = !monitor.has_work() && monitor.door == door;
-        // A closing pool has no end to wait for but its running calls': their threads look again when they are done.
+        // A closing pool waits for its running calls, whose threads look again when they are done, and for the threads
+        // that are in it, who wake it when they leave.
+        let nothing = !monitor.has_work() && monitor.door == door && !monitor.may_end();
         if let (true, Some(pool)) = (nothing, &mut monitor.pool) {
             pool.idle.push(Arc::clone(bell));
         }

@@ -226,11 +226,6 @@ impl Process {
         in_leaving_order(apartments, |mailbox| (self.is_main(mailbox), mailbox.is_host()))
     }
 
-    /// Whether it leaves when all the others have: a host, or the main STA.
-    pub(crate) fn leaves_last(&self, mailbox: &Arc<Mailbox>) -> bool {
-        mailbox.is_host() || self.is_main(mailbox)
-    }
-
     pub(crate) fn has_ended(&self) {
         self.ends().0.lock().phase = Phase::Over;
     }

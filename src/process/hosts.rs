@@ -251,6 +251,14 @@ impl Process {
         self.0.state.lock().places.find(host)
     }
 
+    /// Whether that host is what is coming.
+    pub(crate) fn starts(&self, mailbox: &Arc<Mailbox>, coming: &Arc<Coming>) -> bool {
+        let places = &self.0.state.lock().places;
+        let slots = [&places.host_sta, &places.host_mta, &places.host_main];
+        let is = |slot: &&Slot| slot.is_starting(mailbox) && slot.coming().is_some_and(|its| Arc::ptr_eq(its, coming));
+        slots.iter().any(is)
+    }
+
     /// How a host's start ended: it is there now, or there is none. Then everybody who waits for it is told.
     pub(crate) fn host_started(&self, host: Host, outcome: Result<(), CallError>) {
         let mut state = self.0.state.lock();

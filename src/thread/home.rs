@@ -5,7 +5,7 @@ use crate::describe::Reentrancy;
 use crate::diagnose::What;
 use crate::filter::MessageFilter;
 use crate::id::ObjectId;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Use};
 use crate::process::{EndHandler, Process};
 use crate::sync::Arc;
 use std::any::Any;
@@ -81,7 +81,7 @@ impl Home {
             Self::Mta(home) => {
                 home.abandoned.set(true);
                 if !home.pool_thread {
-                    home.mailbox.use_ends(thread.who());
+                    home.mailbox.use_ends(Use::Thread, thread.who());
                 }
             }
         }
@@ -98,7 +98,7 @@ impl MtaHome {
     pub(crate) fn leave(&self, thread: &Thread) {
         self.mailbox.tell(thread.who(), None, || What::ThreadLeft);
         thread.set_home(None);
-        self.mailbox.use_ends(thread.who());
+        self.mailbox.use_ends(Use::Thread, thread.who());
     }
 }
 

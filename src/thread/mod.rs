@@ -44,6 +44,8 @@ pub(crate) struct Thread {
     /// How many filter methods are on its stack: while there is one nothing is dispatched (rule CK-4).
     filters: Cell<u32>,
     home: RefCell<Option<Home>>,
+    /// The apartment that begins with it, while the hook around its life runs: it is in none yet.
+    begins: RefCell<Option<Arc<Mailbox>>>,
     /// As whom it last visited an MTA: kept, for such a call allocates nothing once warm.
     visitor: RefCell<Option<Rc<MtaHome>>>,
     frames: RefCell<Vec<Frame>>,
@@ -91,6 +93,7 @@ impl Thread {
             open: Cell::new(0),
             filters: Cell::new(0),
             home: RefCell::new(None),
+            begins: RefCell::new(None),
             visitor: RefCell::new(None),
             frames: RefCell::new(Vec::new()),
             outgoing: RefCell::new(Vec::new()),
@@ -209,6 +212,16 @@ impl Thread {
     pub(crate) fn set_home(&self, home: Option<Home>) {
         let before = self.home.replace(home);
         drop(before);
+    }
+
+    /// The apartment that begins with it, from now on; gives what was said before.
+    pub(crate) fn set_begins(&self, mailbox: Option<Arc<Mailbox>>) -> Option<Arc<Mailbox>> {
+        self.begins.replace(mailbox)
+    }
+
+    /// The apartment that it cannot wait for, which begins with it.
+    pub(crate) fn begins(&self) -> Option<Arc<Mailbox>> {
+        self.begins.borrow().clone()
     }
 
     /// It as an implicit thread of that MTA.

@@ -1319,7 +1319,7 @@ fn lt_8_an_entered_thread_is_asked_to_quit_and_waited_for() {
 }
 
 #[test]
-fn lt_8_an_entered_thread_that_stays_keeps_nobody_but_the_last_from_leaving() {
+fn lt_8_one_that_stays_leaves_the_others_time_to_leave_in_order() {
     must_end(|| {
         let (process, recording) = recorded();
         let main = process.sta("main").spawn().unwrap();
@@ -1336,14 +1336,87 @@ fn lt_8_an_entered_thread_that_stays_keeps_nobody_but_the_last_from_leaving() {
         gate.met();
         let ending = {
             let process = process.clone();
-            thread::spawn(move || process.end(LONG))
+            thread::spawn(move || process.end(Duration::from_secs(6)))
         };
-        recording.until(at(old.apartment(), |what| matches!(what, What::ApartmentEnded { abnormal: false, .. })));
-        let asked = recording.events().iter().any(at(main.apartment(), |what| matches!(what, What::QuitAsked)));
-        assert!(!asked, "the main STA leaves last");
+        let waits = |event: &Event| matches!(event.what, What::WaitBegan { on: WaitFor::Thread, .. });
+        recording.until(waits);
+        let asked = recording.events().iter().any(at(old.apartment(), |what| matches!(what, What::QuitAsked)));
+        assert!(!asked, "the youngest has a third of the time");
+        process.clock().advance(Duration::from_secs(2));
+        let ended = |what: &What| matches!(what, What::ApartmentEnded { abnormal: false, .. });
+        let old_ended = recording.until(at(old.apartment(), ended));
+        let main_ended = recording.until(at(main.apartment(), ended));
+        assert!(old_ended.seq < main_ended.seq);
+        // In time after all.
         gate.open();
         assert!(join(ending).unwrap().still_in.is_empty());
         join(entered);
+    });
+}
+
+#[test]
+fn lt_8_a_thread_that_entered_the_mta_is_waited_for_and_reported() {
+    must_end(|| {
+        for in_time in [true, false] {
+            let (process, recording) = recorded();
+            let mta = process.mta().spawn().unwrap();
+            let name = mta.apartment().name().to_owned();
+            let gate = Gate::new();
+            let stop = gate.stop();
+            let entered = thread::spawn(move || {
+                let entered = mta.enter().unwrap();
+                stop.wait();
+                drop((entered, mta));
+            });
+            gate.met();
+            let ending = {
+                let process = process.clone();
+                thread::spawn(move || process.end(Duration::from_secs(5)).unwrap())
+            };
+            recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Thread, .. }));
+            if in_time {
+                gate.open();
+                assert!(join(ending).still_in.is_empty());
+            } else {
+                process.clock().advance(Duration::from_secs(5));
+                let still_in: Vec<_> = join(ending).still_in.iter().map(|still| still.name.to_string()).collect();
+                assert_eq!(still_in, [name]);
+                gate.open();
+            }
+            join(entered);
+        }
+    });
+}
+
+#[test]
+fn lt_8_a_chain_of_a_thread_that_entered_the_mta_may_finish() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let mta = process.mta().spawn().unwrap();
+        let sta = process.sta("sta").spawn().unwrap();
+        let (object, there) = (mta.create(|| 7).unwrap(), sta.create(|| ()).unwrap());
+        let home = mta.apartment().clone();
+        let gate = Gate::new();
+        let stop = gate.stop();
+        let caller = thread::spawn(move || {
+            let entered = mta.enter().unwrap();
+            let result = there.call(|()| {
+                stop.wait();
+                object.call(|n| *n)
+            });
+            drop((entered, mta));
+            result
+        });
+        gate.met();
+        home.quit();
+        let ending = {
+            let process = process.clone();
+            thread::spawn(move || process.end(LONG).unwrap())
+        };
+        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Thread, .. }));
+        gate.open();
+        assert_eq!(join(caller).unwrap().unwrap(), 7);
+        assert!(join(ending).still_in.is_empty());
     });
 }
 

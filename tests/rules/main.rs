@@ -15,6 +15,7 @@ mod errors;
 mod free;
 mod interfaces;
 mod kinds;
+mod leaving;
 mod lt;
 mod ma;
 mod mb;

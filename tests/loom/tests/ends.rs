@@ -144,3 +144,44 @@ fn two_ends_at_once() {
     });
     seen.all();
 }
+
+/// An MTA that is refused, for there is one, against the end of the process: that does not wait for what was not made.
+#[test]
+fn end_against_a_refused_mta() {
+    let seen = Seen::new(&["refused", "stopping"]);
+    let see = seen.clone();
+    Model::new("end against a refused MTA").preemptions(2).check(move || {
+        let process = Process::new();
+        let mta = process.mta().threads(1).spawn().unwrap();
+        let other = thread::spawn({
+            let process = process.clone();
+            move || process.mta().threads(1).spawn().unwrap_err().hresult()
+        });
+        let ended = process.end(LONG).unwrap();
+        assert!(ended.still_in.is_empty());
+        see.saw(match other.join().unwrap() {
+            0x8000_4021 => "refused",
+            0x8008_0008 => "stopping",
+            other => panic!("{other:x}"),
+        });
+        drop(mta);
+    });
+    seen.all();
+}
+
+/// Two disconnect an object at once: when one of them has returned, the object cannot be had any more.
+#[test]
+fn two_disconnect_at_once() {
+    Model::new("two disconnect an object at once").unbounded().check(|| {
+        let here = Process::new().sta("home").enter().unwrap();
+        let object = here.create(|| ()).unwrap();
+        let other = thread::spawn({
+            let object = object.clone();
+            move || object.disconnect().unwrap()
+        });
+        object.disconnect().unwrap();
+        assert!(object.local().is_none());
+        other.join().unwrap();
+        drop(here);
+    });
+}
