@@ -337,7 +337,8 @@ impl Mta {
         MtaUsage::of(&self.apartment.0)
     }
 
-    /// Asks it to quit; see [`Apartment::quit`]. Never waits.
+    /// Asks it to quit; see [`Apartment::quit`]. Never waits. It ends when it has served what it accepted and the threads that
+    /// are in it have left, whoever still holds handles and usage guards.
     pub fn quit(&self) {
         self.apartment.quit();
     }
