@@ -373,7 +373,7 @@ fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
 impl Drop for Mta {
     fn drop(&mut self) {
         let last = self.apartment.0.use_ends(Use::Guard, Thread::current().who());
-        if last && may_wait_for_end() && !self.is_here() {
+        if last && may_wait_for_end(&self.apartment.0) && !self.is_here() {
             wait_for_end(&self.apartment.0, &self.starter);
         }
     }
