@@ -46,7 +46,8 @@ impl Process {
     /// Each is waited for at most for its share of the time that is left, so that one that stays does not keep the others from
     /// ending in order; then all that stayed, until the time is up. Threads that entered an apartment, and threads that are
     /// busy, cannot be made to leave: the apartments of those that are still in then are cut off and named in
-    /// [`Ended::still_in`]. Calls to them are `Disconnected`, and they drop their objects when they leave. This thread's own
+    /// [`Ended::still_in`]. Calls to them are `Disconnected`, they drop their objects when they leave, and dropping the handles
+    /// that own them waits for nothing. This thread's own
     /// apartment is asked to quit and not waited for: it ends when its guard is dropped, or when what it serves has ended.
     ///
     /// A process that has ended stays so; who ends it again is told ([`Ended::before`]).

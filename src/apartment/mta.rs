@@ -337,7 +337,8 @@ impl Mta {
         MtaUsage::of(&self.apartment.0)
     }
 
-    /// Asks it to quit; see [`Apartment::quit`]. Never waits.
+    /// Asks it to quit; see [`Apartment::quit`]. Never waits. It ends when it has served what it accepted and the threads that
+    /// are in it have left, whoever still holds handles and usage guards.
     pub fn quit(&self) {
         self.apartment.quit();
     }
@@ -372,7 +373,7 @@ fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
 impl Drop for Mta {
     fn drop(&mut self) {
         let last = self.apartment.0.use_ends(Use::Guard, Thread::current().who());
-        if last && may_wait_for_end() && !self.is_here() {
+        if last && may_wait_for_end(&self.apartment.0) && !self.is_here() {
             wait_for_end(&self.apartment.0, &self.starter);
         }
     }

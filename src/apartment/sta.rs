@@ -504,9 +504,9 @@ impl Sta {
 
 /// Whether a handle that is dropped may wait: not while the thread unwinds, nor inside a filter's method or an
 /// input-synchronized call, where a wait does not pump and could not answer what the ending apartment still calls
-/// (rules CK-3, CK-4).
-pub(super) fn may_wait_for_end() -> bool {
-    !thread_is_unwinding() && !Thread::current().dispatches_nothing()
+/// (rules CK-3, CK-4); nor for an apartment that its process' end has given up on (rule LT-8).
+pub(super) fn may_wait_for_end(mailbox: &Mailbox) -> bool {
+    !thread_is_unwinding() && !Thread::current().dispatches_nothing() && !mailbox.is_left_behind()
 }
 
 /// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
@@ -532,7 +532,7 @@ impl Drop for Sta {
             return;
         }
         self.quit();
-        if may_wait_for_end() && !self.is_here() {
+        if may_wait_for_end(&self.apartment.0) && !self.is_here() {
             self.wait_for_end();
         }
     }

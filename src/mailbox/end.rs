@@ -154,6 +154,11 @@ impl Mailbox {
         self.monitor.lock().gone
     }
 
+    /// Its process has ended and did not wait for it any longer: nor does the drop of a handle.
+    pub(crate) fn is_left_behind(&self) -> bool {
+        self.monitor.lock().cut_off
+    }
+
     /// Its thread has an end handler, or none any more.
     pub(crate) fn handles_end(&self, handles: bool) {
         self.monitor.lock().handles_end = handles;

@@ -404,8 +404,9 @@ fn di_9_what_was_queued_when_the_wait_begins_is_served_inside_it() {
         let (key, gate) = gate();
         thread::scope(|s| {
             let count = |count: &Cell<u32>| count.set(count.get() + 1);
-            let callers: Vec<_> = (0..3).map(|_| s.spawn(move || at_ui.call(count).unwrap())).collect();
+            // The post first: the reply may come as soon as the callers have been served.
             at_ui.post(count).unwrap();
+            let callers: Vec<_> = (0..3).map(|_| s.spawn(move || at_ui.call(count).unwrap())).collect();
             stage.until_nth(4, ui.apartment(), like!(Queued));
             // The callee goes on only when all three have been served.
             s.spawn(move || {

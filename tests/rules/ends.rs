@@ -1492,6 +1492,20 @@ fn lt_8_a_busy_thread_is_reported_and_ends_when_it_is_done() {
 }
 
 #[test]
+fn lt_8_dropping_the_handle_of_one_that_was_given_up_on_waits_for_nothing() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let sta = process.sta("busy").spawn().unwrap();
+        let home = sta.apartment().clone();
+        let gate = hold(&sta.create(|| ()).unwrap());
+        assert_eq!(process.end(Duration::ZERO).unwrap().still_in.len(), 1);
+        drop(sta);
+        gate.open();
+        recording.until(at(&home, |what| matches!(what, What::ApartmentEnded { abnormal: false, .. })));
+    });
+}
+
+#[test]
 fn lt_8_a_busy_mta_is_cut_off_and_drops_its_objects_when_it_is_done() {
     must_end(|| {
         let (process, recording) = recorded();
