@@ -61,21 +61,25 @@ impl Answers {
     }
 }
 
-/// A line that is typed at the terminal; none if it is closed. What is no text in it is shown as such, and is no end.
+/// A line that is typed at the terminal; none if it is closed.
 pub(crate) fn ask(who: &str, question: &str) -> Option<String> {
     let mut out = io::stdout();
-    let _ = write!(out, "{who:>5} | {question} ").and_then(|()| out.flush());
-    let mut line = Vec::new();
-    match io::stdin().lock().read_until(b'\n', &mut line) {
-        Ok(1..) => Some(String::from_utf8_lossy(&line).trim().to_owned()),
-        Ok(0) => {
-            let _ = writeln!(out);
-            None
-        }
-        Err(error) => {
-            let _ = writeln!(out);
-            say(who, format_args!("cannot read what is typed: {error}"));
-            None
+    loop {
+        let _ = write!(out, "{who:>5} | {question} ").and_then(|()| out.flush());
+        let mut line = Vec::new();
+        let read = io::stdin().lock().read_until(b'\n', &mut line);
+        match (read, String::from_utf8(line)) {
+            (Ok(1..), Ok(line)) => return Some(line.trim().to_owned()),
+            (Ok(1..), Err(error)) => say(who, format_args!("what is typed there is no text: {error}")),
+            (Ok(0), _) => {
+                let _ = writeln!(out);
+                return None;
+            }
+            (Err(error), _) => {
+                let _ = writeln!(out);
+                say(who, format_args!("cannot read what is typed: {error}"));
+                return None;
+            }
         }
     }
 }
