@@ -142,8 +142,8 @@ pub enum CallError {
     #[doc(alias = "RPC_E_CALL_COMPLETE")]
     #[error("no call is being served on this thread")]
     CallComplete,
-    /// A cycle in which nobody can be served (rule DL-1): so far, an apartment that would wait for its own end, and a
-    /// server whose loading would wait for itself.
+    /// A cycle in which nobody can be served (rule DL-1): so far, an apartment that would wait for its own end, a server
+    /// whose loading would wait for itself, and a hook that would wait for the apartment whose thread it is around.
     #[doc(alias = "CONTEXT_E_WOULD_DEADLOCK")]
     #[error("deadlock: {cycle}")]
     Deadlock {

@@ -1,8 +1,14 @@
-//! A synchronous call allocates nothing once it is warm, neither on its caller's thread nor on its callee's.
+//! A synchronous call allocates nothing once it is warm, neither on its caller's thread nor on its callee's; and what a
+//! retry asks for it gives back.
 
-use apartment::{CallError, CallOptions, Process, Proxy, Reentrancy, implements, interface};
+use apartment::{
+    CallError, CallOptions, IncomingCall, MessageFilter, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall,
+    implements, interface,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The system's allocator, which counts for each thread how often memory was asked for.
@@ -14,6 +20,7 @@ static ALLOCATOR: Counting = Counting;
 thread_local! {
     // Neither made on demand nor dropped, so that the allocator can use it at any time.
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
 /// How often this thread has asked for memory so far.
@@ -21,17 +28,24 @@ fn count() -> u64 {
     COUNT.get()
 }
 
+/// How many pieces of memory this thread has asked for, less those that it gave back, whoever had asked for them.
+fn held() -> i64 {
+    HELD.get()
+}
+
 #[expect(unsafe_code, reason = "an allocator cannot be had without")]
 // SAFETY: everything is the system's allocator's work; the counting does not allocate, and cannot unwind.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
+        HELD.set(HELD.get() + 1);
         // SAFETY: the caller promises to us what the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
+        HELD.set(HELD.get() + 1);
         // SAFETY: as in `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
@@ -43,6 +57,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        HELD.set(HELD.get() - 1);
         // SAFETY: as in `realloc`.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -145,6 +160,43 @@ fn a_call_into_the_mta_allocates_nothing() {
     assert_eq!(asked(call, there), (0, 0), "from a thread that entered");
     entered.leave();
     assert_eq!(asked(call, there), (0, 0), "from a thread in no apartment");
+}
+
+/// Sends so many calls away.
+struct Busy(Arc<AtomicU32>);
+
+impl MessageFilter for Busy {
+    fn handle_incoming(&self, _: &IncomingCall) -> ServerCall {
+        let left = self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() { ServerCall::RetryLater } else { ServerCall::Handled }
+    }
+}
+
+#[test]
+fn mf_7_a_million_retries_leave_nothing_behind() {
+    const RETRIES: u32 = 1_000_000;
+    let process = Process::new();
+    let busy = Arc::new(AtomicU32::new(0));
+    let filter = Busy(Arc::clone(&busy));
+    let (from, to) = (process.sta("from").spawn().unwrap(), process.sta("to").filter(|| filter).spawn().unwrap());
+    let (caller, object) = (from.create(|| ()).unwrap(), to.create(|| ()).unwrap());
+    caller
+        .call(|()| {
+            let at_once = CallOptions::new().retry(|call: &RejectedCall| {
+                assert!(call.attempts <= RETRIES);
+                Retry::Now
+            });
+            let held_after = |retries| {
+                busy.store(retries, Relaxed);
+                let there = object.with(&at_once).call(|()| held()).unwrap();
+                assert_eq!(busy.load(Relaxed), 0);
+                there + held()
+            };
+            held_after(100);
+            assert_eq!(held_after(1), held_after(RETRIES));
+        })
+        .unwrap();
+    assert_eq!(to.apartment().queued(), 0);
 }
 
 interface! {

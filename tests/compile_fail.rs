@@ -54,7 +54,9 @@ programs! {
     fn ma_5_cast_asks_for_what_is_declared();
     fn ma_5_declared_interface_must_be_implemented();
     fn ma_5_interface_is_one_trait_of_methods();
+    fn ma_5_interface_keeps_its_attributes();
     fn ma_5_interface_method_cannot_be_generic();
+    fn ma_5_type_of_another_crate_is_wrapped();
     fn ma_7_free_threaded_object_cannot_hold_a_local();
     fn passes_classes();
     fn passes_interfaces();

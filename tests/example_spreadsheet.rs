@@ -351,12 +351,12 @@ impl Place {
     }
 
     /// As if these lines were typed at the terminal.
-    fn typed(&self, lines: &str, more: &[&str]) -> Run {
+    fn typed(&self, lines: impl AsRef<[u8]>, more: &[&str]) -> Run {
         let mut program = self.program();
         let program = program.args(more).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().expect("the example can be started");
         let mut terminal = child.stdin.take().expect("it is piped");
-        terminal.write_all(lines.as_bytes()).expect("it fits into the pipe");
+        terminal.write_all(lines.as_ref()).expect("it fits into the pipe");
         drop(terminal);
         Run::of(child.wait_with_output().expect("it ends"))
     }
@@ -403,6 +403,12 @@ impl Run {
 
 const AT_ONCE: [&str; 2] = ["--patience", "0"];
 
+/// A run in which there was time for what is looked for: a busy machine is given more of it, until it is enough.
+fn given_time(run: impl FnMut(String) -> Option<Run>) -> Run {
+    let seconds = (0..10).map(|doubled| (0.4 * f64::from(1 << doubled)).to_string());
+    seconds.into_iter().find_map(run).expect("it can be seen in a run of some minutes")
+}
+
 #[test]
 fn who_switches_to_excel_ends_formula_mode_and_gets_the_letter() {
     let run = Place::new("switch").run(&["--answer", "switch", "--formula", "=2^3", AT_ONCE[0], AT_ONCE[1]]);
@@ -440,8 +446,15 @@ fn who_goes_on_is_asked_again_as_long_as_excel_is_busy() {
     assert_eq!(run.count("is told that"), 0, "nothing has been typed: {run:?}");
 
     // Its patience begins anew with each answer.
-    let run = Place::new("patient").run(&["--answer", "go-on,switch", "--patience", "0.4"]).succeeded();
-    run.says(&["tries again in", "What now? go-on", "tries again in", "What now? switch", "total: 15.00"]);
+    let place = Place::new("patient");
+    let both = given_time(|seconds| {
+        let run = place.run(&["--answer", "go-on,switch", "--patience", &seconds]).succeeded();
+        let run = run.says(&["What now? go-on", "What now? switch", "total: 15.00"]);
+        let (first, second) = run.out.split_once("What now? go-on").expect("it was asked");
+        let tried = [first, second].map(|part| part.contains("tries again in"));
+        (tried == [true, true]).then_some(run)
+    });
+    assert_eq!(both.count("What now?"), 2, "{both:?}");
 }
 
 #[test]
@@ -457,11 +470,16 @@ fn who_gives_up_gets_no_letter_and_the_call_has_not_run() {
 
 #[test]
 fn word_tries_again_by_itself_as_long_as_its_patience_lasts() {
-    let run = Place::new("typing").run(&["--typing", "0.5", "--patience", "30", "--answer", "give-up"]).succeeded();
-    let (refused, tries) =
-        (run.count("is to come again later"), run.count("was sent away (RetryLater), tries again in"));
-    assert!(refused == tries && tries > 0 && run.count("What now?") == 0, "{run:?}");
-    run.says(&["tries again in 0.1 s", "formula mode ends", "is called back", "total: 15.00"]);
+    let place = Place::new("typing");
+    let run = given_time(|seconds| {
+        let run = place.run(&["--typing", &seconds, "--patience", "1e9", "--answer", "give-up"]).succeeded();
+        let (refused, tries) =
+            (run.count("is to come again later"), run.count("was sent away (RetryLater), tries again in"));
+        assert!(refused == tries && run.count("What now?") == 0, "{run:?}");
+        let run = run.says(&["formula mode ends", "is called back", "total: 15.00"]);
+        (tries > 0).then_some(run)
+    });
+    run.says(&["tries again in 0.1 s", "formula mode ends"]);
 }
 
 #[test]
@@ -480,7 +498,54 @@ fn the_person_at_the_terminal_is_asked_until_there_is_an_answer() {
     assert_eq!((run.count("excel has been busy"), run.count("What shall it hold")), (3, 2), "{run:?}");
     place.typed("s\n\n", &AT_ONCE).succeeded().says(&["B2 holds `3`: formula mode ends", "total: 15.00"]);
     place.typed("s\n", &AT_ONCE).succeeded().says(&["B2 holds `3`: formula mode ends", "total: 15.00"]);
-    place.typed("g\n", &AT_ONCE).failed(1, "rejected the call");
+    let run = place.typed("g\n", &AT_ONCE).failed(1, "rejected the call");
+    run.says(&["What now? [g]o-on, [s]witch, give-[u]p: \n", "word | nobody answers any more: give-up"]);
+}
+
+#[test]
+fn what_is_no_text_is_no_answer_and_not_the_end_of_them() {
+    let place = Place::new("no_text");
+    place.typed(b"\xff\xfe\ns\n=\xe4\n=B1\n", &AT_ONCE).succeeded().says(&[
+        "is no answer",
+        "excel has been busy",
+        "excel | B2: `\u{fffd}` is not expected here, but a value (character 2 of",
+        "excel | B2 holds `=B1`: formula mode ends",
+        "total: 25.00",
+    ]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_typed_where_nothing_can_be_read_is_told() {
+    let place = Place::new("no_terminal");
+    let folder = fs::File::open(&place.0).expect("a folder can be opened");
+    let run = Run::of(place.program().args(AT_ONCE).stdin(folder).output().expect("the example can be started"));
+    run.failed(1, "rejected the call")
+        .says(&["word | cannot read what is typed: ", "nobody answers any more: give-up"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_letter_that_cannot_be_written_is_a_failure() {
+    let place = Place::new("full");
+    let full = fs::File::options().write(true).open("/dev/full").expect("there is a device that is always full");
+    let run = place.program().args(["--answer", "switch"]).args(AT_ONCE).stdin(Stdio::null()).stdout(full).output();
+    Run::of(run.expect("the example can be started")).failed(1, "spreadsheet: cannot write the letter: ");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let place = Place::new("gone");
+    let mut program = place.program();
+    program
+        .args(["--answer", "switch"])
+        .args(AT_ONCE)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = program.spawn().expect("the example can be started");
+    drop(child.stdout.take());
+    Run::of(child.wait_with_output().expect("it ends")).succeeded();
 }
 
 #[test]
@@ -564,8 +629,12 @@ fn the_command_line_is_checked_and_explained() {
     place.run(&["--nonsense"]).failed(2, "--nonsense");
     place.run(&["--edit", "7B"]).failed(2, "`7B` is not a cell's name");
     place.run(&["--answer", "maybe"]).failed(2, "[possible values: go-on, switch, give-up]");
-    for seconds in ["-1", "soon", "1e300"] {
-        place.run(&[&format!("--patience={seconds}")]).failed(2, "--patience");
+    for option in ["--patience", "--typing"] {
+        for (seconds, why) in [("-1", "no time"), ("soon", "no number"), ("1e300", "no time"), ("nan", "no time")] {
+            place
+                .run(&[option, seconds])
+                .failed(2, &format!("invalid value '{seconds}' for '{option} <SECONDS>': that is {why}"));
+        }
     }
     let run = place.run(&["--help"]).succeeded();
     let options = ["--letter", "--set", "--edit", "--formula", "--typing", "--patience", "--answer", "{B7:2}"];

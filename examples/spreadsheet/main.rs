@@ -27,7 +27,7 @@ mod value;
 mod word;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -66,19 +66,19 @@ struct Args {
     #[arg(long, value_name = "CONTENT", allow_hyphen_values = true)]
     formula: Option<String>,
     /// After how long the typing ends by itself [default: never]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     typing: Option<Duration>,
     /// For how long word tries by itself before it asks
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2", allow_hyphen_values = true)]
     patience: Duration,
     /// What to answer when asked, in turn, instead of asking at the terminal; after the last one: give-up
-    #[arg(long, value_name = "ANSWER", value_delimiter = ',')]
+    #[arg(long, value_name = "ANSWER", value_delimiter = ',', ignore_case = true)]
     answer: Option<Vec<Answer>>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map_err(|_| "that is no number of seconds")?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    Duration::try_from_secs_f64(seconds).map_err(|_| "that is no time that can be waited for".to_owned())
 }
 
 fn cell_and_content(text: &str) -> Result<(Pos, String), String> {
@@ -135,9 +135,12 @@ fn run(args: Args) -> Result<(), Failure> {
     });
     let text = text.map_err(|error| format!("the letter is not written: {error}"))?;
     say("word", "writes the letter:");
-    // Whoever has closed the pipe does not want it.
-    let _ = writeln!(io::stdout(), "\n{}", text.trim_end());
-    Ok(())
+    let mut out = io::stdout();
+    match writeln!(out, "\n{}", text.trim_end()).and_then(|()| out.flush()) {
+        // Whoever has closed the pipe does not want it.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("cannot write the letter: {error}").into()),
+        _ => Ok(()),
+    }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 
 use clap::ValueEnum;
 
@@ -50,6 +50,7 @@ impl Answers {
         }
         loop {
             let Some(line) = ask(who, &format!("{question} [g]o-on, [s]witch, give-[u]p:")) else {
+                say(who, "nobody answers any more: give-up");
                 return Answer::GiveUp;
             };
             match Answer::from_str(&line, true) {
@@ -60,15 +61,20 @@ impl Answers {
     }
 }
 
-/// A line that is typed at the terminal; none if it is closed.
+/// A line that is typed at the terminal; none if it is closed. What is no text in it is shown as such, and is no end.
 pub(crate) fn ask(who: &str, question: &str) -> Option<String> {
     let mut out = io::stdout();
     let _ = write!(out, "{who:>5} | {question} ").and_then(|()| out.flush());
-    let mut line = String::new();
-    match io::stdin().read_line(&mut line) {
-        Ok(1..) => Some(line.trim().to_owned()),
-        Ok(0) | Err(_) => {
+    let mut line = Vec::new();
+    match io::stdin().lock().read_until(b'\n', &mut line) {
+        Ok(1..) => Some(String::from_utf8_lossy(&line).trim().to_owned()),
+        Ok(0) => {
             let _ = writeln!(out);
+            None
+        }
+        Err(error) => {
+            let _ = writeln!(out);
+            say(who, format_args!("cannot read what is typed: {error}"));
             None
         }
     }

@@ -88,13 +88,14 @@ impl Saw for Bound {
     }
 }
 
-/// What was seen of an object when it had been created.
+/// What was seen of an object that was made and called.
 struct Seen {
     made_on: ThreadId,
     home: Current,
-    /// How its creator's call of it went.
+    called_on: ThreadId,
+    caller: ThreadId,
+    /// How the call went, as the recording has it.
     route: Option<Route>,
-    host_made: bool,
 }
 
 /// A process with what is to be there when an object is created in it.
@@ -150,17 +151,26 @@ impl World {
         }
     }
 
-    /// What `creator` sees of an object of that class that it has just created.
-    fn see(&self, creator: Creator, class: &str) -> Result<Seen, CallError> {
+    /// What `creator` sees of an object of that class that it has just created, and whether a host was made for it.
+    fn create(&self, creator: Creator, class: &str) -> Result<(Seen, bool), CallError> {
         let hosts = self.hosts();
-        let (made_on, home) = self.as_creator(creator, || {
+        let seen = self.as_creator(creator, || {
             // An STA's object need not be `Send`, so it is another type than the MTA's.
             match class {
-                "Single" | "Apartment" => what_it_saw(&self.process.create_instance::<Bound>(class)?),
-                _ => what_it_saw(&self.process.create_instance::<Object>(class)?),
+                "Single" | "Apartment" => self.call(&self.process.create_instance::<Bound>(class)?),
+                _ => self.call(&self.process.create_instance::<Object>(class)?),
             }
         })??;
-        Ok(Seen { made_on, home, route: self.last_route(), host_made: self.hosts() > hosts })
+        Ok((seen, self.hosts() > hosts))
+    }
+
+    /// Calls the object from this thread.
+    fn call<T: Saw + 'static>(&self, object: &Proxy<T>) -> Result<Seen, CallError> {
+        let (made_on, home, called_on) = object.call(|object| {
+            let object = object.saw();
+            (object.made_on, object.home.clone(), thread::current().id())
+        })?;
+        Ok(Seen { made_on, home, called_on, caller: thread::current().id(), route: self.last_route() })
     }
 
     /// How many host apartments the recording tells of.
@@ -189,55 +199,71 @@ fn is_of_ours(type_name: &str) -> bool {
     type_name.ends_with("::Object") || type_name.ends_with("::Bound")
 }
 
-/// Calls the object, and asks it what it saw.
-fn what_it_saw<T: Saw + 'static>(object: &Proxy<T>) -> Result<(ThreadId, Current), CallError> {
-    object.call(|object| (object.saw().made_on, object.saw().home.clone()))
-}
+impl Seen {
+    /// Where the object lives.
+    fn place(&self) -> &'static str {
+        match self.home {
+            _ if self.made_on == self.caller => "here",
+            Current { kind: Some(Kind::Sta), host: true, main: false, .. } => "host STA",
+            Current { kind: Some(Kind::Sta), main: true, .. } => "main STA",
+            Current { kind: Some(Kind::Sta), .. } => "some STA",
+            Current { kind: Some(Kind::Mta), .. } => "MTA",
+            _ => "nowhere",
+        }
+    }
 
-/// How the object is reached, as the recording says, where the creator and the object have seen the same.
-fn reached(seen: &Seen) -> &'static str {
-    match seen.route {
-        Some(Route::Direct | Route::FreeThreaded) => "direct",
-        Some(_) => "proxy",
-        None => "never called",
+    /// How it is called. What the recording says of it must be what the threads have seen.
+    fn reached(&self) -> &'static str {
+        let stays = self.called_on == self.caller;
+        // Of the MTA's threads any may be the one.
+        let at_home = self.home.kind == Some(Kind::Mta) || self.called_on == self.made_on;
+        match self.route {
+            Some(Route::Direct) if stays => "direct",
+            Some(Route::FreeThreaded) if stays => "direct, free-threaded",
+            Some(Route::Mailbox) if !stays && at_home => "proxy",
+            _ => "called on a wrong thread",
+        }
+    }
+
+    /// Whether it is as `other` is, where there may be nobody but its creator.
+    fn is_like(&self, other: &Seen) -> bool {
+        // The first host STA of a process that has no other STA is its main STA, too.
+        let is_both = self.home.host && self.home.main && matches!(other.place(), "host STA" | "main STA");
+        (self.place() == other.place() || is_both) && self.reached() == other.reached()
+    }
+
+    fn told(&self) -> String {
+        match (self.place(), self.reached()) {
+            ("here", "direct") => "direct".to_owned(),
+            (place, reached) => format!("{place}, {reached}"),
+        }
     }
 }
 
 /// A cell of the table: seen in a process that has everything, and in one that has nothing but the creator.
 fn cell(creator: Creator, model: ThreadingModel) -> Result<String, CallError> {
     let class = format!("{model:?}");
-    let world = World::new(creator, false)?;
-    let seen = world.see(creator, &class)?;
-    let alone = World::new(creator, true)?.see(creator, &class)?;
-
-    let creator_s_thread = world.as_creator(creator, || thread::current().id())?;
-    if seen.made_on == creator_s_thread {
-        let made = if alone.host_made { " (host MTA if none)" } else { "" };
-        return Ok(format!("{}{made}", reached(&seen)));
+    let (seen, host_made) = World::new(creator, false)?.create(creator, &class)?;
+    let (alone, host_made_alone) = World::new(creator, true)?.create(creator, &class)?;
+    let told = seen.told();
+    if !alone.is_like(&seen) {
+        return Ok(format!("{told}; alone: {}", alone.told()));
     }
-    let place = match seen.home {
-        Current { kind: Some(Kind::Sta), main: true, .. } => "main STA",
-        Current { kind: Some(Kind::Sta), .. } => "STA",
-        Current { kind: Some(Kind::Mta), .. } => "MTA",
-        _ => "nowhere",
-    };
-    let host = |host: bool, text| if host { text } else { "" };
-    let (always, if_none) = (seen.host_made, alone.host_made && !seen.host_made);
-    Ok(format!("{}{place}{}, {}", host(always, "host "), host(if_none, " (host if none)"), reached(&seen)))
+    // Where there is a host whatever the process has, its name says so.
+    let if_none = if host_made_alone && !host_made { " (host if none)" } else { "" };
+    Ok(match told.split_once(", ") {
+        Some((place, reached)) => format!("{place}{if_none}, {reached}"),
+        // It needs the MTA to be there, but is made on the thread of its creator.
+        None if host_made_alone => format!("{told} (host MTA if none)"),
+        None => told,
+    })
 }
 
 /// Who calls an object that the main STA has created, and how.
 fn called_from(caller: Creator, class: &str) -> Result<String, CallError> {
     let world = World::new(caller, false)?;
-    let create = || world.process.create_instance::<Object>(class);
-    let object = world.as_creator(Creator::MainSta, create)??;
-    world.as_creator(caller, || what_it_saw(&object))??;
-    Ok(match world.last_route() {
-        Some(Route::Direct) => "direct",
-        Some(Route::FreeThreaded) => "direct, free-threaded",
-        _ => "proxy",
-    }
-    .to_owned())
+    let object = world.as_creator(Creator::MainSta, || world.process.create_instance::<Object>(class))??;
+    Ok(world.as_creator(caller, || world.call(&object))??.reached().to_owned())
 }
 
 fn tables() -> Result<String, CallError> {

@@ -23,7 +23,7 @@
 //!   cancel wins (rule CA-2).
 //! * The step out of `RUNNING` releases, the caller's look acquires: what the callee wrote into the caller's frame
 //!   happened before the caller reads it. After that step the callee touches the record alone, to ring.
-//! * [`Record::lend`] does not return, nor unwind, while a state is `QUEUED` or `RUNNING`: it stops the program rather.
+//! * [`Ticket::lend`] does not return, nor unwind, while a state is `QUEUED` or `RUNNING`: it stops the program rather.
 
 use crate::sync::{Arc, AtomicU64, Bell, Mutex, Ordering};
 use std::any::Any;
