@@ -84,13 +84,15 @@ impl Process {
     /// # Errors
     /// [`EndRefused`]: by whom; that somebody ends the process already; or that it cannot be ended from here: not in a
     /// filter's method or an input-synchronized call, nor in a call of another thread's, which would wait for this as this
-    /// for its apartment. A post or an application message may.
+    /// for its apartment. A post or an application message may. Under strict rules, not on a thread in no apartment while
+    /// there is no MTA.
     #[doc(alias("WM_QUERYENDSESSION", "WM_ENDSESSION"))]
     #[track_caller]
     pub fn end(&self, within: Duration) -> Result<Ended, EndRefused> {
         let location = Location::caller();
         let thread = Thread::current();
-        if let Some(why) = not_from_here(&thread) {
+        let outside = thread.is_initialized(self.common()).err().map(|_| NotFromHere::NotInitialized);
+        if let Some(why) = outside.or_else(|| not_from_here(&thread)) {
             return Err(EndRefused::NotFromHere(why));
         }
         let home = thread.home();

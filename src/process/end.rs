@@ -99,7 +99,8 @@ pub enum WhyRefused {
     Panicked(Arc<str>),
 }
 
-/// Why a process cannot be ended from where the calling thread stands: it would wait for apartments that wait for it.
+/// Why a process cannot be ended from where the calling thread stands; mostly it would wait for apartments that wait for
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotFromHere {
@@ -107,6 +108,8 @@ pub enum NotFromHere {
     CantCallOut(CantCallOut),
     /// A call of another thread's is being served, which waits for its end.
     InCall,
+    /// Under strict rules: the thread is in no apartment, and there is no MTA (rule ST-1).
+    NotInitialized,
 }
 
 impl fmt::Display for EndRefused {
@@ -129,6 +132,9 @@ impl fmt::Display for EndRefused {
             }
             Self::NotFromHere(NotFromHere::InCall) => {
                 f.write_str("the process cannot be ended from here: a call is being served whose caller waits for it")
+            }
+            Self::NotFromHere(NotFromHere::NotInitialized) => {
+                write!(f, "the process cannot be ended from here: {}", CallError::NotInitialized)
             }
             Self::UnderWay => f.write_str("the process is being ended already"),
         }

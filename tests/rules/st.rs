@@ -1,8 +1,8 @@
 //! Strict rules: COM's to the letter, for teaching and porting.
 
 use apartment::{
-    CallError, CallKind, CallOptions, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, RejectedCall,
-    Retry, ServerCall, What, implements, interface,
+    CallError, CallKind, CallOptions, Clock, EndRefused, IncomingCall, MessageClass, MessageFilter, NotFromHere,
+    Process, Proxy, RejectedCall, Retry, ServerCall, What, implements, interface,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -44,6 +44,8 @@ fn st_1_a_thread_in_no_apartment_can_do_nothing_while_there_is_no_mta() {
         let message = sta.apartment().post_message(MessageClass::User, || {});
         assert!(is_not_initialized(message.map_err(CallError::from)));
         assert!(proxy.local().is_none());
+        let ended = process.end(std::time::Duration::ZERO);
+        assert!(matches!(ended, Err(EndRefused::NotFromHere(NotFromHere::NotInitialized))), "{ended:?}");
     });
 }
 
