@@ -173,8 +173,9 @@ impl MessageFilter for Busy {
 }
 
 #[test]
-fn mf_7_a_million_retries_leave_nothing_behind() {
-    const RETRIES: u32 = 1_000_000;
+fn mf_7_however_many_retries_leave_nothing_behind() {
+    // A million where they are quick: `.ci/test` runs this built for release, too.
+    const RETRIES: u32 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
     let process = Process::new();
     let busy = Arc::new(AtomicU32::new(0));
     let filter = Busy(Arc::clone(&busy));
