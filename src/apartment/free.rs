@@ -8,12 +8,11 @@ use super::direct::{frame, ran, run_here};
 use super::making::{Around, Terms, call_made, header, tell_caller};
 use crate::call::record::{Attempt, Job};
 use crate::describe::{CallKind, CallTarget};
-use crate::diagnose::{CallRef, ErrorSeen, Route, What};
+use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::cancelled;
 use crate::stub::Free;
-use crate::sync::Arc;
 use crate::thread::{Home, Thread};
 
 /// Makes a call here. `Ok` means that `job` has run to its end; it tells itself what came of it.
@@ -35,11 +34,11 @@ pub(crate) fn invoke_free(
     let result = match frame.cancelled() {
         Some(why) => Err(cancelled(why, Outcome::NotStarted)),
         None => {
-            tell(&thread, &home, callee, call, || What::Began { call_type: None, queued: 0 });
+            thread.tell_in(&callee.process, Some(call), || What::Began { call_type: None, queued: 0 });
             let (attempt, why) = run_here(&thread, frame, callee.object(), job);
             let Attempt::Ran(panicked) = attempt else { crate::broken("a free-threaded object is in no `RefCell`") };
             let fault = panicked.clone();
-            tell(&thread, &home, callee, call, || What::Ended { panicked });
+            thread.tell_in(&callee.process, Some(call), || What::Ended { panicked });
             ran(&header, why, fault)
         }
     };
@@ -74,20 +73,10 @@ pub(crate) fn send_free(
     let call = header.call_ref();
     let route = Route::FreeThreaded;
     tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route));
-    tell(&thread, &home, callee, call, || What::Began { call_type: None, queued: 0 });
+    thread.tell_in(&callee.process, Some(call), || What::Began { call_type: None, queued: 0 });
     let (attempt, _) = run_here(&thread, frame(&header, clock, Around::default(), None), callee.object(), job);
     let panicked = if let Attempt::Ran(panicked) = attempt { panicked } else { None };
-    tell(&thread, &home, callee, call, || What::Ended { panicked });
+    thread.tell_in(&callee.process, Some(call), || What::Ended { panicked });
     thread.leave_if_due();
     Ok(())
-}
-
-/// A step of a free-threaded object's, told in its process: of the apartment on whose thread it is, if there is one there.
-fn tell(thread: &Thread, home: &Option<Home>, callee: &Free, call: CallRef, what: impl FnOnce() -> What) {
-    match home {
-        Some(home) if Arc::ptr_eq(&home.mailbox().common, &callee.process) => {
-            home.mailbox().tell(thread.who(), Some(call), what);
-        }
-        _ => callee.process.tell(thread.who(), Some(call), what),
-    }
 }

@@ -67,11 +67,7 @@ pub(super) fn tell_caller(
 
 /// A call that was refused before it became one.
 pub(crate) fn tell_refused(thread: &Thread, process: &Common, error: &CallError) {
-    let what = || What::Refused { error: error.into() };
-    match thread.home() {
-        Some(home) => home.mailbox().tell(thread.who(), None, what),
-        None => process.tell(thread.who(), None, what),
-    }
+    thread.tell(process, None, || What::Refused { error: error.into() });
 }
 
 pub(super) fn making<'a>(

@@ -40,8 +40,8 @@ pub(super) fn ask_again(
     let target = header.target;
     let call = RejectedCall { callee: callee.name.clone(), target, elapsed, rejected, attempts };
     let answer = match (terms.retry, &filter) {
-        (Some(policy), _) => ask(thread, home, callee, || policy.retry_rejected(&call)),
-        (None, Some(filter)) => ask(thread, home, callee, || filter.retry_rejected(&call)),
+        (Some(policy), _) => ask(thread, callee, || policy.retry_rejected(&call)),
+        (None, Some(filter)) => ask(thread, callee, || filter.retry_rejected(&call)),
         (None, None) => return Again::NobodyToAsk,
     };
     if let (Some(filter), Some(Home::Sta(home))) = (filter, home) {
@@ -74,16 +74,12 @@ pub(super) fn ask_again(
 }
 
 /// Runs a retry policy or a filter's method; a panic in it is contained, and gives up (rule MF-9).
-fn ask(thread: &Thread, home: &Option<Home>, callee: &Mailbox, question: impl FnOnce() -> Retry) -> Retry {
+fn ask(thread: &Thread, callee: &Mailbox, question: impl FnOnce() -> Retry) -> Retry {
     match thread.filtering(|| catch_unwind(AssertUnwindSafe(question))) {
         Ok(answer) => answer,
         Err(payload) => {
             let message = panic_message(payload);
-            let what = What::Contained { place: "retry_rejected", message };
-            match home {
-                Some(home) => home.mailbox().tell(thread.who(), None, || what),
-                None => callee.common.recorder.push(None, thread.who(), None, what),
-            }
+            thread.tell(&callee.common, None, || What::Contained { place: "retry_rejected", message });
             Retry::GiveUp
         }
     }

@@ -57,8 +57,7 @@ impl<'a> PlainWait<'a> {
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
         match &home {
             Some(home) => home.mailbox().wait_began(blocks, thread.who(), began),
-            None if of.recorder.is_on() => of.recorder.push(None, thread.who(), None, began()),
-            None => {}
+            None => of.tell(thread.who(), None, began),
         }
         Some(Self { home, of, blocks })
     }
@@ -67,8 +66,7 @@ impl<'a> PlainWait<'a> {
         let ended = || What::WaitEnded { by: if done { WaitEnd::Done } else { WaitEnd::TimedOut } };
         match self.home {
             Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
-            None if self.of.recorder.is_on() => self.of.recorder.push(None, thread.who(), None, ended()),
-            None => {}
+            None => self.of.tell(thread.who(), None, ended),
         }
     }
 }

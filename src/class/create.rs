@@ -3,7 +3,7 @@
 use super::model::{Class, Making};
 use super::place::{At, place};
 use super::server::activate;
-use super::{is_of, tell, wait_for};
+use super::{is_of, wait_for};
 use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait};
 use crate::describe::Creator;
 use crate::diagnose::{Placed, Route, WaitFor, What};
@@ -186,7 +186,7 @@ impl Known {
         host_made: bool,
     ) {
         let (class, model) = (&self.id, self.class.model());
-        tell(process, thread, || {
+        thread.tell_in(process.common(), None, || {
             let class = Arc::clone(class);
             What::Placed(Box::new(Placed { class, model, creator, apartment, route, host_made }))
         });
@@ -197,7 +197,7 @@ impl Known {
 fn may_leave(process: &Process, thread: &Thread, route: Route) -> Result<(), CallError> {
     let why = if route == Route::Mailbox { ban_of_all(thread) } else { None };
     let Some(error) = why.map(CallError::CantCallOut) else { return Ok(()) };
-    tell(process, thread, || What::Refused { error: (&error).into() });
+    thread.tell_in(process.common(), None, || What::Refused { error: (&error).into() });
     Err(error)
 }
 

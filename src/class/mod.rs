@@ -19,14 +19,6 @@ use crate::thread::{Home, Thread, panic_message};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-/// A step of the calling thread's: of its apartment, if it is in one of the process.
-fn tell(process: &Process, thread: &Thread, what: impl FnOnce() -> What) {
-    match thread.home() {
-        Some(home) if is_of(&home, process) => home.mailbox().tell(thread.who(), None, what),
-        _ => process.common().tell(thread.who(), None, what),
-    }
-}
-
 fn is_of(home: &Home, process: &Process) -> bool {
     Arc::ptr_eq(&home.mailbox().common, process.common())
 }
@@ -37,7 +29,7 @@ fn contained<R>(process: &Process, place: &'static str, run: impl FnOnce() -> R)
         Ok(result) => Some(result),
         Err(payload) => {
             let message = panic_message(payload);
-            tell(process, &Thread::current(), || What::Contained { place, message });
+            Thread::current().tell_in(process.common(), None, || What::Contained { place, message });
             None
         }
     }

@@ -2,7 +2,7 @@
 
 use super::create::begins_with;
 use super::model::Class;
-use super::{contained, tell, wait_for};
+use super::{contained, wait_for};
 use crate::apartment::{Terms, invoke};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method, ThreadingModel};
@@ -189,7 +189,7 @@ fn ask(process: &Process, servers: &[ServerId], delay: Duration) -> Vec<String> 
             }
         };
         let name = process.server_name(id);
-        tell(process, &thread, || What::ServerAsked { server: Arc::clone(&name), answer });
+        thread.tell_in(process.common(), None, || What::ServerAsked { server: Arc::clone(&name), answer });
         if answer == ServerAnswer::Stopping {
             contained(process, "the destructor of what a server's loading gave", || drop(loaded));
             process.unloaded(id);

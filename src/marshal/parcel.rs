@@ -55,7 +55,7 @@ impl Parcel {
         };
         let (process, mailbox) = (Arc::clone(stub.process()), stub.mailbox().cloned());
         let error = packed.as_ref().err().map(ErrorSeen::from);
-        tell(&thread, &process, || What::Packed { mark, type_name: type_name::<T>(), error });
+        thread.tell(&process, None, || What::Packed { mark, type_name: type_name::<T>(), error });
         packed?;
         let contents = match form {
             PacketForm::TableWeak => Contents::Weak(reference.downgrade()),
@@ -81,7 +81,7 @@ impl Parcel {
         });
         let error = || result.as_ref().err().map(ErrorSeen::from);
         let mark = self.mark;
-        tell(&thread, &self.process, || What::Unpacked { mark, interface: type_name::<I>(), error: error() });
+        thread.tell(&self.process, None, || What::Unpacked { mark, interface: type_name::<I>(), error: error() });
         result
     }
 
@@ -126,16 +126,8 @@ impl Drop for Parcel {
     /// Gives its reference back, unless it was unpacked for good.
     fn drop(&mut self) {
         if !matches!(self.contents, Contents::Taken) {
-            tell(&Thread::current(), &self.process, || What::PacketDropped { mark: self.mark });
+            Thread::current().tell(&self.process, None, || What::PacketDropped { mark: self.mark });
         }
-    }
-}
-
-/// A step of the thread that marshals: of its apartment, if it is in one.
-fn tell(thread: &Thread, process: &Common, what: impl FnOnce() -> What) {
-    match thread.home() {
-        Some(home) => home.mailbox().tell(thread.who(), None, what),
-        None => process.tell(thread.who(), None, what),
     }
 }
 

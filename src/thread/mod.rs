@@ -6,6 +6,7 @@ mod cancel;
 mod drops;
 mod frame;
 mod home;
+mod tell;
 
 pub use cancel::CancelHandle;
 pub(crate) use cancel::Target;
