@@ -3,12 +3,12 @@
 use super::entered::EnteredMta;
 use super::handle::Apartment;
 use super::hook::{self, Hook};
+use super::join::{Start, join_threads, may_wait_for_end, wait_until_gone};
 use super::make::{keep_shared, make};
 use super::pool::Starter;
-use super::sta::{DEFAULT_CAPACITY, Start, join_threads, may_wait_for_end, wait_until_gone};
 use crate::diagnose::{ApartmentHow, What};
 use crate::error::CallError;
-use crate::mailbox::{Mailbox, Owner, Pool, Use};
+use crate::mailbox::{DEFAULT_CAPACITY, Mailbox, Owner, Pool, Use};
 use crate::marshal::Proxy;
 use crate::process::{Host, HostOptions, Process};
 use crate::sync::{Arc, Mutex, default_parallelism};

@@ -23,6 +23,9 @@ use crate::id::{ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Mutex};
 use monitor::Monitor;
 
+/// How many entries have room where nothing else is said: Windows' own limit for a thread's posted messages.
+pub(crate) const DEFAULT_CAPACITY: usize = 10_000;
+
 /// Who does a step, for the events: the thread, and how deep it stands.
 pub(crate) type Who = (ThreadId, u16);
 

@@ -1,0 +1,53 @@
+//! Waiting for an apartment's threads: until they have started, and until they are gone.
+
+use super::serve::Situation;
+use super::wait::wait;
+use crate::diagnose::WaitFor;
+use crate::error::CallError;
+use crate::mailbox::Mailbox;
+use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, thread_is_unwinding};
+use crate::thread::Thread;
+use std::rc::Rc;
+
+/// How the maker of a thread learns whether it started.
+pub(super) struct Start {
+    pub(super) outcome: Mutex<Option<Result<(), CallError>>>,
+    pub(super) maker: Arc<Bell>,
+}
+
+impl Start {
+    pub(super) fn report(&self, outcome: Result<(), CallError>) {
+        *self.outcome.lock() = Some(outcome);
+        self.maker.ring();
+    }
+
+    /// Pumps on an STA, blocks elsewhere.
+    pub(super) fn wait(&self, maker: &Rc<Thread>, mailbox: &Mailbox) -> Result<(), CallError> {
+        wait(maker, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || self.outcome.lock().is_some());
+        self.outcome.lock().take().unwrap_or(Ok(()))
+    }
+}
+
+/// Whether a handle that is dropped may wait: not while the thread unwinds, nor inside a filter's method or an
+/// input-synchronized call, where a wait does not pump and could not answer what the ending apartment still calls
+/// (rules CK-3, CK-4); nor for an apartment that its process' end has given up on (rule LT-8).
+pub(super) fn may_wait_for_end(mailbox: &Mailbox) -> bool {
+    !thread_is_unwinding() && !Thread::current().dispatches_nothing() && !mailbox.is_left_behind()
+}
+
+/// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
+pub(super) fn wait_until_gone(mailbox: &Mailbox) {
+    let thread = Thread::current();
+    wait(&thread, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || mailbox.is_gone(thread.bell()));
+}
+
+/// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so
+/// an STA, which could not answer, does not wait for them; nor does a thread for its own.
+pub(super) fn join_threads(threads: impl IntoIterator<Item = JoinHandle>) {
+    let waits = Thread::current().sta().is_none();
+    for thread in threads {
+        if waits && !is_this_thread(&thread) && thread.join().is_err() {
+            crate::broken("an apartment's thread contains every panic of the user's");
+        }
+    }
+}
