@@ -16,7 +16,7 @@ use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
 use crate::process::{
-    Answer, Asked, Begins, EndCount, EndHandler, EndRefused, Ended, NotFromHere, Process, Query, Told,
+    Answer, Asked, Begins, Coming, EndCount, EndHandler, EndRefused, Ended, NotFromHere, Process, Query, TellsOver,
 };
 use crate::sync::Arc;
 use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
@@ -255,14 +255,14 @@ impl Ending<'_> {
             let _recorded = self.directly(mailbox, &ENDING, ending);
             return;
         }
-        let told = Told::new(Arc::clone(self.thread.bell()));
-        let over = told.when_dropped();
+        let told = Coming::new();
+        let over = TellsOver(Arc::clone(&told));
         let sent = self.send(mailbox, &ENDING, move |thread, home| {
             ending(thread, home);
             drop(over);
         });
         if let Ok(call) = sent {
-            let in_time = self.wait(WaitFor::EndHandlers, || told.is_over());
+            let in_time = self.wait(WaitFor::EndHandlers, || told.look(self.thread.bell()).is_some());
             let error = (!in_time).then_some(CallError::TimedOut { outcome: Outcome::MayHaveRun });
             let returned = || What::Returned { error: error.as_ref().map(ErrorSeen::from) };
             tell(self.thread, &self.home, mailbox, call, returned);

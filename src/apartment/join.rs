@@ -2,30 +2,23 @@
 
 use super::serve::Situation;
 use super::wait::wait;
+use crate::common::Common;
 use crate::diagnose::WaitFor;
 use crate::error::CallError;
 use crate::mailbox::Mailbox;
-use crate::sync::{Arc, Bell, JoinHandle, Mutex, is_this_thread, thread_is_unwinding};
+use crate::process::Coming;
+use crate::sync::{JoinHandle, is_this_thread, thread_is_unwinding};
 use crate::thread::Thread;
 use std::rc::Rc;
 
-/// How the maker of a thread learns whether it started.
-pub(super) struct Start {
-    pub(super) outcome: Mutex<Option<Result<(), CallError>>>,
-    pub(super) maker: Arc<Bell>,
-}
-
-impl Start {
-    pub(super) fn report(&self, outcome: Result<(), CallError>) {
-        *self.outcome.lock() = Some(outcome);
-        self.maker.ring();
-    }
-
-    /// Pumps on an STA, blocks elsewhere.
-    pub(super) fn wait(&self, maker: &Rc<Thread>, mailbox: &Mailbox) -> Result<(), CallError> {
-        wait(maker, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || self.outcome.lock().is_some());
-        self.outcome.lock().take().unwrap_or(Ok(()))
-    }
+/// Waits for what somebody brings about. Pumps on an STA, blocks elsewhere.
+pub(crate) fn wait_for(thread: &Rc<Thread>, on: WaitFor, process: &Common, coming: &Coming) -> Result<(), CallError> {
+    let mut outcome = None;
+    wait(thread, Situation::Plain(on, process), None, || {
+        outcome = coming.look(thread.bell());
+        outcome.is_some()
+    });
+    outcome.unwrap_or_else(|| crate::broken("a wait without an end has what it waited for"))
 }
 
 /// Whether a handle that is dropped may wait: not while the thread unwinds, nor inside a filter's method or an

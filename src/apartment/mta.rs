@@ -3,15 +3,15 @@
 use super::entered::EnteredMta;
 use super::handle::Apartment;
 use super::hook::{self, Hook};
-use super::join::{Start, join_threads, may_wait_for_end, wait_until_gone};
+use super::join::{join_threads, may_wait_for_end, wait_for, wait_until_gone};
 use super::make::{keep_shared, make};
 use super::pool::Starter;
-use crate::diagnose::{ApartmentHow, What};
+use crate::diagnose::{ApartmentHow, WaitFor, What};
 use crate::error::CallError;
 use crate::mailbox::{DEFAULT_CAPACITY, Mailbox, Owner, Pool, Use};
 use crate::marshal::Proxy;
-use crate::process::{Host, HostOptions, Process};
-use crate::sync::{Arc, Mutex, default_parallelism};
+use crate::process::{Coming, Host, HostOptions, Process};
+use crate::sync::{Arc, default_parallelism};
 use crate::thread::{Home, MtaHome, Thread};
 use crate::view::Held;
 use std::error::Error as StdError;
@@ -164,12 +164,12 @@ impl MtaBuilder {
         }
         let maker = Thread::current();
         tell_began(&mailbox, &maker);
-        let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
+        let start = Coming::new();
         let told = Arc::clone(&start);
         starter
-            .start(&mailbox, Some(Box::new(move |outcome| told.report(outcome))))
+            .start(&mailbox, Some(Box::new(move |outcome| told.settle(outcome))))
             .inspect_err(|_| starter.fail(&mailbox))?;
-        if waits && let Err(error) = start.wait(&maker, &mailbox) {
+        if waits && let Err(error) = wait_for(&maker, WaitFor::Thread, process.common(), &start) {
             join_threads(starter.take_threads());
             return Err(error);
         }

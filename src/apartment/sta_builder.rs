@@ -3,16 +3,16 @@
 use super::entered::{Entered, leave};
 use super::handle::Apartment;
 use super::hook::{self, Hook};
-use super::join::Start;
+use super::join::wait_for;
 use super::sta::Sta;
 use super::wait::serve_until;
 use crate::describe::Reentrancy;
-use crate::diagnose::{ApartmentHow, What};
+use crate::diagnose::{ApartmentHow, WaitFor, What};
 use crate::error::CallError;
 use crate::filter::MessageFilter;
 use crate::mailbox::{DEFAULT_CAPACITY, Mailbox, Owner};
-use crate::process::{EndHandler, Host, HostOptions, Process};
-use crate::sync::{Arc, Bell, JoinHandle, Mutex, spawn};
+use crate::process::{Coming, EndHandler, Host, HostOptions, Process};
+use crate::sync::{Arc, Bell, JoinHandle, spawn};
 use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -134,12 +134,12 @@ impl StaBuilder {
         self.tell_began(&mailbox, main);
         let waits = self.filter.is_some() || self.end_handler.is_some() || self.hook.is_some();
         let maker = Thread::current();
-        let start = Arc::new(Start { outcome: Mutex::new(None), maker: Arc::clone(maker.bell()) });
+        let start = Coming::new();
         let told = Arc::clone(&start);
-        let thread = self.start(&process, &mailbox, bell, main, move |outcome| told.report(outcome))?;
+        let thread = self.start(&process, &mailbox, bell, main, move |outcome| told.settle(outcome))?;
         let sta = Sta::of(Apartment(mailbox), thread);
         if waits {
-            start.wait(&maker, &sta.apartment().0)?;
+            wait_for(&maker, WaitFor::Thread, process.common(), &start)?;
         }
         Ok(sta)
     }

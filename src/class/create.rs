@@ -1,10 +1,10 @@
 //! Making an instance of a class: its server, its place, and the call that makes it there.
 
+use super::is_of;
 use super::model::{Class, Making};
 use super::place::{At, place};
 use super::server::activate;
-use super::{is_of, wait_for};
-use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait};
+use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait, wait_for};
 use crate::describe::Creator;
 use crate::diagnose::{Placed, Route, WaitFor, What};
 use crate::error::CallError;
@@ -144,12 +144,12 @@ impl Known {
                         if let Some(own) = thread.begins().filter(|own| process.starts(own, &coming)) {
                             return Err(waits_for_itself(&own));
                         }
-                        wait_for(process, thread, WaitFor::Host, &coming)?;
+                        wait_for(thread, WaitFor::Host, process.common(), &coming)?;
                         continue;
                     }
                     Found::Make(coming) => {
                         make_host(process, host);
-                        wait_for(process, thread, WaitFor::Host, &coming)?;
+                        wait_for(thread, WaitFor::Host, process.common(), &coming)?;
                         made = true;
                         continue;
                     }

@@ -10,14 +10,11 @@ pub use factory::{ClassFactory, ServerLock};
 pub use model::Class;
 pub use server::Server;
 
-use crate::apartment::{Situation, wait};
-use crate::diagnose::{WaitFor, What};
-use crate::error::CallError;
-use crate::process::{Coming, Process};
+use crate::diagnose::What;
+use crate::process::Process;
 use crate::sync::Arc;
 use crate::thread::{Home, Thread, panic_message};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
 fn is_of(home: &Home, process: &Process) -> bool {
     Arc::ptr_eq(&home.mailbox().common, process.common())
@@ -33,16 +30,4 @@ fn contained<R>(process: &Process, place: &'static str, run: impl FnOnce() -> R)
             None
         }
     }
-}
-
-/// Waits for what somebody brings about. Pumps on an STA, blocks elsewhere.
-fn wait_for(process: &Process, thread: &Rc<Thread>, on: WaitFor, coming: &Coming) -> Result<(), CallError> {
-    let mut outcome = coming.look(thread.bell());
-    if outcome.is_none() {
-        wait(thread, Situation::Plain(on, process.common()), None, || {
-            outcome = coming.look(thread.bell());
-            outcome.is_some()
-        });
-    }
-    outcome.unwrap_or_else(|| crate::broken("a wait without an end has what it waited for"))
 }

@@ -1,9 +1,9 @@
 //! Servers: groups of classes that are loaded and unloaded together.
 
+use super::contained;
 use super::create::begins_with;
 use super::model::Class;
-use super::{contained, wait_for};
-use crate::apartment::{Terms, invoke};
+use crate::apartment::{Terms, invoke, wait_for};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget, Method, ThreadingModel};
 use crate::diagnose::{ServerAnswer, WaitFor, What};
@@ -205,7 +205,7 @@ pub(super) fn activate(process: &Process, thread: &Rc<Thread>, id: ServerId) -> 
         match process.begin_activation(id, thread.who().0) {
             Begun::Ready(count) => return Ok(count),
             Begun::Stopping => return Err(CallError::ServerStopping),
-            Begun::Comes(coming) => wait_for(process, thread, WaitFor::Server, &coming)?,
+            Begun::Comes(coming) => wait_for(thread, WaitFor::Server, process.common(), &coming)?,
             Begun::LoadsHere => {
                 let name = process.server_name(id);
                 let cycle = format!("server {name:?} is being loaded by this thread, which would wait for that");

@@ -1,4 +1,5 @@
-//! Something that one thread brings about and any number of others wait for: a host apartment, a server.
+//! Something that one thread brings about and any number of others wait for: an apartment's thread, a host apartment, a
+//! server, a handler that is told.
 
 use crate::error::CallError;
 use crate::sync::{Arc, Bell, Mutex};
@@ -19,7 +20,7 @@ struct Come {
 }
 
 impl Coming {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(Come { outcome: None, waiting: Vec::new() })))
     }
 

@@ -26,6 +26,7 @@
 //! apartment's own threads, which find their objects and drop them as ever.
 
 use super::Process;
+use super::coming::Coming;
 use crate::describe::ApartmentName;
 use crate::error::{CallError, CantCallOut};
 use crate::mailbox::Mailbox;
@@ -346,33 +347,12 @@ impl Drop for Asked {
     }
 }
 
-/// How one who waits learns that something of his has run, or never will.
-pub(crate) struct Told {
-    over: Mutex<bool>,
-    waits: Arc<Bell>,
-}
-
-impl Told {
-    pub(crate) fn new(waits: Arc<Bell>) -> Arc<Self> {
-        Arc::new(Self { over: Mutex::new(false), waits })
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        *self.over.lock()
-    }
-
-    /// Tells, when it is dropped.
-    pub(crate) fn when_dropped(self: &Arc<Self>) -> TellsOver {
-        TellsOver(Arc::clone(self))
-    }
-}
-
-pub(crate) struct TellsOver(Arc<Told>);
+/// Tells whoever waits, when it is dropped: what they wait for has run, or never will.
+pub(crate) struct TellsOver(pub(crate) Arc<Coming>);
 
 impl Drop for TellsOver {
     fn drop(&mut self) {
-        *self.0.over.lock() = true;
-        self.0.waits.ring();
+        self.0.settle(Ok(()));
     }
 }
 

@@ -5,14 +5,13 @@ mod coming;
 mod end;
 mod hosts;
 mod servers;
+mod table;
 
 pub(crate) use coming::Coming;
-pub(crate) use end::{Answer, Asked, Begins, Count as EndCount, Query, Told};
+pub(crate) use end::{Answer, Asked, Begins, Count as EndCount, Query, TellsOver};
 pub use end::{EndHandler, EndRefused, Ended, NotFromHere, Refusal, WhyRefused};
 pub(crate) use hosts::{Found, Hook, Host, HostOptions, hook};
 pub(crate) use servers::{Asking, Begun, Code, Count, Loaded, Server, ServerId};
-
-mod table;
 
 use crate::common::Common;
 use crate::describe::ApartmentName;
