@@ -17,6 +17,8 @@ mod diagnose;
 
 mod call;
 
+mod wait_graph;
+
 mod common;
 
 mod mailbox;

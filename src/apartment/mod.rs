@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod asleep;
 mod ban;
 mod context;
 mod deadlock;

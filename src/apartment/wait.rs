@@ -8,13 +8,17 @@
 //! Waits nest as the calls that they serve do, on the Rust stack: an outer one goes on when the inner one has ended
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
+use super::asleep::{Depends, Wait};
 use super::serve::{Served, Situation, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::common::Common;
+use crate::cycle::Deadlock;
 use crate::diagnose::{Serves, WaitEnd, What};
-use crate::mailbox::{Door, Scope};
-use crate::sync::Clock;
+use crate::error::CallError;
+use crate::mailbox::Door;
+use crate::sync::{Arc, Clock};
 use crate::thread::{Home, Outgoing, StaHome, Thread};
+use crate::wait_graph::Scope;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -24,15 +28,39 @@ pub(crate) fn wait(
     thread: &Rc<Thread>,
     situation: Situation<'_>,
     until: Option<(&Clock, u64)>,
-    mut done: impl FnMut() -> bool,
+    done: impl FnMut() -> bool,
 ) {
+    // A call that nobody could ever serve is taken back, which ends its wait.
+    let _done = wait_on(thread, situation, Depends::Unknown, until, done);
+}
+
+/// The same, for one of which it is known on whom it depends. Fails if none of these could ever go on (rule DL-1); a post
+/// is taken back instead, like a call.
+pub(crate) fn wait_on(
+    thread: &Rc<Thread>,
+    situation: Situation<'_>,
+    depends: Depends<'_>,
+    until: Option<(&Clock, u64)>,
+    mut done: impl FnMut() -> bool,
+) -> Result<(), CallError> {
     let plain = PlainWait::begin(thread, situation, until);
-    wait_for(thread, situation, until, &mut done);
+    let stuck = wait_for(Wait::new(thread, situation, depends, until), &mut done);
     if let Some(plain) = plain {
-        plain.end(thread, done());
+        if let Err(deadlock) = &stuck {
+            let deadlock = || What::Deadlock(Arc::clone(deadlock));
+            thread.tell(plain.of, None, deadlock);
+        }
+        plain.end(
+            thread,
+            stuck.as_ref().map_or(WaitEnd::Deadlock, |()| match done() {
+                true => WaitEnd::Done,
+                false => WaitEnd::TimedOut,
+            }),
+        );
         // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
         thread.leave_if_due();
     }
+    stuck.map_err(CallError::Deadlock)
 }
 
 /// A wait for something that is no call, as its apartment sees it. (One for a call begins when that goes out.)
@@ -62,8 +90,8 @@ impl<'a> PlainWait<'a> {
         Some(Self { home, of, blocks })
     }
 
-    fn end(self, thread: &Thread, done: bool) {
-        let ended = || What::WaitEnded { by: if done { WaitEnd::Done } else { WaitEnd::TimedOut } };
+    fn end(self, thread: &Thread, by: WaitEnd) {
+        let ended = || What::WaitEnded { by };
         match self.home {
             Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
             None => self.of.tell(thread.who(), None, ended),
@@ -85,12 +113,8 @@ pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation<
     }
 }
 
-fn wait_for(
-    thread: &Rc<Thread>,
-    situation: Situation<'_>,
-    until: Option<(&Clock, u64)>,
-    done: &mut impl FnMut() -> bool,
-) {
+fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<Deadlock>> {
+    let Wait { thread, situation, until, .. } = wait;
     let home = thread.sta();
     let serial = thread.new_wait();
     let _wait = thread.waits();
@@ -107,16 +131,20 @@ fn wait_for(
             continue;
         }
         if until.is_some_and(|(clock, at)| at <= clock.nanos()) {
-            return;
+            return Ok(());
         }
         if let Some(home) = &home
             && matches!(serve_one(thread, home, situation, serial), Served::One)
         {
             continue;
         }
-        let sleep = earliest(thread, home.as_deref(), until);
-        cancelled = thread.bell().wait(sleep).cancelled;
+        cancelled = match wait.sleep(earliest(thread, home.as_deref(), until)) {
+            Ok(cancelled) => cancelled,
+            Err(_) if done() => break,
+            Err(deadlock) => return Err(deadlock),
+        };
     }
+    Ok(())
 }
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call

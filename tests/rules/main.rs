@@ -8,6 +8,7 @@ mod cl;
 mod com_map;
 mod dg;
 mod di;
+mod dl;
 mod drops;
 mod endings;
 mod ends;

@@ -1,0 +1,162 @@
+//! A thread that sleeps in a wait as the others see it, and what becomes of a wait that closes a cycle (rule DL-1).
+
+use super::serve::{Situation, scope};
+use crate::call::Ticket;
+use crate::cycle::Deadlock;
+use crate::diagnose::{CallRef, What};
+use crate::error::CallError;
+use crate::id::ObjectId;
+use crate::mailbox::{Header, Mailbox};
+use crate::sync::{Arc, Clock};
+use crate::thread::{Home, Thread};
+use crate::wait_graph::{Entry, Node, On, Place, Scope, Serving};
+use std::panic::Location;
+use std::rc::Rc;
+
+/// On whom a wait depends that is for no call.
+#[derive(Clone, Copy)]
+pub(crate) enum Depends<'a> {
+    /// That is not known, or the wait ends by itself: it is in no cycle.
+    Unknown,
+    /// A post's sender waits for room.
+    Room(&'a Arc<Mailbox>, &'a Ticket, &'a Header),
+    /// An apartment is to end.
+    End(&'a Arc<Mailbox>, Option<&'static Location<'static>>),
+    /// The calls that run on an object are to end.
+    Calls(&'a Arc<Mailbox>, ObjectId, &'static Location<'static>),
+}
+
+/// One wait, for all the times that it sleeps.
+pub(super) struct Wait<'a> {
+    pub(super) thread: &'a Rc<Thread>,
+    pub(super) situation: Situation<'a>,
+    pub(super) depends: Depends<'a>,
+    pub(super) until: Option<(&'a Clock, u64)>,
+    home: Option<Home>,
+    /// When it began, for one that is for no call.
+    began: u64,
+}
+
+impl<'a> Wait<'a> {
+    pub(super) fn new(
+        thread: &'a Rc<Thread>,
+        situation: Situation<'a>,
+        depends: Depends<'a>,
+        until: Option<(&'a Clock, u64)>,
+    ) -> Self {
+        let home = thread.home();
+        let began = match (&home, depends) {
+            (None, _) | (_, Depends::Unknown) => 0,
+            (Some(home), _) => home.mailbox().common.clock.nanos(),
+        };
+        Self { thread, situation, depends, until, home, began }
+    }
+
+    /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
+    /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
+    pub(super) fn sleep(&self, until: Option<std::time::Instant>) -> Result<bool, Arc<Deadlock>> {
+        let bell = self.thread.bell();
+        let Some((home, on)) = self.home.as_ref().and_then(|home| Some((home, self.on(home)?))) else {
+            return Ok(bell.wait(until).cancelled);
+        };
+        let common = &home.mailbox().common;
+        let slot = common.graph.sleeps(&common.clock, |node| self.fill(node, home, on));
+        let cancelled = bell.wait(until).cancelled;
+        match common.graph.wakes(slot) {
+            Some(told) => self.hear(told).map(|()| cancelled),
+            None => Ok(cancelled),
+        }
+    }
+
+    /// What it waits for; none if that, or the wait itself, ends by itself, or is elsewhere: in another process, or unknown.
+    fn on(&self, home: &Home) -> Option<On> {
+        let common = &home.mailbox().common;
+        let ours = |mailbox: &Arc<Mailbox>| Arc::ptr_eq(&mailbox.common, common);
+        if self.until.is_some() || !common.graph.is_on() {
+            return None;
+        }
+        if let Situation::Call(at) = self.situation {
+            return self.thread.with_outgoing(|calls| {
+                let call = calls.get(at).filter(|call| ours(&call.callee))?;
+                let has_deadline = call.deadline.is_some() && call.ticket.is_open();
+                let leaves_line = call.room_until.is_some() && call.callee.waits_for_room(&call.ticket);
+                let entry = || Entry {
+                    ticket: call.ticket.clone(),
+                    callee: place(&call.callee),
+                    id: call.id,
+                    chain: call.chain,
+                    kind: call.kind,
+                    target: call.target,
+                    waits_for_room: call.waits_for_room,
+                };
+                (!has_deadline && !leaves_line).then(|| On::Entry(entry()))
+            });
+        }
+        match self.depends {
+            Depends::Room(callee, ticket, header) if ours(callee) => Some(On::Entry(Entry {
+                ticket: ticket.clone(),
+                callee: place(callee),
+                id: header.id,
+                chain: header.chain,
+                kind: header.kind,
+                target: header.target,
+                waits_for_room: true,
+            })),
+            Depends::End(of, location) if ours(of) => Some(On::End { of: place(of), location }),
+            Depends::Calls(of, object, location) if ours(of) => {
+                Some(On::Disconnect { of: place(of), object, location })
+            }
+            _ => None,
+        }
+    }
+
+    fn fill(&self, node: &mut Node, home: &Home, on: On) {
+        let Self { thread, situation, .. } = self;
+        node.thread = Some(thread.who().0);
+        node.bell = Some(Arc::clone(thread.bell()));
+        node.home = Some(place(home.mailbox()));
+        node.is_pool_thread = home.is_pool_thread();
+        node.lets.nothing = thread.dispatches_nothing() || matches!(home, Home::Mta(_));
+        node.lets.scope = match home {
+            Home::Sta(home) => scope(home, thread, *situation, thread.waits_open()),
+            Home::Mta(_) => Scope::Nothing,
+        };
+        let asks = matches!(situation, Situation::Call(_));
+        node.lets.messages = asks && matches!(node.lets.scope, Scope::Everything | Scope::Chains(_));
+        node.since = self.began;
+        thread.with_outgoing(|calls| {
+            node.lets.chains.extend(calls.iter().map(|call| call.chain));
+            if let Situation::Call(at) = situation {
+                node.since = calls.get(*at).map_or(node.since, |call| call.made);
+            }
+        });
+        thread.with_frames(|frames| {
+            let serving = frames.iter().map(|frame| Serving { id: frame.id, chain: frame.chain, target: frame.target });
+            node.serving.extend(serving);
+        });
+        node.on = Some(on);
+    }
+
+    /// Nobody can go on if it waits on. A call or a post is taken back, if it still can be: that ends the wait.
+    fn hear(&self, told: Arc<Deadlock>) -> Result<(), Arc<Deadlock>> {
+        let error = || CallError::Deadlock(Arc::clone(&told));
+        let who = self.thread.who();
+        let failed = match (self.situation, self.depends) {
+            (Situation::Call(at), _) => self.thread.outgoing(at).and_then(|call| {
+                let failed = call.callee.fail(&call.ticket, error(), who);
+                failed.then_some(CallRef { id: call.id, chain: call.chain, attempt: call.attempt })
+            }),
+            (_, Depends::Room(callee, ticket, header)) => callee.fail(ticket, error(), who).then(|| header.call_ref()),
+            _ => return Err(told),
+        };
+        if let (Some(call), Some(home)) = (failed, &self.home) {
+            home.mailbox().tell(who, Some(call), || What::Deadlock(told));
+        }
+        Ok(())
+    }
+}
+
+fn place(mailbox: &Arc<Mailbox>) -> Arc<dyn Place> {
+    let place: Arc<Mailbox> = Arc::clone(mailbox);
+    place
+}
