@@ -44,8 +44,8 @@ pub use apartment::{
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Recording,
-    Route, ServerAnswer, Serves, WaitEnd, WaitFor, What,
+    ApartmentHow, CallMade, CallRef, CancelReason, Diagram, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed,
+    Recording, Route, ServerAnswer, Serves, Topic, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
