@@ -3,6 +3,7 @@
 mod ban;
 mod context;
 mod direct;
+mod discard;
 mod disconnect;
 mod end;
 mod entered;
@@ -26,6 +27,7 @@ mod wait;
 
 pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
+pub use discard::discard_messages;
 pub(crate) use disconnect::disconnect;
 pub use end::register_end_handler;
 pub use entered::{Entered, EnteredMta};
