@@ -7,6 +7,8 @@ mod id;
 
 mod describe;
 
+mod cycle;
+
 mod error;
 
 mod filter;
@@ -31,6 +33,8 @@ mod view;
 
 mod apartment;
 
+mod filters;
+
 mod marshal;
 
 mod interface;
@@ -39,20 +43,24 @@ mod class;
 
 pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
-    Sta, StaBuilder, current, current_call, is_cancelled, register_end_handler, register_filter,
+    Sta, StaBuilder, current, current_call, discard_messages, is_cancelled, register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
-pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
+pub use cycle::{Awaited, Deadlock, Waiter};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
     ApartmentHow, CallMade, CallRef, CancelReason, Diagram, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed,
-    Recording, Route, ServerAnswer, Serves, Topic, WaitEnd, WaitFor, What,
+    Recording, Route, ServerAnswer, Topic, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
 };
 pub use filter::{
     CallType, IncomingCall, MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType,
-    RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
+    RejectedCall, Retry, RetryPolicy, ServerCall,
+};
+pub use filters::{
+    BusyAnswer, BusyCall, BusyDialogue, BusyGuard, BusyState, CancelAfter, RejectWhileOut, RetryFor, WhyBusy,
 };
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};

@@ -9,10 +9,11 @@ mod scene;
 mod story;
 mod words;
 
+pub(crate) use crate::describe::Serves;
 pub use diagram::{Diagram, Topic};
 pub use event::{
     ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Route,
-    ServerAnswer, Serves, WaitEnd, WaitFor, What,
+    ServerAnswer, WaitEnd, WaitFor, What,
 };
 pub(crate) use recorder::Recorder;
 pub use recorder::Recording;

@@ -5,10 +5,10 @@
 
 use super::canonical::ordered;
 use super::diagram::{Diagram, Topic};
-use super::event::{CallMade, CallRef, Event, Route, Serves, WaitFor, What};
+use super::event::{CallMade, CallRef, Event, Route, WaitFor, What};
 use super::scene::{Band, Head, Lane, Row, Scene, Shape, State};
 use super::words;
-use crate::describe::short;
+use crate::describe::{Serves, short};
 use crate::filter::ServerCall;
 use crate::id::{ApartmentId, CallId, ObjectId, ThreadId};
 use std::collections::{HashMap, HashSet};
@@ -304,9 +304,12 @@ impl<'a> Story<'a> {
         let before = if self.visible { next } else { 0 };
         self.there[lane].get_or_insert(before);
         self.settle(event, lane);
-        match event.call {
-            Some(call) => self.tell_of_call(event, lane, call),
-            None => self.tell_of_others(event, lane),
+        match (event.call, &event.what) {
+            (_, What::Deadlock(deadlock)) => {
+                self.failure((Topic::Faults, false), lane, words::deadlock(deadlock));
+            }
+            (Some(call), _) => self.tell_of_call(event, lane, call),
+            (None, _) => self.tell_of_others(event, lane),
         }
         if self.cast.last[lane].0 == event.seq {
             let foreign = !self.cast.homes.contains_key(&lane);

@@ -1,6 +1,7 @@
 //! The words in which pictures speak of events.
 
 use super::event::{CallMade, CancelReason, ErrorSeen, HeldBy, WaitFor, What};
+use crate::cycle::{Deadlock, Waiter};
 use crate::describe::{CallKind, short};
 use crate::error::Outcome;
 use crate::filter::Retry;
@@ -39,6 +40,7 @@ pub(super) fn cancel(why: CancelReason) -> &'static str {
         CancelReason::Handle => "cancel",
         CancelReason::Deadline => "deadline",
         CancelReason::Filter => "filter cancels",
+        CancelReason::Deadlock => "deadlock",
     }
 }
 
@@ -84,6 +86,16 @@ pub(super) fn panicked(message: &str) -> String {
 /// How many, and of what.
 pub(super) fn count(many: usize, one: &str, more: &str) -> String {
     if many == 1 { format!("1 {one}") } else { format!("{many} {more}") }
+}
+
+/// A cycle, by who waits in it.
+pub(super) fn deadlock(deadlock: &Deadlock) -> String {
+    let waiter = |waiter: &Waiter| match &waiter.apartment {
+        Some(name) => name.name.to_string(),
+        None => waiter.thread.to_string(),
+    };
+    let around = deadlock.cycle.iter().chain(deadlock.cycle.first());
+    format!("deadlock: {}", around.map(waiter).collect::<Vec<_>>().join(" → "))
 }
 
 /// An event in the words of the program, for what has no words of its own.
