@@ -20,6 +20,7 @@ mod lt;
 mod ma;
 mod mb;
 mod mf;
+mod owned;
 mod real_time;
 mod st;
 mod stage;
