@@ -7,6 +7,8 @@ mod id;
 
 mod describe;
 
+mod cycle;
+
 mod error;
 
 mod filter;
@@ -42,10 +44,11 @@ pub use apartment::{
     Sta, StaBuilder, current, current_call, is_cancelled, register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
-pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
+pub use cycle::{Awaited, Deadlock, Waiter};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
     ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Recording,
-    Route, ServerAnswer, Serves, WaitEnd, WaitFor, What,
+    Route, ServerAnswer, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,

@@ -2,6 +2,7 @@
 
 mod ban;
 mod context;
+mod deadlock;
 mod direct;
 mod disconnect;
 mod end;
@@ -26,6 +27,7 @@ mod wait;
 
 pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
+pub(crate) use deadlock::waits_for_itself;
 pub(crate) use disconnect::disconnect;
 pub use end::register_end_handler;
 pub use entered::{Entered, EnteredMta};
