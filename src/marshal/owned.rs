@@ -2,6 +2,7 @@
 
 use crate::call::record::{Attempt, Work};
 use crate::diagnose::What;
+use crate::error::{CallError, Outcome};
 use crate::stub::Stub;
 use crate::sync::{Arc, Mutex};
 use crate::thread::{Thread, panic_message};
@@ -51,6 +52,22 @@ impl<T: ?Sized, F, R> Owned<T, F, R> {
             }
         }
     }
+
+    /// A call that failed before it started: its closure goes with its caller.
+    pub(super) fn failed(&self, error: &CallError) {
+        if error.outcome() == Outcome::NotStarted {
+            self.drop_left();
+        }
+    }
+
+    fn drop_left(&self) {
+        let left = self.step(Stage::Over);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(left))) {
+            let message = panic_message(payload);
+            let place = "the destructor of what an owned call left";
+            Thread::current().tell_in(self.stub.process(), None, || What::Contained { place, message });
+        }
+    }
 }
 
 impl<T, F, R> Work for Owned<T, F, R>
@@ -92,11 +109,6 @@ where
 /// panic of that.
 impl<T: ?Sized, F, R> Drop for Owned<T, F, R> {
     fn drop(&mut self) {
-        let left = self.step(Stage::Over);
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(left))) {
-            let message = panic_message(payload);
-            let place = "the destructor of what an owned call left";
-            Thread::current().tell_in(self.stub.process(), None, || What::Contained { place, message });
-        }
+        self.drop_left();
     }
 }

@@ -227,10 +227,12 @@ pub(super) fn call_owned<T: ?Sized + 'static, R: Send + 'static>(
     let target = reference.target::<T>(None, Location::caller());
     let owned = Arc::new(Owned::new(method, proxy.view(), Arc::clone(&reference.stub)));
     let work: Arc<dyn Work> = Arc::clone(&owned) as _;
-    match &reference.stub.site {
-        Site::Apartment(mailbox) => invoke(mailbox, CallKind::Synchronous, target, terms, Load::Owned(&work))?,
-        Site::Free(free) => invoke_free(free, CallKind::Synchronous, target, terms, Load::Owned(&work))?,
-    }
+    let load = Load::Owned(&work);
+    let made = match &reference.stub.site {
+        Site::Apartment(mailbox) => invoke(mailbox, CallKind::Synchronous, target, terms, load),
+        Site::Free(free) => invoke_free(free, CallKind::Synchronous, target, terms, load),
+    };
+    made.inspect_err(|error| owned.failed(error))?;
     Ok(result(owned.take()))
 }
 
