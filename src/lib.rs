@@ -33,6 +33,8 @@ mod view;
 
 mod apartment;
 
+mod filters;
+
 mod marshal;
 
 mod interface;
@@ -41,7 +43,7 @@ mod class;
 
 pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
-    Sta, StaBuilder, current, current_call, is_cancelled, register_end_handler, register_filter,
+    Sta, StaBuilder, current, current_call, discard_messages, is_cancelled, register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use cycle::{Awaited, Deadlock, Waiter};
@@ -55,7 +57,10 @@ pub use error::{
 };
 pub use filter::{
     CallType, IncomingCall, MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType,
-    RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
+    RejectedCall, Retry, RetryPolicy, ServerCall,
+};
+pub use filters::{
+    BusyAnswer, BusyCall, BusyDialogue, BusyGuard, BusyState, CancelAfter, RejectWhileOut, RetryFor, WhyBusy,
 };
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};

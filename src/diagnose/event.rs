@@ -242,7 +242,7 @@ pub enum What {
         /// The message, if it panicked.
         panicked: Option<Arc<str>>,
     },
-    /// An application message was dropped unrun: its apartment ended.
+    /// An application message was dropped unrun: its apartment ended, or it was discarded.
     MessageDropped {
         /// Its class.
         class: MessageClass,
