@@ -29,4 +29,5 @@ mod st;
 mod stage;
 mod support;
 mod table;
+mod wa;
 mod waits;
