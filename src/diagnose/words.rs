@@ -54,6 +54,7 @@ pub(super) fn wait(on: WaitFor) -> &'static str {
         WaitFor::EndHandlers => "waits for the end handlers",
         WaitFor::Host => "waits for a host apartment",
         WaitFor::Server => "waits for a server",
+        WaitFor::Events => "waits for events",
     }
 }
 
