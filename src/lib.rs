@@ -51,8 +51,8 @@ pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use cycle::{Awaited, Deadlock, Waiter};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Recording,
-    Route, ServerAnswer, WaitEnd, WaitFor, What,
+    ApartmentHow, CallMade, CallRef, CancelReason, Diagram, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed,
+    Recording, Route, ServerAnswer, Topic, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,

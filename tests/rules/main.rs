@@ -7,6 +7,7 @@ mod ck;
 mod cl;
 mod com_map;
 mod dg;
+mod dg_3;
 mod di;
 mod drops;
 mod endings;
