@@ -1,6 +1,6 @@
 //! A thread that sleeps in a wait as the others see it, and what becomes of a wait that closes a cycle (rule DL-1).
 
-use super::serve::{Situation, scope};
+use super::serve::{Situation, asks_about_messages, scope};
 use crate::call::Ticket;
 use crate::cycle::Deadlock;
 use crate::diagnose::{CallRef, What};
@@ -116,13 +116,12 @@ impl<'a> Wait<'a> {
         node.bell = Some(Arc::clone(thread.bell()));
         node.home = Some(place(home.mailbox()));
         node.is_pool_thread = home.is_pool_thread();
-        node.lets.nothing = thread.dispatches_nothing() || matches!(home, Home::Mta(_));
+        node.lets.nothing = !situation.pumps() || thread.dispatches_nothing() || matches!(home, Home::Mta(_));
         node.lets.scope = match home {
             Home::Sta(home) => scope(home, thread, *situation, thread.waits_open()),
             Home::Mta(_) => Scope::Nothing,
         };
-        let asks = matches!(situation, Situation::Call(_));
-        node.lets.messages = asks && matches!(node.lets.scope, Scope::Everything | Scope::Chains(_));
+        node.lets.messages = asks_about_messages(thread, *situation);
         node.since = self.began;
         thread.with_outgoing(|calls| {
             node.lets.chains.extend(calls.iter().map(|call| call.chain));

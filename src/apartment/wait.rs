@@ -9,7 +9,7 @@
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
 use super::asleep::{Depends, Wait};
-use super::serve::{Served, Situation, scope, serve_one, target_of};
+use super::serve::{Served, Situation, asks_about_messages, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::common::Common;
 use crate::cycle::Deadlock;
@@ -46,17 +46,10 @@ pub(crate) fn wait_on(
     let plain = PlainWait::begin(thread, situation, until);
     let stuck = wait_for(Wait::new(thread, situation, depends, until), &mut done);
     if let Some(plain) = plain {
-        if let Err(deadlock) = &stuck {
-            let deadlock = || What::Deadlock(Arc::clone(deadlock));
-            thread.tell(plain.of, None, deadlock);
+        if let (Err(deadlock), Some(home)) = (&stuck, &plain.home) {
+            home.mailbox().tell(thread.who(), None, || What::Deadlock(Arc::clone(deadlock)));
         }
-        plain.end(
-            thread,
-            stuck.as_ref().map_or(WaitEnd::Deadlock, |()| match done() {
-                true => WaitEnd::Done,
-                false => WaitEnd::TimedOut,
-            }),
-        );
+        plain.end(thread, situation, stuck.is_err(), done());
         // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
         thread.leave_if_due();
     }
@@ -67,15 +60,19 @@ pub(crate) fn wait_on(
 struct PlainWait<'a> {
     /// None for a thread in no apartment.
     home: Option<Home>,
-    /// The process in which it waits for something.
-    of: &'a Common,
+    /// The process in which it waits for something, if it is of one.
+    of: Option<&'a Common>,
     /// Whether a thread of the pool blocks by this: one whose call is out does so already.
     blocks: bool,
 }
 
 impl<'a> PlainWait<'a> {
     fn begin(thread: &Thread, situation: Situation<'a>, until: Option<(&Clock, u64)>) -> Option<Self> {
-        let Situation::Plain(on, of) = situation else { return None };
+        let (on, of) = match situation {
+            Situation::Plain(on, of) => (on, Some(of)),
+            Situation::Elsewhere { on, .. } => (on, None),
+            Situation::Loop | Situation::Call(_) => return None,
+        };
         let home = thread.home();
         let began = || What::WaitBegan {
             on,
@@ -85,16 +82,24 @@ impl<'a> PlainWait<'a> {
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
         match &home {
             Some(home) => home.mailbox().wait_began(blocks, thread.who(), began),
-            None => of.tell(thread.who(), None, began),
+            None => of.into_iter().for_each(|of| of.tell(thread.who(), None, began)),
         }
         Some(Self { home, of, blocks })
     }
 
-    fn end(self, thread: &Thread, by: WaitEnd) {
+    fn end(self, thread: &Thread, situation: Situation<'_>, stuck: bool, done: bool) {
+        let by = match done {
+            _ if stuck => WaitEnd::Deadlock,
+            true => WaitEnd::Done,
+            false => match situation.ends_with_its_call().then(|| thread.served_is_cancelled()).flatten() {
+                Some(Why::Handle | Why::Filter) => WaitEnd::Cancelled,
+                Some(Why::Deadline) | None => WaitEnd::TimedOut,
+            },
+        };
         let ended = || What::WaitEnded { by };
         match self.home {
             Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
-            None => self.of.tell(thread.who(), None, ended),
+            None => self.of.into_iter().for_each(|of| of.tell(thread.who(), None, ended)),
         }
     }
 }
@@ -102,7 +107,7 @@ impl<'a> PlainWait<'a> {
 /// What a wait that is about to begin will serve, as an event tells it.
 pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation<'_>) -> Serves {
     match home {
-        Some(Home::Sta(home)) if !thread.dispatches_nothing() => {
+        Some(Home::Sta(home)) if situation.pumps() && !thread.dispatches_nothing() => {
             match scope(home, thread, situation, thread.waits_open() + 1) {
                 Scope::Everything => Serves::Everything,
                 Scope::Chains(_) => Serves::Chain,
@@ -121,24 +126,28 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
     let _open = thread.opened();
     let _drops = thread.drops_afresh();
     let _until = until.map(|(clock, _)| clock.watch(thread.bell()));
-    // A filter may name a time on the apartment's own clock.
-    let asks = home.as_ref().filter(|home| home.filter.borrow().is_some());
+    // A filter, one that is set meanwhile too, may name a time on the apartment's own clock.
+    let asks = home.as_ref().filter(|_| asks_about_messages(thread, situation));
     let _asks = asks.map(|home| home.mailbox.common.clock.watch(thread.bell()));
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
     while !done() {
-        if attend(thread, std::mem::take(&mut cancelled)) || thread.drop_what_is_left() {
+        if attend(thread, std::mem::take(&mut cancelled)) || (situation.pumps() && thread.drop_what_is_left()) {
             continue;
         }
         if until.is_some_and(|(clock, at)| at <= clock.nanos()) {
             return Ok(());
         }
+        if situation.ends_with_its_call() && thread.served_is_cancelled().is_some() {
+            return Ok(());
+        }
         if let Some(home) = &home
+            && situation.pumps()
             && matches!(serve_one(thread, home, situation, serial), Served::One)
         {
             continue;
         }
-        cancelled = match wait.sleep(earliest(thread, home.as_deref(), until)) {
+        cancelled = match wait.sleep(earliest(thread, asks.map(|home| &**home), until)) {
             Ok(cancelled) => cancelled,
             Err(_) if done() => break,
             Err(deadlock) => return Err(deadlock),
@@ -174,9 +183,10 @@ fn attend(thread: &Thread, cancelled: bool) -> bool {
 }
 
 /// When the sleep has to end by itself, on a real clock; whoever advances a driven one rings.
-fn earliest(thread: &Thread, home: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
+fn earliest(thread: &Thread, asks: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
     let own = until.and_then(|(clock, at)| clock.instant(at));
-    let ask = home
+    // Another kind of wait asks nobody about messages: a time that has come would keep it awake for nothing.
+    let ask = asks
         .filter(|home| home.filter.borrow().is_some())
         .and_then(|home| home.mailbox.next_ask().and_then(|at| home.mailbox.common.clock.instant(at)));
     let calls = thread.with_outgoing(|calls| {

@@ -83,13 +83,13 @@ impl Mailbox {
         let (verdict, call) = (Verdict::Failed(error), entry.header.call_ref());
         if let Some(taken) = entry.taken.take() {
             // Its sender fetches it.
-            if let Some(sender) = taken.reject(verdict) {
+            if let Some(sender) = taken.reject(verdict).ticket {
                 monitor.turned_away.push((sender, entry));
             }
         } else if let Body::Call(errand) = entry.body {
             let queued = monitor.queued;
             self.push_event(monitor, who, Some(call), || What::Revoked { why: CancelReason::Deadlock, queued });
-            let _its_caller_asks = errand.reject(verdict);
+            later.unrun.push(errand.reject(verdict).unrung());
         }
         true
     }
