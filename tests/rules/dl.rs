@@ -36,6 +36,14 @@ fn told<T>(result: Result<T, CallError>) -> Arc<Deadlock> {
     }
 }
 
+/// The same of the only one of them.
+#[track_caller]
+fn only_told<T: std::fmt::Debug>(results: impl IntoIterator<Item = Result<T, CallError>>) -> Arc<Deadlock> {
+    let failed: Vec<_> = results.into_iter().filter(Result::is_err).collect();
+    let [failed] = <[_; 1]>::try_from(failed).expect("exactly one is told");
+    told(failed)
+}
+
 /// The names of those in the cycle, from the one that was told.
 fn names(deadlock: &Deadlock) -> Vec<String> {
     deadlock.cycle.iter().map(|waiter| waiter.apartment.as_ref().map_or("-".into(), |a| a.name.to_string())).collect()
@@ -418,9 +426,7 @@ fn dl_2_a_pool_at_its_maximum_with_every_thread_blocked() {
                     .collect();
                 threads.into_iter().map(|thread| thread.join().unwrap().unwrap().unwrap().unwrap()).collect()
             });
-            let failed: Vec<_> = results.into_iter().filter(Result::is_err).collect();
-            assert_eq!(failed.len(), 1, "exactly one is told, of {maximum}");
-            let deadlock = told(failed.into_iter().next().unwrap());
+            let deadlock = only_told(results);
             assert!(deadlock.cycle.iter().any(|waiter| waiter.in_mta), "{deadlock}");
             drop(mta);
         }
@@ -477,12 +483,15 @@ fn dl_2_an_input_synchronized_wait() {
             let from_a = s.spawn(|| a.object.call(|()| focus.focus()));
             stage.until(a.sta.apartment(), like!(WaitBegan { serves: Serves::InputSynchronized }));
             key.open();
-            let deadlock = told(calls.join().unwrap().unwrap());
-            assert_eq!(names(&deadlock), ["z", "a", "b"]);
             from_c.join().unwrap().unwrap().unwrap();
-            from_a.join().unwrap().unwrap().unwrap();
+            let called = [calls.join().unwrap().unwrap(), from_a.join().unwrap().unwrap()];
+            let joined = joins.call(|joins| joins.1.take()).unwrap().unwrap();
+            // Whoever of the three came to sleep last, and nobody else.
+            let deadlock = only_told(called.into_iter().chain([joined]));
+            let first = names(&deadlock);
+            let at = ["a", "b", "z"].iter().position(|name| *name == first[0]).unwrap();
+            assert_eq!(first, [["a", "b", "z"], ["b", "z", "a"], ["z", "a", "b"]][at]);
         });
-        assert!(matches!(joins.call(|joins| joins.1.take())?, Some(Ok(()))), "the join went on");
         Ok(())
     });
 }
@@ -516,8 +525,7 @@ fn dl_2_a_join_of_an_apartment_that_waits_for_the_joining_one() {
             [calls.join().unwrap().unwrap(), joins.join().unwrap().unwrap()]
         });
         // The call closed the cycle, so it is told, and the join goes on; or the other way round, as they come to sleep.
-        let [failed] = <[_; 1]>::try_from(results.into_iter().filter(Result::is_err).collect::<Vec<_>>()).unwrap();
-        let mut ring = names(&told(failed));
+        let mut ring = names(&only_told(results));
         ring.sort();
         assert_eq!(ring, ["a", "z"]);
         Ok(())
@@ -668,8 +676,7 @@ fn dl_2_a_destructor_joins_an_mta_whose_entered_thread_waits_for_it() {
             stage.until(a.sta.apartment(), like!(WaitBegan { on: WaitFor::Thread }));
             key.open();
             let results = [enters.join().unwrap(), joins.join().unwrap().unwrap()];
-            let [failed] = <[_; 1]>::try_from(results.into_iter().filter(Result::is_err).collect::<Vec<_>>()).unwrap();
-            let mut ring = names(&told(failed));
+            let mut ring = names(&only_told(results));
             ring.sort();
             assert_eq!(ring, ["a", "mta"]);
         });
@@ -817,23 +824,12 @@ fn dl_2_a_call_in_the_line_for_room() {
                     .unwrap();
                 let apartment = y.sta.apartment().clone();
                 stage.until(&apartment, like!(WaitBegan));
-                (y.object.disconnect(), seen.recv())
+                (y.object.disconnect(), seen)
             },
         )?;
-        // Either is told, as they come to sleep; the other goes on.
-        match result {
-            (Ok(()), Ok(called)) => {
-                let deadlock = told(called);
-                assert!(
-                    deadlock.cycle.iter().any(|waiter| matches!(waiter.awaits, Awaited::Room { .. })),
-                    "{deadlock}"
-                );
-            }
-            (disconnected, called) => {
-                told(disconnected);
-                drop(called);
-            }
-        }
+        let (disconnected, seen) = result;
+        let deadlock = only_told([disconnected, seen.recv().unwrap()]);
+        assert!(deadlock.cycle.iter().any(|waiter| matches!(waiter.awaits, Awaited::Room { .. })), "{deadlock}");
         Ok(())
     });
 }
