@@ -8,7 +8,7 @@ use crate::error::CallError;
 use crate::id::ObjectId;
 use crate::mailbox::{Header, Mailbox};
 use crate::sync::{Arc, Clock};
-use crate::thread::{Home, Thread};
+use crate::thread::{Frame, Home, StaHome, Thread};
 use crate::wait_graph::{Entry, Node, On, Place, Scope, Serving};
 use std::panic::Location;
 use std::rc::Rc;
@@ -35,6 +35,26 @@ pub(super) struct Wait<'a> {
     home: Option<Home>,
     /// When it began, for one that is for no call.
     began: u64,
+    /// Threads of this apartment are waited for as long as the wait lasts.
+    _end_of: Option<WaitsForEnd<'a>>,
+}
+
+/// See [`Seat::is_awaited`](crate::wait_graph::Seat::is_awaited).
+struct WaitsForEnd<'a>(&'a Arc<Mailbox>);
+
+impl<'a> WaitsForEnd<'a> {
+    /// Its threads are to be seen from here on; who sleeps already wakes once for that.
+    fn begin(of: &'a Arc<Mailbox>) -> Self {
+        of.seat().begins_to_be_awaited();
+        of.ring_owner();
+        Self(of)
+    }
+}
+
+impl Drop for WaitsForEnd<'_> {
+    fn drop(&mut self) {
+        self.0.seat().is_awaited_no_more();
+    }
 }
 
 impl<'a> Wait<'a> {
@@ -49,14 +69,19 @@ impl<'a> Wait<'a> {
             (None, _) | (_, Depends::Unknown) => 0,
             (Some(home), _) => home.mailbox().common.clock.nanos(),
         };
-        Self { thread, situation, depends, until, home, began }
+        let end_of = match depends {
+            Depends::End(of, _) | Depends::Calls(of, ..) if home.is_some() => Some(WaitsForEnd::begin(of)),
+            _ => None,
+        };
+        Self { thread, situation, depends, until, home, began, _end_of: end_of }
     }
 
     /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
     /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
     pub(super) fn sleep(&self, until: Option<std::time::Instant>) -> Result<bool, Arc<Deadlock>> {
         let bell = self.thread.bell();
-        let Some((home, on)) = self.home.as_ref().and_then(|home| Some((home, self.on(home)?))) else {
+        let seen = self.home.as_ref().filter(|home| self.somebody_may_depend(home));
+        let Some((home, on)) = seen.and_then(|home| Some((home, self.on(home)?))) else {
             return Ok(bell.wait(until).cancelled);
         };
         let common = &home.mailbox().common;
@@ -66,6 +91,22 @@ impl<'a> Wait<'a> {
             Some(told) => self.hear(told).map(|()| cancelled),
             None => Ok(cancelled),
         }
+    }
+
+    /// Whether anybody can have to wait for this thread: not if it is an STA's, serves all there is, runs nothing that
+    /// another thread waits for, and nobody waits for its end.
+    fn somebody_may_depend(&self, home: &Home) -> bool {
+        let Home::Sta(home) = home else { return true };
+        let own = self.thread.who().0;
+        let waits = |frame: &Frame| frame.chain.is_some() && !frame.kind.is_one_way() && frame.caller.thread != own;
+        self.lets_less(home)
+            || self.thread.with_frames(|frames| frames.iter().any(waits))
+            || home.mailbox.seat().is_awaited()
+    }
+
+    fn lets_less(&self, home: &StaHome) -> bool {
+        let Self { thread, situation, .. } = self;
+        thread.dispatches_nothing() || scope(home, thread, *situation, thread.waits_open()) != Scope::Everything
     }
 
     /// What it waits for; none if that, or the wait itself, ends by itself, or is elsewhere: in another process, or unknown.

@@ -1,7 +1,7 @@
 //! What the mailbox knows of those who wait for what is in it: whether they can go on, and that they cannot.
 
 use super::entry::{Ask, Body, Entry};
-use super::later::Later;
+use super::later::{Later, Wake};
 use super::monitor::Monitor;
 use super::{Mailbox, Who};
 use crate::call::{Ticket, Verdict};
@@ -58,6 +58,13 @@ impl Monitor {
 }
 
 impl Mailbox {
+    /// An STA's thread is to look again.
+    pub(crate) fn ring_owner(self: &Arc<Self>) {
+        if self.is_sta() {
+            self.wake(Wake::Owner);
+        }
+    }
+
     /// Nobody can go on if a sender waits for this entry of its own: it is taken back, and fails so. False if it is not
     /// there any more.
     pub(crate) fn fail(self: &Arc<Self>, ticket: &Ticket, error: CallError, who: Who) -> bool {

@@ -28,18 +28,35 @@ pub(crate) enum Stands {
     InLine { queued: usize },
 }
 
-/// An apartment's own place in the graph: which of its threads sleep. Written and read under the graph's lock alone.
+/// An apartment's own place in the graph: which of its threads sleep, and whether they have to be seen there.
 pub(crate) struct Seat {
     /// How many threads may serve it; none for an STA, which has one.
     pool: Option<usize>,
-    /// An STA's thread sleeps in this slot, counted from 1; 0 if it does not sleep in a wait.
+    /// An STA's thread sleeps in this slot, counted from 1; 0 if it does not sleep in a wait. Written and read under the
+    /// graph's lock alone.
     owner: AtomicU64,
+    /// How many wait for its end, or for calls on its objects.
+    awaited: AtomicU64,
 }
 
 impl Seat {
     /// An STA's, or that of a pool of so many threads at most.
     pub(crate) fn new(pool: Option<usize>) -> Self {
-        Self { pool, owner: AtomicU64::new(0) }
+        Self { pool, owner: AtomicU64::new(0), awaited: AtomicU64::new(0) }
+    }
+
+    /// Whether somebody waits for its end, or for calls on its objects. Whoever does has said so before, and then rung its
+    /// thread: that looks here before it sleeps, and so sees this, or the ring.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn begins_to_be_awaited(&self) {
+        self.awaited.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_awaited_no_more(&self) {
+        self.awaited.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub(super) fn pool(&self) -> Option<usize> {
