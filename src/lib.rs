@@ -13,6 +13,8 @@ mod filter;
 
 mod diagnose;
 
+mod host;
+
 mod call;
 
 mod common;
@@ -38,8 +40,9 @@ mod interface;
 mod class;
 
 pub use apartment::{
-    Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
-    Sta, StaBuilder, current, current_call, is_cancelled, register_end_handler, register_filter,
+    AdoptedBuilder, Apartment, Budget, CallContext, CallOptions, Current, Dispatched, Entered, EnteredMta, Kind, Mta,
+    MtaBuilder, MtaUsage, PostOptions, Sta, StaBuilder, current, current_call, dispatch, is_cancelled,
+    register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
@@ -54,6 +57,7 @@ pub use filter::{
     CallType, IncomingCall, MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType,
     RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
 };
+pub use host::{Doorbell, Host, NotWoken, Parked, Parking, Wake};
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
 pub use marshal::{Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};

@@ -1,9 +1,11 @@
 #![doc = include_str!("README.md")]
 
+mod adopt;
 mod ban;
 mod context;
 mod direct;
 mod disconnect;
+mod dispatch;
 mod end;
 mod entered;
 mod free;
@@ -16,6 +18,7 @@ mod making;
 mod mta;
 mod options;
 mod outgoing;
+mod park;
 mod pool;
 mod post;
 mod retry;
@@ -24,9 +27,11 @@ mod sta;
 mod sta_builder;
 mod wait;
 
+pub use adopt::AdoptedBuilder;
 pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
 pub(crate) use disconnect::disconnect;
+pub use dispatch::{Budget, Dispatched, dispatch};
 pub use end::register_end_handler;
 pub use entered::{Entered, EnteredMta};
 pub(crate) use free::{invoke_free, send_free};

@@ -156,13 +156,16 @@ impl MtaBuilder {
         self.check()?;
         let process = Process::or_global(self.process.clone());
         let waits = self.hook.is_some();
+        let maker = Thread::current();
+        if waits {
+            maker.may_block()?;
+        }
         let (mailbox, starter) = self.begin(&process, ApartmentHow::Spawned);
         process.apartment_begins(&mailbox)?;
         if !process.mta_began(&mailbox) {
             mailbox.never_began();
             return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
         }
-        let maker = Thread::current();
         tell_began(&mailbox, &maker);
         let start = Coming::new();
         let told = Arc::clone(&start);
@@ -347,12 +350,14 @@ impl Mta {
     /// last usage is given back or it is asked to quit. An STA pumps in this wait, other threads block.
     ///
     /// # Errors
-    /// `Deadlock` on a thread of the MTA, which would wait for itself; the handle is gone then, as if it were dropped.
+    /// `Deadlock` on a thread of the MTA, which would wait for itself; `NotSupported` on a thread whose host lets nothing
+    /// block it (rule AP-9). The handle is gone then, as if it were dropped.
     pub fn join(self) -> Result<(), CallError> {
         if self.is_here() {
             let cycle = format!("{} waits for its own threads to end", self.apartment.0.name);
             return Err(CallError::Deadlock { cycle: cycle.into() });
         }
+        Thread::current().may_block()?;
         let mailbox = Arc::clone(&self.apartment.0);
         let starter = Arc::clone(&self.starter);
         drop(self);

@@ -108,12 +108,14 @@ impl Sta {
     /// other threads block, and wait for the destructors of the thread's locals, too.
     ///
     /// # Errors
-    /// `Deadlock` on its own thread, which would wait for itself; the handle is gone then, and so the apartment quits.
+    /// `Deadlock` on its own thread, which would wait for itself; `NotSupported` on a thread whose host lets nothing block it
+    /// (rule AP-9). The handle is gone then, and so the apartment quits.
     pub fn join(self) -> Result<(), CallError> {
         if self.is_here() {
             let cycle = format!("{} waits for its own thread to end", self.apartment.0.name);
             return Err(CallError::Deadlock { cycle: cycle.into() });
         }
+        Thread::current().may_block()?;
         self.wait_for_end();
         Ok(())
     }

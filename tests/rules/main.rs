@@ -12,6 +12,7 @@ mod drops;
 mod endings;
 mod ends;
 mod errors;
+mod foreign;
 mod free;
 mod interfaces;
 mod kinds;
