@@ -7,6 +7,8 @@ mod id;
 
 mod describe;
 
+mod cycle;
+
 mod error;
 
 mod filter;
@@ -33,6 +35,8 @@ mod view;
 
 mod apartment;
 
+mod filters;
+
 mod marshal;
 
 mod interface;
@@ -41,21 +45,25 @@ mod class;
 
 pub use apartment::{
     AdoptedBuilder, Apartment, Budget, CallContext, CallOptions, Current, Dispatched, Entered, EnteredMta, Kind, Mta,
-    MtaBuilder, MtaUsage, PostOptions, Sta, StaBuilder, current, current_call, dispatch, is_cancelled,
-    register_end_handler, register_filter,
+    MtaBuilder, MtaUsage, PostOptions, Sta, StaBuilder, current, current_call, discard_messages, dispatch,
+    is_cancelled, register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
-pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
+pub use cycle::{Awaited, Deadlock, Waiter};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
     ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Recording,
-    Route, ServerAnswer, Serves, WaitEnd, WaitFor, What,
+    Route, ServerAnswer, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
 };
 pub use filter::{
     CallType, IncomingCall, MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType,
-    RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
+    RejectedCall, Retry, RetryPolicy, ServerCall,
+};
+pub use filters::{
+    BusyAnswer, BusyCall, BusyDialogue, BusyGuard, BusyState, CancelAfter, RejectWhileOut, RetryFor, WhyBusy,
 };
 pub use host::{Doorbell, Host, NotWoken, Parked, Parking, Wake};
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};

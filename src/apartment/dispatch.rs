@@ -110,6 +110,6 @@ pub(super) fn dispatch_on(thread: &Rc<Thread>, home: &Rc<StaHome>, budget: Budge
     let quits = home.mailbox.door() != Door::Open;
     let more = !home.has_left(thread) && offers(thread, home);
     let parked = home.adopted().and_then(|adopted| adopted.until.get());
-    let next_deadline = [parked, earliest(thread, Some(home), None)].into_iter().flatten().min();
+    let next_deadline = [parked, earliest(thread, None, None)].into_iter().flatten().min();
     Dispatched { served, more, quits, next_deadline }
 }

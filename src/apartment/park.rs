@@ -2,7 +2,8 @@
 
 use super::serve::Situation;
 use super::wait::home_serves;
-use crate::diagnose::{Serves, What};
+use crate::describe::Serves;
+use crate::diagnose::What;
 use crate::host::{Parked, Parking};
 use crate::sync::{Clock, Ring, Watch};
 use crate::thread::{Adopted, StaHome, Thread, panic_message};

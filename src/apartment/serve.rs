@@ -1,6 +1,6 @@
 //! Serving: what a thread of an apartment does with one thing that it found to do.
 
-use crate::call::record::{Attempt, Why};
+use crate::call::record::{Attempt, Why, Work};
 use crate::call::{Ticket, Verdict};
 use crate::common::Common;
 use crate::describe::{CallKind, Reentrancy};
@@ -69,6 +69,7 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
             if answer == PendingAction::CancelCall {
                 target_of(&outgoing).cancel(Why::Filter, thread.who());
             } else if lets_run(answer, class)
+                && runs_messages(thread, home, &looker)
                 && let Some(started) = home.mailbox.take_message(id, &looker)
             {
                 run(thread, &home.mailbox, started);
@@ -91,13 +92,26 @@ pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, 
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
-        (_, Scope::Nothing | Scope::InputSynchronized) => Messages::Held,
+        (_, Scope::InputSynchronized) | (Situation::Loop, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
         (Situation::Plain(..), _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
     Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }
+}
+
+/// Whether a wait shows application messages to the filter (rule MF-8): one for a call does, but for an input-synchronized
+/// one, and where nothing is dispatched.
+pub(super) fn asks_about_messages(thread: &Thread, situation: Situation<'_>) -> bool {
+    let waits_for_call = matches!(situation, Situation::Call(_)) && !waits_for_input_synchronized(thread, situation);
+    waits_for_call && !thread.dispatches_nothing()
+}
+
+/// Whether a message that the filter lets run may: it is asked in each wait for a call (rule MF-8), but where nothing comes
+/// in nothing runs, and waits that are nested too deep pile up no further (rule DI-12).
+fn runs_messages(thread: &Thread, home: &StaHome, looker: &Looker) -> bool {
+    looker.scope != Scope::Nothing && thread.waits_open() <= home.nested_waits
 }
 
 /// Which calls come in, that many waits deep (rules DI-12, CK-3).
@@ -146,7 +160,8 @@ fn ask_about_message(
     let nested = thread.with_frames(|frames| frames.iter().any(|frame| frame.chain.is_some()));
     let pending_type = if nested { PendingType::Nested } else { PendingType::TopLevel };
     let elapsed = Duration::from_nanos(outgoing.callee.common.clock.nanos().saturating_sub(outgoing.made));
-    let pending = PendingMessage { class, callee: outgoing.callee.name.clone(), elapsed, pending_type };
+    let pending =
+        PendingMessage { class, call: outgoing.id, callee: outgoing.callee.name.clone(), elapsed, pending_type };
     let answer = ask(thread, home, "message_pending", || filter.message_pending(&pending))
         .unwrap_or_else(PendingAnswer::wait_no_process);
     drop_filter(thread, home, filter);
@@ -216,7 +231,9 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                         // A deadline is a cancel by clock, and this one came before the reply.
                         running.expire();
                     }
-                    running.done();
+                    if let Some(late) = running.done() {
+                        drop_late(thread, mailbox, call, &*late);
+                    }
                 }
                 Attempt::Gone => running.reject(Verdict::Failed(mailbox.object_gone(id))),
                 Attempt::Busy => {
@@ -254,6 +271,15 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
     if let Some(shared) = object {
         drop_shared(mailbox, thread, shared);
     }
+}
+
+/// Nobody waits for the result of an owned call any more: it goes here, at home, in no call and no chain.
+pub(super) fn drop_late(thread: &Thread, mailbox: &Arc<Mailbox>, call: CallRef, work: &dyn Work) {
+    let Some(late) = work.take_late() else { return };
+    mailbox.tell(thread.who(), Some(call), || What::ResultDropped);
+    thread.push_frame(Frame::of_no_call(thread));
+    contain(mailbox, thread, "the destructor of a result that came too late", || drop(late));
+    thread.pop_frame();
 }
 
 /// Runs a one-way entry: the message of its panic, if it panicked; or itself, if its object takes no calls any more.

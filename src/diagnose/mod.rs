@@ -3,9 +3,10 @@
 mod event;
 mod recorder;
 
+pub(crate) use crate::describe::Serves;
 pub use event::{
     ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Route,
-    ServerAnswer, Serves, WaitEnd, WaitFor, What,
+    ServerAnswer, WaitEnd, WaitFor, What,
 };
 pub(crate) use recorder::Recorder;
 pub use recorder::Recording;

@@ -4,7 +4,7 @@ mod doorbell;
 
 pub use doorbell::Doorbell;
 
-use crate::diagnose::Serves;
+use crate::describe::Serves;
 use std::fmt;
 use std::time::{Duration, Instant};
 
