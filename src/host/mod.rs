@@ -66,7 +66,7 @@ use std::time::{Duration, Instant};
 /// assert_eq!(text.call_ref(|text| text.clone())?, "ab");
 /// # Ok::<(), apartment::Error>(())
 /// ```
-#[doc(alias("MsgWaitForMultipleObjectsEx", "CoWaitForMultipleHandles"))]
+#[doc(alias = "MsgWaitForMultipleObjects")]
 pub trait Host: 'static {
     /// The half that others call. Asked for once, when the thread enters.
     fn waker(&self) -> Box<dyn Wake>;
