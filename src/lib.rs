@@ -43,6 +43,8 @@ mod interface;
 
 mod class;
 
+mod wait;
+
 pub use apartment::{
     AdoptedBuilder, Apartment, Budget, CallContext, CallOptions, Current, Dispatched, Entered, EnteredMta, Kind, Mta,
     MtaBuilder, MtaUsage, PostOptions, Sta, StaBuilder, current, current_call, discard_messages, dispatch,
@@ -73,6 +75,7 @@ pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBu
 pub use sync::Clock;
 pub use thread::CancelHandle;
 pub use view::{Implements, InterfaceOf};
+pub use wait::{Signal, Worker, WorkerBuilder, blocking_wait_all, blocking_wait_any, wait_all, wait_any};
 
 /// What the code that the macros make stands on; nothing for anybody else.
 #[doc(hidden)]

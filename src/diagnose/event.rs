@@ -450,7 +450,7 @@ pub enum WaitFor {
     Room,
     /// The time of the next attempt.
     RetryTime,
-    /// The end of an apartment, or of its thread's start.
+    /// The end of an apartment, or of its thread's start; the end of a worker.
     Thread,
     /// The end of the calls that run on an object which is being disconnected.
     Disconnect,
@@ -460,6 +460,8 @@ pub enum WaitFor {
     Host,
     /// The loading of a server (rule CL-5).
     Server,
+    /// One or all of several signals (rule WA-1).
+    Events,
 }
 
 /// How a wait ended.

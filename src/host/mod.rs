@@ -74,7 +74,7 @@ pub trait Host: 'static {
     /// Whether this thread may block at all. Asked for once, when the thread enters.
     ///
     /// Where it may not, as on a thread of an async runtime, whatever would wait fails with `NotSupported` before anything
-    /// is made of it; [`Proxy::call_async`](crate::Proxy::call_async) gives a future instead. What need not wait is as ever:
+    /// is made of it; `Proxy::call_async` gives a future instead. What need not wait is as ever:
     /// direct calls, posts, serving.
     fn may_block(&self) -> bool {
         true

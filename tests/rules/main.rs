@@ -30,4 +30,5 @@ mod st;
 mod stage;
 mod support;
 mod table;
+mod wa;
 mod waits;
