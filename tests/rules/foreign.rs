@@ -177,7 +177,12 @@ fn ap_9_a_dispatch_inside_a_wait_serves_for_it_and_the_wait_goes_on() {
         let job = worker.create(|| ())?;
         for round in 0..50 {
             let back = here.clone();
-            job.call(move |()| back.call(|n| n.set(n.get() + 1)))??;
+            let (key, gate) = gate();
+            own.send.send(Box::new(move || key.open())).unwrap();
+            job.call(move |()| {
+                gate.pass();
+                back.call(|n| n.set(n.get() + 1))
+            })??;
             assert_eq!(here.call(Cell::get)?, round + 1);
         }
         assert!(own.turns.get() >= 50);
@@ -196,14 +201,20 @@ fn ap_9_a_call_from_a_loop_s_event_parks_on_top_of_the_wait_below() {
         let (key, gate) = gate();
         let log = Log::new();
         let inner = log.clone();
-        // During the call to the first the loop's own event calls the second, which calls back.
+        let (inner_key, inner_gate) = crate::stage::gate();
+        // During the call to the first the loop's own event calls the second, which calls back, and waits for another event.
         own.send
             .send(Box::new(move || {
-                quick.call(move |()| here.call(|()| ())).unwrap().unwrap();
+                let calls_back = move |(): &()| {
+                    inner_gate.pass();
+                    here.call(|()| ())
+                };
+                quick.call(calls_back).unwrap().unwrap();
                 inner.add("inner");
                 key.open();
             }))
             .unwrap();
+        own.send.send(Box::new(move || inner_key.open())).unwrap();
         slow.call(|()| gate.pass())?;
         log.add("outer");
         assert_eq!(log.take(), ["inner", "outer"]);
@@ -238,13 +249,19 @@ fn ap_9_a_wait_that_lets_nothing_in_never_runs_the_loop() {
             let (own, doorbell) = Loop::new(true);
             let ui = stage.sta("ui").reentrancy(policy).host(doorbell).enter()?;
             let here = ui.create(|| ())?;
-            own.send.send(Box::new(|| ())).unwrap();
+            let (key, gate) = gate();
+            own.send.send(Box::new(|| key.open())).unwrap();
             // Input-synchronized calls only.
             window.focus()?;
             assert_eq!(own.turns.get(), 0, "{policy:?}");
             // Nothing at all, or everything.
             let posts = here.clone();
-            job.call(move |()| posts.post(|()| ()).map_err(CallError::from))??;
+            job.call(move |()| {
+                if policy == Reentrancy::Classic {
+                    gate.pass();
+                }
+                posts.post(|()| ()).map_err(CallError::from)
+            })??;
             assert_eq!(own.turns.get() > 0, policy == Reentrancy::Classic, "{policy:?}");
             assert_eq!(own.events.len(), usize::from(policy == Reentrancy::None));
         }
@@ -343,7 +360,8 @@ fn ap_9_a_swallowed_wake_is_repeated_by_the_caller_that_waits() {
         let (host, _) = Counting::new(move |nth| if nth > 2 { rung.send(()).map_err(|_| NotWoken) } else { Ok(()) });
         let ui = stage.sta("ui").host(host).enter()?;
         let here = ui.create(|| 7)?;
-        let caller = thread::spawn(move || here.call(|n| *n));
+        let calls = here.clone();
+        let caller = thread::spawn(move || calls.call(|n| *n));
         let at = ui.apartment();
         stage.until(at, like!(Woken { before: false }));
         // Whoever moves the clock wakes the caller, which then looks; it repeats as often as it takes.
@@ -457,18 +475,19 @@ fn ap_9_a_dispatch_tells_the_next_deadline() {
     let turns = Rc::new(RefCell::new(Vec::new()));
     let (doorbell, _rings) = Doorbell::new();
     let told = turns.clone();
+    let (key, gate) = gate();
+    let key = RefCell::new(Some(key));
     let turning = doorbell.turning(move |parking| {
-        told.borrow_mut().push((parking.until(), dispatch(Budget::ALL).unwrap().next_deadline));
+        if parking.until().is_some_and(|until| until < Instant::now() + secs(4000)) {
+            told.borrow_mut().push((parking.until(), dispatch(Budget::ALL).unwrap().next_deadline));
+            drop(key.take());
+        }
         Parked::Cannot
     });
     let ui = process.sta("ui").host(turning).wake_again_after(secs(100_000)).enter().unwrap();
     assert_eq!(ui.dispatch(Budget::ALL).next_deadline, None, "nothing is out");
     let worker = process.sta("worker").spawn().unwrap();
     let job = worker.create(|| ()).unwrap();
-    let (key, gate) = gate();
-    let opens = ui.create(|| ()).unwrap();
-    opens.post(move |()| key.open()).unwrap();
-    turns.borrow_mut().clear();
     let before = Instant::now();
     job.within(secs(3600)).call(|()| gate.pass()).unwrap();
     let after = Instant::now();
@@ -654,6 +673,7 @@ fn ap_9_everything_that_lets_a_wait_go_on_wakes_the_loop() {
         job.post(|()| ())?;
         own.send.send(Box::new(move || busy.open())).unwrap();
         job.with(&PostOptions::new().wait_for_room()).post(|()| ())?;
+        job.with(&CallOptions::new().wait_for_room()).call(|()| ())?;
         // The end of a call on what is being disconnected, and of a thread.
         let busy = crate::support::hold(&job);
         own.send.send(Box::new(move || busy.open())).unwrap();
