@@ -44,8 +44,9 @@ pub use apartment::{
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Recording,
-    Route, ServerAnswer, Serves, WaitEnd, WaitFor, What,
+    ApartmentHow, ApartmentSeen, CallMade, CallRef, CancelReason, DoorSeen, EntryAt, EntrySeen, ErrorSeen, Event,
+    FrameSeen, HeldBy, PacketForm, PacketMark, Placed, PoolSeen, Recording, Route, ServerAnswer, Serves, Snapshot,
+    Subscription, ThreadSeen, WaitEnd, WaitFor, WaitSeen, WaitsForWhom, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,

@@ -3,7 +3,7 @@
 use super::ban::unsupported;
 use super::direct::{Visit, call_directly};
 use super::making::{Terms, made, making, tell};
-use super::outgoing::{call_out, refused};
+use super::outgoing::{call_out, refused_at_once};
 use crate::call::record::Job;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
@@ -30,10 +30,12 @@ pub(crate) fn invoke(
     let visit = if visits && unsupported.is_none() { Visit::begin(&thread, callee)? } else { None };
     let making = making(&thread, callee, kind, target, terms);
     let route = if direct || visit.is_some() { Route::Direct } else { Route::Mailbox };
-    made(&thread, &home, &making, route);
     let result = match (unsupported, route) {
-        (Some(error), _) => refused(&thread, &home, &making, error),
-        (None, Route::Direct) => call_directly(&thread, &making, job),
+        (Some(error), _) => refused_at_once(&thread, &home, &making, error),
+        (None, Route::Direct) => {
+            made(&thread, &home, &making, route);
+            call_directly(&thread, &making, job)
+        }
         (None, _) => call_out(&thread, &home, &making, job),
     };
     let call = making.header.call_ref();

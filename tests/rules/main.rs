@@ -21,6 +21,7 @@ mod ma;
 mod mb;
 mod mf;
 mod real_time;
+mod snapshot;
 mod st;
 mod stage;
 mod support;
