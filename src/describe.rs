@@ -88,6 +88,16 @@ impl fmt::Display for CallTarget {
     }
 }
 
+impl CallTarget {
+    /// The method, or the type whose object a closure was called with.
+    pub(crate) fn write_name(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.method {
+            Some(method) => write!(f, "{}::{}", method.interface, method.name),
+            None => f.write_str(&short(self.type_name)),
+        }
+    }
+}
+
 /// A type's name without the paths of its parts: `RefCell<Table>` for `core::cell::RefCell<app::Table>`.
 fn short(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
@@ -143,6 +153,20 @@ pub enum Reentrancy {
     SameCausality,
     /// Nothing else.
     None,
+}
+
+/// What a wait serves, besides releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Serves {
+    /// Every call.
+    Everything,
+    /// Only calls of the chains that are out, and input-synchronized ones.
+    Chain,
+    /// Only input-synchronized calls: the wait is for one itself, or its apartment's policy lets in nothing else.
+    InputSynchronized,
+    /// Nothing, not even releases: the wait blocks.
+    Nothing,
 }
 
 /// On which threads the objects of a class can live, as the class says of itself (rule CL-1).

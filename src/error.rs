@@ -1,5 +1,6 @@
 //! What can go wrong with a call, as one type: what happened, its HRESULT, and whether the call may have run.
 
+use crate::cycle::Deadlock;
 use crate::describe::{ApartmentName, CallTarget};
 use crate::id::ObjectId;
 use crate::sync::{Arc, Exclusive};
@@ -142,14 +143,11 @@ pub enum CallError {
     #[doc(alias = "RPC_E_CALL_COMPLETE")]
     #[error("no call is being served on this thread")]
     CallComplete,
-    /// A cycle in which nobody can be served (rule DL-1): so far, an apartment that would wait for its own end, a server
-    /// whose loading would wait for itself, and a hook that would wait for the apartment whose thread it is around.
+    /// It would have closed a cycle in which nobody can be served (rule DL-1). Nobody is asked about such a failure, and it
+    /// is not tried again.
     #[doc(alias = "CONTEXT_E_WOULD_DEADLOCK")]
-    #[error("deadlock: {cycle}")]
-    Deadlock {
-        /// The cycle, a line for each waiter.
-        cycle: Arc<str>,
-    },
+    #[error("{0}")]
+    Deadlock(Arc<Deadlock>),
     /// The process or server is ending and makes nothing new (rules LT-8, CL-5).
     #[doc(alias = "CO_E_SERVER_STOPPING")]
     #[error("the server is stopping")]
@@ -377,7 +375,7 @@ impl CallError {
             Self::NotSupported { .. } => 0x8000_4021,
             Self::InvalidArgument { .. } | Self::InvalidCookie => 0x8007_0057,
             Self::CallComplete => 0x8001_0117,
-            Self::Deadlock { .. } => 0x8004_E005,
+            Self::Deadlock(_) => 0x8004_E005,
             Self::ServerStopping => 0x8008_0008,
             Self::ObjectNotRegistered => 0x8004_01FB,
             Self::NoInterface { .. } => 0x8000_4002,

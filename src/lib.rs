@@ -7,6 +7,8 @@ mod id;
 
 mod describe;
 
+mod cycle;
+
 mod error;
 
 mod filter;
@@ -31,6 +33,8 @@ mod view;
 
 mod apartment;
 
+mod filters;
+
 mod marshal;
 
 mod interface;
@@ -39,13 +43,14 @@ mod class;
 
 pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
-    Sta, StaBuilder, current, current_call, is_cancelled, register_end_handler, register_filter,
+    Sta, StaBuilder, current, current_call, discard_messages, is_cancelled, register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
-pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, ThreadingModel};
+pub use cycle::{Awaited, Deadlock, Waiter};
+pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
     ApartmentHow, ApartmentSeen, CallMade, CallRef, CancelReason, DoorSeen, EntryAt, EntrySeen, ErrorSeen, Event,
-    FrameSeen, HeldBy, PacketForm, PacketMark, Placed, PoolSeen, Recording, Route, ServerAnswer, Serves, Snapshot,
+    FrameSeen, HeldBy, PacketForm, PacketMark, Placed, PoolSeen, Recording, Route, ServerAnswer, Snapshot,
     Subscription, ThreadSeen, WaitEnd, WaitFor, WaitSeen, WaitsForWhom, What,
 };
 pub use error::{
@@ -53,7 +58,10 @@ pub use error::{
 };
 pub use filter::{
     CallType, IncomingCall, MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType,
-    RejectedCall, Retry, RetryFor, RetryPolicy, ServerCall,
+    RejectedCall, Retry, RetryPolicy, ServerCall,
+};
+pub use filters::{
+    BusyAnswer, BusyCall, BusyDialogue, BusyGuard, BusyState, CancelAfter, RejectWhileOut, RetryFor, WhyBusy,
 };
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};

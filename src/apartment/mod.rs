@@ -2,7 +2,9 @@
 
 mod ban;
 mod context;
+mod deadlock;
 mod direct;
+mod discard;
 mod disconnect;
 mod end;
 mod entered;
@@ -26,6 +28,8 @@ mod wait;
 
 pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
+pub(crate) use deadlock::waits_for_itself;
+pub use discard::discard_messages;
 pub(crate) use disconnect::disconnect;
 pub use end::register_end_handler;
 pub use entered::{Entered, EnteredMta};

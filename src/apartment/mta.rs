@@ -1,11 +1,13 @@
 //! The multithreaded apartment: a pool that serves one queue and grows while its threads are blocked.
 
+use super::deadlock::waits_for_itself;
 use super::entered::EnteredMta;
 use super::handle::Apartment;
 use super::hook::{self, Hook};
 use super::join::{join_threads, may_wait_for_end, wait_for, wait_until_gone};
 use super::make::{keep_shared, make};
 use super::pool::Starter;
+use crate::cycle::Awaited;
 use crate::diagnose::{ApartmentHow, WaitFor, What};
 use crate::error::CallError;
 use crate::mailbox::{DEFAULT_CAPACITY, Mailbox, Owner, Pool, Use};
@@ -16,6 +18,7 @@ use crate::thread::{Home, MtaHome, Thread};
 use crate::view::Held;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 
 /// How many threads a pool has at most (rule DI-14).
@@ -348,10 +351,12 @@ impl Mta {
     ///
     /// # Errors
     /// `Deadlock` on a thread of the MTA, which would wait for itself; the handle is gone then, as if it were dropped.
+    #[track_caller]
     pub fn join(self) -> Result<(), CallError> {
         if self.is_here() {
-            let cycle = format!("{} waits for its own threads to end", self.apartment.0.name);
-            return Err(CallError::Deadlock { cycle: cycle.into() });
+            let mailbox = &self.apartment.0;
+            let awaits = Awaited::End { of: mailbox.name.clone(), location: Some(Location::caller()) };
+            return Err(waits_for_itself(&Thread::current(), &mailbox.common, awaits));
         }
         let mailbox = Arc::clone(&self.apartment.0);
         let starter = Arc::clone(&self.starter);

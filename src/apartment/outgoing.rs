@@ -165,6 +165,7 @@ impl<'a> OutCall<'a> {
             Some(CallError::TimedOut { .. }) => WaitEnd::TimedOut,
             Some(CallError::CallCanceled { .. }) => WaitEnd::Cancelled,
             Some(CallError::ServerFault { .. }) | None => WaitEnd::Done,
+            Some(CallError::Deadlock(_)) => WaitEnd::Deadlock,
             Some(_) => WaitEnd::Rejected,
         };
         let event = What::WaitEnded { by };

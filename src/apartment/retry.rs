@@ -39,7 +39,7 @@ pub(super) fn ask_again(
     };
     let elapsed = Duration::from_nanos(callee.common.clock.nanos().saturating_sub(*made));
     let target = header.target;
-    let call = RejectedCall { callee: callee.name.clone(), target, elapsed, rejected, attempts };
+    let call = RejectedCall { call: header.id, callee: callee.name.clone(), target, elapsed, rejected, attempts };
     let answer = match (terms.retry, &filter) {
         (Some(policy), _) => ask(thread, callee, || policy.retry_rejected(&call)),
         (None, Some(filter)) => ask(thread, callee, || filter.retry_rejected(&call)),

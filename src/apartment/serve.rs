@@ -72,6 +72,7 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
             if answer == PendingAction::CancelCall {
                 target_of(&outgoing).cancel(Why::Filter, thread.who());
             } else if lets_run(answer, class)
+                && runs_messages(thread, home, &looker)
                 && let Some(started) = home.mailbox.take_message(id, &looker)
             {
                 run(thread, &home.mailbox, started);
@@ -93,13 +94,26 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) 
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
-        (_, Scope::Nothing | Scope::InputSynchronized) => Messages::Held,
+        (_, Scope::InputSynchronized) | (Situation::Loop, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
         (Situation::Plain(..) | Situation::Of(..), _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
     Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }
+}
+
+/// Whether a wait shows application messages to the filter (rule MF-8): one for a call does, but for an input-synchronized
+/// one, and where nothing is dispatched.
+pub(super) fn asks_about_messages(thread: &Thread, situation: Situation<'_>) -> bool {
+    let waits_for_call = matches!(situation, Situation::Call(_)) && !waits_for_input_synchronized(thread, situation);
+    waits_for_call && !thread.dispatches_nothing()
+}
+
+/// Whether a message that the filter lets run may: it is asked in each wait for a call (rule MF-8), but where nothing comes
+/// in nothing runs, and waits that are nested too deep pile up no further (rule DI-12).
+fn runs_messages(thread: &Thread, home: &StaHome, looker: &Looker) -> bool {
+    looker.scope != Scope::Nothing && thread.waits_open() <= home.nested_waits
 }
 
 /// Which calls come in, that many waits deep (rules DI-12, CK-3).
@@ -148,7 +162,8 @@ fn ask_about_message(
     let nested = thread.with_frames(|frames| frames.iter().any(|frame| frame.chain.is_some()));
     let pending_type = if nested { PendingType::Nested } else { PendingType::TopLevel };
     let elapsed = Duration::from_nanos(outgoing.callee.common.clock.nanos().saturating_sub(outgoing.made));
-    let pending = PendingMessage { class, callee: outgoing.callee.name.clone(), elapsed, pending_type };
+    let pending =
+        PendingMessage { class, call: outgoing.id, callee: outgoing.callee.name.clone(), elapsed, pending_type };
     let answer = ask(thread, home, "message_pending", || filter.message_pending(&pending))
         .unwrap_or_else(PendingAnswer::wait_no_process);
     drop_filter(thread, home, filter);

@@ -1,15 +1,18 @@
 //! Single-threaded apartments: the handle that owns one.
 
+use super::deadlock::waits_for_itself;
 use super::handle::Apartment;
 use super::join::{join_threads, may_wait_for_end, wait_until_gone};
 use super::make::{keep_at_home, make};
 use super::sta_builder::StaBuilder;
+use crate::cycle::Awaited;
 use crate::error::CallError;
 use crate::marshal::Proxy;
 use crate::sync::{JoinHandle, Mutex};
 use crate::thread::Thread;
 use crate::view::Held;
 use std::fmt;
+use std::panic::Location;
 
 /// A single-threaded apartment with a thread of its own: the handle that owns it.
 ///
@@ -109,10 +112,12 @@ impl Sta {
     ///
     /// # Errors
     /// `Deadlock` on its own thread, which would wait for itself; the handle is gone then, and so the apartment quits.
+    #[track_caller]
     pub fn join(self) -> Result<(), CallError> {
         if self.is_here() {
-            let cycle = format!("{} waits for its own thread to end", self.apartment.0.name);
-            return Err(CallError::Deadlock { cycle: cycle.into() });
+            let mailbox = &self.apartment.0;
+            let awaits = Awaited::End { of: mailbox.name.clone(), location: Some(Location::caller()) };
+            return Err(waits_for_itself(&Thread::current(), &mailbox.common, awaits));
         }
         self.wait_for_end();
         Ok(())

@@ -8,7 +8,7 @@
 //! Waits nest as the calls that they serve do, on the Rust stack: an outer one goes on when the inner one has ended
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
-use super::serve::{Served, Situation, scope, serve_one, target_of};
+use super::serve::{Served, Situation, asks_about_messages, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::common::Common;
 use crate::diagnose::{CallRef, Serves, WaitEnd, What};
@@ -104,8 +104,8 @@ fn wait_for(
     let _open = thread.opened();
     let _drops = thread.drops_afresh();
     let _until = until.map(|(clock, _)| clock.watch(thread.bell()));
-    // A filter may name a time on the apartment's own clock.
-    let asks = home.as_ref().filter(|home| home.filter.borrow().is_some());
+    // A filter, one that is set meanwhile too, may name a time on the apartment's own clock.
+    let asks = home.as_ref().filter(|_| asks_about_messages(thread, situation));
     let _asks = asks.map(|home| home.mailbox.common.clock.watch(thread.bell()));
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
@@ -121,7 +121,7 @@ fn wait_for(
         {
             continue;
         }
-        let sleep = earliest(thread, home.as_deref(), until);
+        let sleep = earliest(thread, asks.map(|home| &**home), until);
         cancelled = thread.bell().wait(sleep).cancelled;
     }
 }
@@ -153,9 +153,10 @@ fn attend(thread: &Thread, cancelled: bool) -> bool {
 }
 
 /// When the sleep has to end by itself, on a real clock; whoever advances a driven one rings.
-fn earliest(thread: &Thread, home: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
+fn earliest(thread: &Thread, asks: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
     let own = until.and_then(|(clock, at)| clock.instant(at));
-    let ask = home
+    // Another kind of wait asks nobody about messages: a time that has come would keep it awake for nothing.
+    let ask = asks
         .filter(|home| home.filter.borrow().is_some())
         .and_then(|home| home.mailbox.next_ask().and_then(|at| home.mailbox.common.clock.instant(at)));
     let calls = thread.with_outgoing(|calls| {

@@ -4,7 +4,8 @@ use super::is_of;
 use super::model::{Class, Making};
 use super::place::{At, place};
 use super::server::activate;
-use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait, wait_for};
+use crate::apartment::{Mta, Situation, Sta, ban_of_all, wait, wait_for, waits_for_itself};
+use crate::cycle::Awaited;
 use crate::describe::Creator;
 use crate::diagnose::{Placed, Route, WaitFor, What};
 use crate::error::CallError;
@@ -137,12 +138,12 @@ impl Known {
                 (At::Here, None) => crate::broken("a creator that has no home is not at home"),
                 (At::There(host), _) => match process.find(host) {
                     Found::There(mailbox) if route == Route::Mailbox && begins_with(thread, &mailbox) => {
-                        return Err(waits_for_itself(&mailbox));
+                        return Err(waits_for_own_start(thread, &mailbox));
                     }
                     Found::There(mailbox) => mailbox,
                     Found::Comes(coming) => {
                         if let Some(own) = thread.begins().filter(|own| process.starts(own, &coming)) {
-                            return Err(waits_for_itself(&own));
+                            return Err(waits_for_own_start(thread, &own));
                         }
                         wait_for(thread, WaitFor::Host, process.common(), &coming)?;
                         continue;
@@ -225,9 +226,8 @@ pub(super) fn begins_with(thread: &Thread, mailbox: &Arc<Mailbox>) -> bool {
     thread.begins().is_some_and(|begins| Arc::ptr_eq(&begins, mailbox))
 }
 
-fn waits_for_itself(begins: &Mailbox) -> CallError {
-    let cycle = format!("{} begins with this thread, which would wait for that", begins.name);
-    CallError::Deadlock { cycle: cycle.into() }
+fn waits_for_own_start(thread: &Thread, begins: &Mailbox) -> CallError {
+    waits_for_itself(thread, &begins.common, Awaited::Start { of: begins.name.clone() })
 }
 
 /// Whether that apartment took no call any more when this one came.

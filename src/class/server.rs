@@ -3,8 +3,9 @@
 use super::contained;
 use super::create::begins_with;
 use super::model::Class;
-use crate::apartment::{Terms, invoke, wait_for};
+use crate::apartment::{Terms, invoke, wait_for, waits_for_itself};
 use crate::call::record::Attempt;
+use crate::cycle::Awaited;
 use crate::describe::{CallKind, CallTarget, Method, ThreadingModel};
 use crate::diagnose::{ServerAnswer, WaitFor, What};
 use crate::error::CallError;
@@ -207,9 +208,8 @@ pub(super) fn activate(process: &Process, thread: &Rc<Thread>, id: ServerId) -> 
             Begun::Stopping => return Err(CallError::ServerStopping),
             Begun::Comes(coming) => wait_for(thread, WaitFor::Server, process.common(), &coming)?,
             Begun::LoadsHere => {
-                let name = process.server_name(id);
-                let cycle = format!("server {name:?} is being loaded by this thread, which would wait for that");
-                return Err(CallError::Deadlock { cycle: cycle.into() });
+                let awaits = Awaited::Server { server: process.server_name(id) };
+                return Err(waits_for_itself(thread, process.common(), awaits));
             }
             Begun::Load(count, code) => {
                 // What the hook creates is to find that it is this thread that loads, its locals being destroyed or not.

@@ -1,6 +1,7 @@
 //! One observable step: who did it, whose state changed, and what it was. Plain owned data.
 
-use crate::describe::{CallKind, CallTarget, Creator, Reentrancy, ThreadingModel};
+use crate::cycle::Deadlock;
+use crate::describe::{CallKind, CallTarget, Creator, Reentrancy, Serves, ThreadingModel};
 use crate::error::{CallError, Outcome};
 use crate::filter::{CallType, MessageClass, PendingAction, PendingType, Retry, ServerCall};
 use crate::id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
@@ -245,7 +246,7 @@ pub enum What {
         /// The message, if it panicked.
         panicked: Option<Arc<str>>,
     },
-    /// An application message was dropped unrun: its apartment ended.
+    /// An application message was dropped unrun: its apartment ended, or it was discarded.
     MessageDropped {
         /// Its class.
         class: MessageClass,
@@ -288,6 +289,9 @@ pub enum What {
         /// The packet.
         mark: PacketMark,
     },
+    /// A wait would have closed a cycle in which nobody can be served: it fails, or, where a handle was dropped, ends
+    /// (rule DL-1). On the thread that is told.
+    Deadlock(Arc<Deadlock>),
     /// A filter was set or removed.
     FilterSet {
         /// Whether there is one now.
@@ -457,20 +461,6 @@ pub enum WaitFor {
     Server,
 }
 
-/// What a wait serves, besides releases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Serves {
-    /// Every call.
-    Everything,
-    /// Only calls of the chains that are out, and input-synchronized ones.
-    Chain,
-    /// Only input-synchronized calls: the wait is for one itself, or its apartment's policy lets in nothing else.
-    InputSynchronized,
-    /// Nothing, not even releases: the wait blocks.
-    Nothing,
-}
-
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -483,6 +473,8 @@ pub enum WaitEnd {
     TimedOut,
     /// The callee rejected the call.
     Rejected,
+    /// Nobody could go on (rule DL-1).
+    Deadlock,
 }
 
 /// Who or what cancels a call.
@@ -495,6 +487,8 @@ pub enum CancelReason {
     Deadline,
     /// The caller's filter (rule MF-8).
     Filter,
+    /// Nobody could go on, and the caller was told (rule DL-1). No `CancelAsked` comes before such a `Revoked`.
+    Deadlock,
 }
 
 /// An error as an event shows it.

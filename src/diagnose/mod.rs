@@ -6,9 +6,10 @@ mod recording;
 mod snapshot;
 mod table;
 
+pub(crate) use crate::describe::Serves;
 pub use event::{
     ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Route,
-    ServerAnswer, Serves, WaitEnd, WaitFor, What,
+    ServerAnswer, WaitEnd, WaitFor, What,
 };
 pub(crate) use recorder::{ListenerId, Recorder, Standing};
 pub use recording::{Recording, Subscription};

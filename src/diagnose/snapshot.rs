@@ -1,7 +1,7 @@
 //! What a process does at a moment: plain owned data (rule DG-1). How it reads is in `table.rs`.
 
-use super::event::{ApartmentHow, CallRef, Serves, WaitFor};
-use crate::describe::{ApartmentName, CallKind, CallTarget, Caller, Reentrancy};
+use super::event::{ApartmentHow, CallRef, WaitFor};
+use crate::describe::{ApartmentName, CallKind, CallTarget, Caller, Reentrancy, Serves};
 use crate::filter::MessageClass;
 use crate::id::ThreadId;
 use crate::sync::Arc;

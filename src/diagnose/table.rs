@@ -1,8 +1,8 @@
 //! How a snapshot reads.
 
-use super::event::{ApartmentHow, CallRef, Serves, WaitFor};
+use super::event::{ApartmentHow, CallRef, WaitFor};
 use super::snapshot::{ApartmentSeen, DoorSeen, EntryAt, EntrySeen, FrameSeen, Snapshot, WaitSeen, WaitsForWhom};
-use crate::describe::{CallKind, CallTarget, Caller, Reentrancy};
+use crate::describe::{CallKind, CallTarget, Caller, Reentrancy, Serves};
 use crate::filter::MessageClass;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -178,9 +178,9 @@ fn on_what(on: WaitFor) -> String {
 
 fn served(serves: Serves) -> &'static str {
     match serves {
-        Serves::Everything => "serves everybody",
-        Serves::Chain => "serves its own chain",
-        Serves::InputSynchronized => "serves input-synchronized calls",
-        Serves::Nothing => "serves nobody",
+        Serves::Everything => "serves everything",
+        Serves::Chain => "serves its own chain only",
+        Serves::InputSynchronized => "serves input-synchronized calls only",
+        Serves::Nothing => "serves nothing",
     }
 }

@@ -1,12 +1,21 @@
 //! Message filters: who may come in, what becomes of a refused call, and which application messages run while a call
-//! is out.
+//! is out. What filters are asked and may answer; those that come with the library are in `filters`.
 
-mod retry_for;
+mod incoming;
+mod pending;
+mod rejected;
+mod together;
 
-pub use retry_for::RetryFor;
+pub(crate) use incoming::call_type;
+pub use incoming::{CallType, IncomingCall, ServerCall};
+pub(crate) use pending::lets_run;
+pub use pending::{MessageClass, PendingAction, PendingAnswer, PendingMessage, PendingType};
+pub use rejected::{RejectedCall, Retry};
 
-use crate::describe::{ApartmentName, CallKind, CallTarget, Caller};
-use std::time::Duration;
+use crate::describe::{ApartmentName, CallTarget};
+use crate::id::ApartmentId;
+use crate::sync::Arc;
+use std::panic::Location;
 
 /// An STA's say over what reaches it and what becomes of its own refused calls.
 ///
@@ -14,6 +23,44 @@ use std::time::Duration;
 /// dispatched in the apartment and no synchronous call can leave it (`CantCallOut`, rule CK-4): direct calls and posts
 /// can. A panic in a method counts as its most cautious answer — rejected, give up, wait without processing — and is
 /// recorded (rule MF-9). Every method has COM's behaviour without a filter as its default.
+///
+/// Those that everybody writes come with the library (rule MF-10):
+///
+/// | filter | when |
+/// |---|---|
+/// | [`RetryFor`](crate::RetryFor) | a callee may be busy for a moment: its callers' calls are tried again for a time |
+/// | [`BusyState`](crate::BusyState) | this apartment is busy for a moment, with a modal dialogue say: callers are sent away while a guard is held |
+/// | [`RejectWhileOut`](crate::RejectWhileOut) | what its objects do while they wait for a call must not be seen by others than the callee |
+/// | [`CancelAfter`](crate::CancelAfter) | input is not to wait for a call any longer than that |
+/// | [`BusyDialogue`](crate::BusyDialogue) | somebody sits before it who can say whether to go on waiting |
+///
+/// # Several filters as one
+///
+/// A tuple of two to four filters is a filter. A filter has no opinion where it answers as no filter would, and so
+/// each of the tuple's has its say where the others have none:
+///
+/// - an incoming call is let in unless one of them refuses it, and the first that does is heard;
+/// - a rejected call is given up unless one of them tries again, and the first that does is heard: `RetryFor` before
+///   `BusyDialogue` tries for a time before anybody is asked;
+/// - about a pending message all are asked, and [the most cautious](PendingAnswer::and) answer holds, with the earliest
+///   time to be asked again.
+///
+/// ```
+/// use apartment::{BusyState, RejectWhileOut, RetryFor, Sta};
+/// use std::time::Duration;
+///
+/// let busy = BusyState::new();
+/// let filter = (busy.clone(), RejectWhileOut::new(), RetryFor::new(Duration::from_secs(30)));
+/// let word = Sta::builder("word").filter(|| filter).spawn()?;
+/// let text = word.create(|| String::from("text"))?;
+/// let printing = busy.begin();
+/// assert_eq!(text.call(|text| text.len()).unwrap_err().hresult(), 0x8001_010A);
+/// drop(printing);
+/// assert_eq!(text.call(|text| text.len())?, 4);
+/// # Ok::<(), apartment::Error>(())
+/// ```
+///
+/// # A filter of one's own
 ///
 /// ```
 /// use apartment::{IncomingCall, MessageFilter, ServerCall, Sta};
@@ -73,216 +120,12 @@ impl<F: Fn(&RejectedCall) -> Retry> RetryPolicy for F {
     }
 }
 
-/// An incoming call, as [`MessageFilter::handle_incoming`] sees it (rule MF-3).
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct IncomingCall {
-    /// How it stands to the calls that this apartment has out.
-    pub call_type: CallType,
-    /// How it is made.
-    pub kind: CallKind,
-    /// Who makes it.
-    pub caller: Caller,
-    /// Time since this apartment's innermost pending outgoing call was made; none if none is pending.
-    pub elapsed: Option<Duration>,
-    /// What it asks for.
-    pub target: CallTarget,
+/// The callee of a question that no call has led to: it has the number 0, which no apartment has.
+fn imagined(callee: &str) -> ApartmentName {
+    ApartmentName { id: ApartmentId(0), name: Arc::from(callee) }
 }
 
-/// How an incoming call stands to the calls that its callee has out (rule MF-3).
-#[doc(alias = "CALLTYPE")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallType {
-    /// No call of this apartment is out.
-    #[doc(alias = "CALLTYPE_TOPLEVEL")]
-    TopLevel = 1,
-    /// It belongs to the chain of a call that is out: a callback.
-    #[doc(alias = "CALLTYPE_NESTED")]
-    Nested = 2,
-    /// One-way; no call of this apartment is out.
-    #[doc(alias = "CALLTYPE_ASYNC")]
-    Async = 3,
-    /// A call is out, and this one belongs to another chain.
-    #[doc(alias = "CALLTYPE_TOPLEVEL_CALLPENDING")]
-    TopLevelCallPending = 4,
-    /// One-way, while a call is out.
-    #[doc(alias = "CALLTYPE_ASYNC_CALLPENDING")]
-    AsyncCallPending = 5,
-}
-
-/// An answer to an incoming call (rule MF-4).
-#[doc(alias = "SERVERCALL")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ServerCall {
-    /// Let it run.
-    #[doc(alias = "SERVERCALL_ISHANDLED")]
-    Handled = 0,
-    /// Refuse it.
-    #[doc(alias = "SERVERCALL_REJECTED")]
-    Rejected = 1,
-    /// Refuse it for now.
-    #[doc(alias = "SERVERCALL_RETRYLATER")]
-    RetryLater = 2,
-}
-
-/// A call made from here that was rejected, as [`MessageFilter::retry_rejected`] sees it (rule MF-6).
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RejectedCall {
-    /// Who rejected it.
-    pub callee: ApartmentName,
-    /// What it asked for.
-    pub target: CallTarget,
-    /// Time since the first attempt.
-    pub elapsed: Duration,
-    /// What the callee said: `Rejected` or `RetryLater`.
-    pub rejected: ServerCall,
-    /// How many attempts there were.
-    pub attempts: u32,
-}
-
-/// What to do about a rejected call (rule MF-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Retry {
-    /// The call fails.
-    GiveUp,
-    /// Try again at once, after serving what is already waiting.
-    Now,
-    /// Try again after a time, serving meanwhile as the call's wait does. Less than 100 ms is at once, as in COM.
-    After(Duration),
-}
-
-impl Retry {
-    /// COM's shortest wait: what is below is "at once".
-    pub(crate) const SHORTEST: Duration = Duration::from_millis(100);
-
-    /// The delay before the next attempt; none to give up.
-    pub(crate) fn delay(self) -> Option<Duration> {
-        match self {
-            Self::GiveUp => None,
-            Self::Now => Some(Duration::ZERO),
-            Self::After(delay) if delay < Self::SHORTEST => Some(Duration::ZERO),
-            Self::After(delay) => Some(delay),
-        }
-    }
-}
-
-/// COM's numbers: −1 and below give up, 0 to 99 try again at once, 100 and above wait that many milliseconds.
-impl From<i32> for Retry {
-    fn from(answer: i32) -> Self {
-        match u64::try_from(answer) {
-            Err(_) => Self::GiveUp,
-            Ok(0..=99) => Self::Now,
-            Ok(millis) => Self::After(Duration::from_millis(millis)),
-        }
-    }
-}
-
-/// The class of an application message (rule MB-9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MessageClass {
-    /// Keys, pointers.
-    Input,
-    /// Something is to be drawn.
-    #[doc(alias = "WM_PAINT")]
-    Paint,
-    /// A window or task is switched to.
-    Activation,
-    /// The application's own.
-    User,
-}
-
-/// An application message that arrived while a call is out, as [`MessageFilter::message_pending`] sees it (rule MF-8).
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PendingMessage {
-    /// Its class.
-    pub class: MessageClass,
-    /// Whom the call is waiting for.
-    pub callee: ApartmentName,
-    /// Time since the call was made.
-    pub elapsed: Duration,
-    /// Whether the apartment is serving a call itself.
-    pub pending_type: PendingType,
-}
-
-/// Whether the call that is out was made while serving another (rule MF-8).
-#[doc(alias = "PENDINGTYPE")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PendingType {
-    /// It was not.
-    #[doc(alias = "PENDINGTYPE_TOPLEVEL")]
-    TopLevel = 1,
-    /// The apartment is itself serving a call.
-    #[doc(alias = "PENDINGTYPE_NESTED")]
-    Nested = 2,
-}
-
-/// What to do about an application message, and when to be asked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PendingAnswer {
-    pub(crate) action: PendingAction,
-    pub(crate) ask_again: Option<Duration>,
-}
-
-/// COM's three answers to a pending message.
-#[doc(alias = "PENDINGMSG")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PendingAction {
-    /// Cancel the call that is out.
-    #[doc(alias = "PENDINGMSG_CANCELCALL")]
-    CancelCall = 0,
-    /// Go on waiting; of all messages only those of class Activation are dispatched.
-    #[doc(alias = "PENDINGMSG_WAITNOPROCESS")]
-    WaitNoProcess = 1,
-    /// Go on waiting; Paint and Activation are dispatched, Input and User stay queued.
-    #[doc(alias = "PENDINGMSG_WAITDEFPROCESS")]
-    WaitDefProcess = 2,
-}
-
-impl PendingAnswer {
-    /// Cancel the call that is out, as rule CA-2 says.
-    pub fn cancel_call() -> Self {
-        Self { action: PendingAction::CancelCall, ask_again: None }
-    }
-
-    /// Go on waiting; the message is dispatched only if it is of class Activation.
-    pub fn wait_no_process() -> Self {
-        Self { action: PendingAction::WaitNoProcess, ask_again: None }
-    }
-
-    /// Go on waiting; the message is dispatched if it is of class Paint or Activation, and stays queued otherwise.
-    pub fn wait_def_process() -> Self {
-        Self { action: PendingAction::WaitDefProcess, ask_again: None }
-    }
-
-    /// What it says about the message and the call.
-    pub fn action(self) -> PendingAction {
-        self.action
-    }
-
-    /// To be asked once more about the message, if it is still queued then and the call still out.
-    #[must_use]
-    pub fn ask_again_after(self, delay: Duration) -> Self {
-        Self { ask_again: Some(delay), ..self }
-    }
-}
-
-/// Whether the answer lets a message of that class run.
-pub(crate) fn lets_run(action: PendingAction, class: MessageClass) -> bool {
-    match action {
-        PendingAction::WaitDefProcess => matches!(class, MessageClass::Paint | MessageClass::Activation),
-        PendingAction::WaitNoProcess | PendingAction::CancelCall => class == MessageClass::Activation,
-    }
-}
-
-/// The call type of rule MF-3.
-pub(crate) fn call_type(one_way: bool, any_out: bool, chain_is_out: bool) -> CallType {
-    match (one_way, any_out, chain_is_out) {
-        (true, false, _) => CallType::Async,
-        (true, true, _) => CallType::AsyncCallPending,
-        (false, false, _) => CallType::TopLevel,
-        (false, true, true) => CallType::Nested,
-        (false, true, false) => CallType::TopLevelCallPending,
-    }
+/// What such a question's call asks for.
+fn imagined_target(location: &'static Location<'static>) -> CallTarget {
+    CallTarget { object: None, type_name: "()", method: None, location }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod accept;
+mod discard;
 mod dispatch;
 mod end;
 mod entry;

@@ -2,8 +2,9 @@
 
 use crate::support::{hold, join};
 use apartment::{
-    ApartmentName, CallError, CallKind, CallTarget, CantCallOut, Class, Disconnected, MailboxFull, Method, ObjectId,
-    Outcome, PostError, Process, Proxy, Reentrant, WhyDisconnected, implements, interface,
+    ApartmentName, Awaited, CallError, CallKind, CallTarget, CantCallOut, Class, Deadlock, Disconnected, MailboxFull,
+    Method, ObjectId, Outcome, PostError, Process, Proxy, Reentrant, Serves, ThreadId, Waiter, WhyDisconnected,
+    current_call, implements, interface,
 };
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -20,6 +21,13 @@ fn named() -> (ApartmentName, ObjectId) {
     let sta = Process::new().sta("db").spawn().unwrap();
     let name = ApartmentName { id: sta.apartment().id(), name: "db".into() };
     (name, sta.create(|| ()).unwrap().object_id())
+}
+
+/// A thread's number.
+fn number_of_a_thread() -> ThreadId {
+    let sta = Process::new().sta("asked").spawn().unwrap();
+    let object = sta.create(|| ()).unwrap();
+    object.call(|()| current_call().unwrap().caller().thread).unwrap()
 }
 
 #[track_caller]
@@ -44,6 +52,16 @@ pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
     };
     let gone = Disconnected { callee: callee.clone(), why: WhyDisconnected::Ended, object: None };
     let busy = Reentrant { object, holder: None, retryable: true };
+    let itself = Waiter {
+        thread: number_of_a_thread(),
+        apartment: Some(callee.clone()),
+        in_mta: false,
+        awaits: Awaited::End { of: callee.clone(), location: None },
+        serves: Serves::Nothing,
+        serving: Vec::new(),
+        waited: Duration::ZERO,
+    };
+    let deadlock = Deadlock { cycle: vec![itself] };
     let fault = || E::ServerFault { target: target(Some(object)), message: "out of range".into() };
     let callee = || callee.clone();
     vec![
@@ -68,7 +86,7 @@ pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
         (E::NotSupported { what: "not in the MTA" }, 0x8000_4021, NotStarted, "not in the MTA"),
         (E::InvalidArgument { what: "a capacity of 0".into() }, 0x8007_0057, NotStarted, "a capacity of 0"),
         (E::CallComplete, 0x8001_0117, NotStarted, "no call is being served"),
-        (E::Deadlock { cycle: "a waits for b".into() }, 0x8004_E005, NotStarted, "a waits for b"),
+        (E::Deadlock(Arc::new(deadlock)), 0x8004_E005, NotStarted, "db waits for the end of db"),
         (E::ServerStopping, 0x8008_0008, NotStarted, "stopping"),
         (E::ObjectNotRegistered, 0x8004_01FB, NotStarted, "no longer registered"),
         (E::NoInterface { interface: "Sheet" }, 0x8000_4002, NotStarted, "`Sheet`"),
@@ -133,7 +151,9 @@ fn every_error_says_what_happened_in_one_line() {
     for (error, _, _, part) in all() {
         let text = error.to_string();
         assert!(text.contains(part), "{text}");
-        assert!(!text.contains('\n') && !text.ends_with('.'), "{text}");
+        // A cycle has a line for each waiter.
+        let one_line = !text.contains('\n') || matches!(error, CallError::Deadlock(_));
+        assert!(one_line && !text.ends_with('.'), "{text}");
         assert!(text.starts_with(|c: char| !c.is_uppercase()), "{text}");
     }
     // Those which speak of an apartment name it.

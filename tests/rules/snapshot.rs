@@ -353,7 +353,7 @@ fn dg_1_a_snapshot_prints_a_table_and_who_waits_for_whom() {
             "  queued: a one-way call by apartment \"bank\", call ",
             "who waits for whom\n",
             " of apartment \"office\" -> apartment \"bank\": the reply, call ",
-            ", for 1.5s, serves everybody\n",
+            ", for 1.5s, serves everything\n",
         ] {
             assert!(table.contains(line), "no {line:?} in\n{table}");
         }

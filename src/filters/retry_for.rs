@@ -1,9 +1,10 @@
 //! The filter everybody writes: try again for a time, with back-off.
 
-use super::{MessageFilter, RejectedCall, Retry, RetryPolicy, ServerCall};
+use crate::filter::{MessageFilter, RejectedCall, Retry, RetryPolicy, ServerCall};
 use std::time::Duration;
 
-/// Tries a busy callee again for a time, waiting longer each time (rule MF-10).
+/// Tries a busy callee again for a time, waiting longer each time (rule MF-10). For every apartment, and every call, whose
+/// callee may be busy for a moment.
 ///
 /// As a filter ([`StaBuilder::filter`](crate::StaBuilder::filter)) it serves all calls of an apartment; as a policy
 /// ([`CallOptions::retry`](crate::CallOptions::retry)) one call. It answers `RetryLater`; a call that was `Rejected`
