@@ -5,8 +5,8 @@
 
 use super::ban::is_banned;
 use super::direct::{frame, ran, run_here};
-use super::making::{Around, Terms, header, tell_caller};
-use crate::call::record::{Attempt, Job};
+use super::making::{Around, Load, Terms, header, tell_caller};
+use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::{CallError, Outcome};
@@ -15,27 +15,28 @@ use crate::mailbox::cancelled;
 use crate::stub::Free;
 use crate::thread::{Home, Thread};
 
-/// Makes a call here. `Ok` means that `job` has run to its end; it tells itself what came of it.
+/// Makes a call here. `Ok` means that what it handed over has run to its end, and tells itself what came of it.
 pub(crate) fn invoke_free(
     callee: &Free,
     kind: CallKind,
     target: CallTarget,
     terms: Terms<'_>,
-    job: &mut Job<'_>,
+    mut load: Load<'_>,
 ) -> Result<(), CallError> {
     let thread = Thread::current();
     let home = thread.home();
     let clock = &callee.process.clock;
-    let (header, _, around) = header(&thread, &callee.process, kind, target, terms.within);
+    let (mut header, _, around) = header(&thread, &callee.process, kind, target, terms.within);
     let call = header.call_ref();
     let route = Route::FreeThreaded;
+    header.borrows = load.is_lent();
     tell_caller(&thread, &home, &callee.process, call, || header.call_made(None, route));
     let frame = frame(&header, clock, around, terms.cancel);
     let result = match frame.cancelled() {
         Some(why) => Err(cancelled(why, Outcome::NotStarted)),
         None => {
             thread.tell_in(&callee.process, Some(call), || What::Began { call_type: None, queued: 0 });
-            let (attempt, why) = run_here(&thread, frame, callee.object(), job);
+            let (attempt, why) = run_here(&thread, frame, callee.object(), &mut load);
             let Attempt::Ran(panicked) = attempt else { crate::broken("a free-threaded object is in no `RefCell`") };
             let fault = panicked.clone();
             thread.tell_in(&callee.process, Some(call), || What::Ended { panicked });
@@ -57,12 +58,12 @@ pub(crate) fn send_free(
     callee: &Free,
     target: CallTarget,
     terms: Terms<'_>,
-    job: &mut Job<'_>,
+    mut load: Load<'_>,
 ) -> Result<(), CallError> {
     let thread = Thread::current();
     let home = thread.home();
     if callee.process.strict && !matches!(home, Some(Home::Sta(_))) && !is_banned(&thread) {
-        return invoke_free(callee, CallKind::Synchronous, target, terms, job);
+        return invoke_free(callee, CallKind::Synchronous, target, terms, load);
     }
     let clock = &callee.process.clock;
     let (mut header, ..) = header(&thread, &callee.process, CallKind::OneWay, target, None);
@@ -74,7 +75,8 @@ pub(crate) fn send_free(
     let route = Route::FreeThreaded;
     tell_caller(&thread, &home, &callee.process, call, || header.call_made(None, route));
     thread.tell_in(&callee.process, Some(call), || What::Began { call_type: None, queued: 0 });
-    let (attempt, _) = run_here(&thread, frame(&header, clock, Around::default(), None), callee.object(), job);
+    let frame = frame(&header, clock, Around::default(), None);
+    let (attempt, _) = run_here(&thread, frame, callee.object(), &mut load);
     let panicked = if let Attempt::Ran(panicked) = attempt { panicked } else { None };
     thread.tell_in(&callee.process, Some(call), || What::Ended { panicked });
     thread.leave_if_due();

@@ -2,6 +2,7 @@
 
 use super::options::Room;
 use crate::call::Ticket;
+use crate::call::record::{Attempt, Job, Work};
 use crate::common::Common;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{CallRef, Route, What};
@@ -11,6 +12,7 @@ use crate::id::ChainId;
 use crate::mailbox::{Header, Mailbox, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{CancelHandle, Home, Thread};
+use std::any::Any;
 use std::time::Duration;
 
 /// What a caller said about its call.
@@ -22,6 +24,28 @@ pub(crate) struct Terms<'a> {
     pub(crate) cancel: Option<&'a CancelHandle>,
     /// The library's own question to an apartment: no filter is asked, and every thread may make it input-synchronized.
     pub(crate) internal: bool,
+}
+
+/// What a call hands over to its callee.
+pub(crate) enum Load<'a> {
+    /// A closure in the caller's frame, which is lent until the callee lets go.
+    Lent(&'a mut Job<'a>),
+    /// What both sides share: the caller need not wait until the callee lets go.
+    Owned(&'a Arc<dyn Work>),
+}
+
+impl Load<'_> {
+    pub(super) fn is_lent(&self) -> bool {
+        matches!(self, Self::Lent(_))
+    }
+
+    /// For a callee on the caller's own thread.
+    pub(super) fn run(&mut self, object: &dyn Any) -> Attempt {
+        match self {
+            Self::Lent(job) => job(object),
+            Self::Owned(work) => work.run(object),
+        }
+    }
 }
 
 /// A call that is about to be made.
@@ -118,6 +142,7 @@ pub(super) fn header(
             sender: None,
             made,
             parent: serving.map(|frame| frame.id),
+            borrows: !kind.is_one_way(),
             frame: thread.who().1,
             told_by: told_by(thread, process, kind),
         };

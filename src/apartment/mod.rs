@@ -39,7 +39,7 @@ pub(crate) use handle::give_back;
 pub(crate) use invoke::invoke;
 pub(crate) use join::wait_for;
 pub(crate) use make::{keep_at_home, keep_shared, make_from};
-pub(crate) use making::{Terms, tell_refused};
+pub(crate) use making::{Load, Terms, tell_refused};
 pub use mta::{Mta, MtaBuilder, MtaUsage};
 pub use options::{CallOptions, PostOptions};
 pub(crate) use post::send;

@@ -2,7 +2,7 @@
 
 use super::ban::is_banned;
 use super::invoke::invoke;
-use super::making::{Making, Terms, made, making, tell, tell_refused};
+use super::making::{Load, Making, Terms, made, making, tell, tell_refused};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait;
@@ -96,7 +96,7 @@ fn send_and_wait(
             Err(payload) => Attempt::Ran(Some(panic_message(payload))),
         }
     };
-    let result = invoke(callee, CallKind::Synchronous, target, terms, &mut job);
+    let result = invoke(callee, CallKind::Synchronous, target, terms, Load::Lent(&mut job));
     match (result, left) {
         (Err(error), Some(closure)) => Err((error, closure)),
         _ => Ok(()),

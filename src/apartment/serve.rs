@@ -1,6 +1,6 @@
 //! Serving: what a thread of an apartment does with one thing that it found to do.
 
-use crate::call::record::{Attempt, Why};
+use crate::call::record::{Attempt, Why, Work};
 use crate::call::{Running, Ticket, Verdict};
 use crate::common::Common;
 use crate::describe::{CallKind, Reentrancy};
@@ -235,7 +235,9 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                         // A deadline is a cancel by clock, and this one came before the reply.
                         running.expire();
                     }
-                    running.done();
+                    if let Some(late) = running.done() {
+                        drop_late(thread, mailbox, call, &*late);
+                    }
                 }
                 Attempt::Gone => gone(thread, mailbox, call, running, id),
                 Attempt::Busy => {
@@ -285,6 +287,15 @@ fn gone(thread: &Thread, mailbox: &Mailbox, call: CallRef, running: Running, obj
     let error = mailbox.object_gone(object);
     frame_ended(thread, mailbox, call, || What::Gone { error: (&error).into() });
     running.reject(Verdict::Failed(error));
+}
+
+/// Nobody waits for the result of an owned call any more: it goes here, at home, in no call and no chain.
+pub(super) fn drop_late(thread: &Thread, mailbox: &Arc<Mailbox>, call: CallRef, work: &dyn Work) {
+    let Some(late) = work.take_late() else { return };
+    mailbox.tell(thread.who(), Some(call), || What::ResultDropped);
+    thread.push_frame(Frame::of_no_call(thread));
+    contain(mailbox, thread, "the destructor of a result that came too late", || drop(late));
+    thread.pop_frame();
 }
 
 /// Runs a one-way entry: the message of its panic, if it panicked; or itself, if its object takes no calls any more.

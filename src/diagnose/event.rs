@@ -158,6 +158,8 @@ pub enum What {
         /// What its caller is told.
         error: ErrorSeen,
     },
+    /// The result of an owned call came when its caller had already left: it is dropped here, at home (rule CA-2).
+    ResultDropped,
     /// A call came back. On the caller.
     Returned {
         /// What went wrong, if anything did.

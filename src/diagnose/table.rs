@@ -161,18 +161,16 @@ fn policy(reentrancy: Reentrancy) -> &'static str {
     }
 }
 
-fn on_what(on: WaitFor) -> String {
+fn on_what(on: WaitFor) -> &'static str {
     match on {
-        WaitFor::Reply => "the reply".to_owned(),
-        WaitFor::Room => "room".to_owned(),
-        WaitFor::RetryTime => "the time to try again".to_owned(),
-        WaitFor::Thread => "a thread's start or end".to_owned(),
-        WaitFor::Disconnect => "the last call on an object".to_owned(),
-        WaitFor::EndHandlers => "the answers of end handlers".to_owned(),
-        WaitFor::Host => "a host apartment".to_owned(),
-        WaitFor::Server => "the loading of a server".to_owned(),
-        #[expect(unreachable_patterns, reason = "for a reason to wait that has no words here")]
-        other => format!("{other:?}").to_lowercase(),
+        WaitFor::Reply => "the reply",
+        WaitFor::Room => "room",
+        WaitFor::RetryTime => "the time to try again",
+        WaitFor::Thread => "a thread's start or end",
+        WaitFor::Disconnect => "the last call on an object",
+        WaitFor::EndHandlers => "the answers of end handlers",
+        WaitFor::Host => "a host apartment",
+        WaitFor::Server => "the loading of a server",
     }
 }
 

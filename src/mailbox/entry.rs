@@ -36,6 +36,8 @@ pub(crate) struct Header {
     pub(crate) made: u64,
     /// The call that it was made in.
     pub(crate) parent: Option<CallId>,
+    /// Whether it lends something of its caller's stack.
+    pub(crate) borrows: bool,
     /// How deep its caller's thread stood.
     pub(crate) frame: u16,
     /// Who tells of its making.
@@ -79,7 +81,7 @@ impl Header {
             from_chain: self.from_chain,
             target: self.target,
             deadline: self.until(),
-            borrows: !self.kind.is_one_way(),
+            borrows: self.borrows,
         }))
     }
 

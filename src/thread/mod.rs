@@ -381,7 +381,10 @@ impl Thread {
         let last = free.unwrap_or_else(|| Record::new(Waiter::Thread(Arc::clone(&self.bell))).unused());
         let ticket = last.next();
         let result = call(&ticket);
-        self.records.borrow_mut().push(ticket);
+        // Of a call that was left while it ran the callee still asks whether it is cancelled.
+        if !ticket.is_detached() {
+            self.records.borrow_mut().push(ticket);
+        }
         result
     }
 }

@@ -21,6 +21,7 @@ mod lt;
 mod ma;
 mod mb;
 mod mf;
+mod owned;
 mod pending;
 mod policies;
 mod real_time;
