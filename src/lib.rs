@@ -41,6 +41,8 @@ mod interface;
 
 mod class;
 
+mod wait;
+
 pub use apartment::{
     Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
     Sta, StaBuilder, current, current_call, discard_messages, is_cancelled, register_end_handler, register_filter,
@@ -49,9 +51,9 @@ pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use cycle::{Awaited, Deadlock, Waiter};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, ApartmentSeen, CallMade, CallRef, CancelReason, DoorSeen, EntryAt, EntrySeen, ErrorSeen, Event,
-    FrameSeen, HeldBy, PacketForm, PacketMark, Placed, PoolSeen, Recording, Route, ServerAnswer, Snapshot,
-    Subscription, ThreadSeen, WaitEnd, WaitFor, WaitSeen, WaitsForWhom, What,
+    ApartmentHow, ApartmentSeen, CallMade, CallRef, CancelReason, Diagram, DoorSeen, EntryAt, EntrySeen, ErrorSeen,
+    Event, FrameSeen, HeldBy, PacketForm, PacketMark, Placed, PoolSeen, Recording, Route, ServerAnswer, Snapshot,
+    Subscription, ThreadSeen, Topic, WaitEnd, WaitFor, WaitSeen, WaitsForWhom, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
@@ -70,6 +72,7 @@ pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBu
 pub use sync::Clock;
 pub use thread::CancelHandle;
 pub use view::{Implements, InterfaceOf};
+pub use wait::{Signal, Worker, WorkerBuilder, blocking_wait_all, blocking_wait_any, wait_all, wait_any};
 
 /// What the code that the macros make stands on; nothing for anybody else.
 #[doc(hidden)]

@@ -165,7 +165,7 @@ fn told_by(thread: &Thread, process: &Common, kind: CallKind) -> ToldBy {
 }
 
 /// A deadline of one process' clock on another's: what is left of it.
-fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
+pub(super) fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
     if clock.is(other) { *at } else { other.after(Duration::from_nanos(at.saturating_sub(clock.nanos()))) }
 }
 

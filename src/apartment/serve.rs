@@ -32,6 +32,19 @@ pub(crate) enum Situation<'a> {
     Plain(WaitFor, &'a Common),
     /// Another wait that an apartment has to end; for what, and which call it is that waits, if one does.
     Of(WaitFor, &'a Mailbox, Option<CallRef>),
+    /// A wait for what anybody brings about, in no process; one that does not pump serves nothing.
+    Elsewhere { on: WaitFor, pumps: bool },
+}
+
+impl Situation<'_> {
+    pub(super) fn pumps(self) -> bool {
+        !matches!(self, Self::Elsewhere { pumps: false, .. })
+    }
+
+    /// Whether the wait ends with the call that it is made in.
+    pub(super) fn ends_with_its_call(self) -> bool {
+        matches!(self, Self::Elsewhere { on: WaitFor::Events, .. })
+    }
 }
 
 /// What came of looking for something to serve.
@@ -97,7 +110,7 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) 
         (_, Scope::InputSynchronized) | (Situation::Loop, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
-        (Situation::Plain(..) | Situation::Of(..), _) => Messages::Held,
+        (Situation::Plain(..) | Situation::Of(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
     Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }

@@ -171,6 +171,7 @@ fn on_what(on: WaitFor) -> &'static str {
         WaitFor::EndHandlers => "the answers of end handlers",
         WaitFor::Host => "a host apartment",
         WaitFor::Server => "the loading of a server",
+        WaitFor::Events => "events",
     }
 }
 

@@ -109,6 +109,8 @@ pub(crate) struct Monitor {
     pub(crate) out: Vec<Out>,
     /// Waits of its threads that are for no call.
     pub(crate) waits: Vec<Waits>,
+    /// Who waits for what is no call, in a call of that chain: rung when that is cancelled.
+    pub(crate) in_calls: Vec<(ChainId, Arc<Bell>)>,
     pub(crate) executing: Vec<Executing>,
     /// What has been said of it and still holds.
     pub(super) standing: Standings,
@@ -222,6 +224,7 @@ impl Monitor {
             queued: 0,
             out: Vec::new(),
             waits: Vec::new(),
+            in_calls: Vec::new(),
             executing: Vec::new(),
             standing: Standings::default(),
             last_dispatch: now,
