@@ -23,7 +23,7 @@ pub use clock::Clock;
 pub(crate) use clock::Watch;
 pub(crate) use exclusive::Exclusive;
 pub(crate) use primitives::{
-    AtomicU64, Condvar, JoinHandle, Mutex, Ordering, default_parallelism, is_this_thread, local, next_thread_number,
-    reap, spawn, thread_is_unwinding, yield_now,
+    AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, default_parallelism, is_this_thread, local,
+    next_thread_number, reap, spawn, thread_is_unwinding, yield_now,
 };
 pub(crate) use std::sync::{Arc, Weak};
