@@ -10,7 +10,7 @@ use crate::wait_graph::Graph;
 pub(crate) struct Common {
     pub(crate) name: Arc<str>,
     pub(crate) clock: Clock,
-    pub(crate) recorder: Recorder,
+    pub(crate) recorder: Arc<Recorder>,
     /// Whether COM's rules hold to the letter (rules ST-1 to ST-3).
     pub(crate) strict: bool,
     /// Who waits for whom (rule DL-1).
@@ -24,7 +24,7 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Recorder, graph: Graph, strict: bool) -> Arc<Self> {
+    pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Arc<Recorder>, graph: Graph, strict: bool) -> Arc<Self> {
         let (mta, stopping, objects_made) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         Arc::new(Self { name, clock, recorder, strict, graph, mta, stopping, objects_made })
     }

@@ -1,5 +1,6 @@
 //! A thread that sleeps in a wait as the others see it, and what becomes of a wait that closes a cycle (rule DL-1).
 
+use super::park::Sleeps;
 use super::serve::{Situation, asks_about_messages, scope};
 use crate::call::Ticket;
 use crate::cycle::Deadlock;
@@ -12,6 +13,7 @@ use crate::thread::{Frame, Home, StaHome, Thread};
 use crate::wait_graph::{Entry, Node, On, Place, Scope, Serving};
 use std::panic::Location;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// On whom a wait depends that is for no call.
 #[derive(Clone, Copy)]
@@ -78,16 +80,15 @@ impl<'a> Wait<'a> {
 
     /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
     /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
-    pub(super) fn sleep(&self, until: Option<std::time::Instant>) -> Result<bool, Arc<Deadlock>> {
-        let bell = self.thread.bell();
+    pub(super) fn sleep(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
         let seen = self.home.as_ref().filter(|home| self.somebody_may_depend(home));
         let Some((home, on)) = seen.and_then(|home| Some((home, self.on(home)?))) else {
-            return Ok(bell.wait(until).cancelled);
+            return Ok(sleeps.until(until).cancelled);
         };
         let common = &home.mailbox().common;
-        let slot = common.graph.sleeps(&common.clock, |node| self.fill(node, home, on));
-        let cancelled = bell.wait(until).cancelled;
-        match common.graph.wakes(slot) {
+        self.thread.asleep(common.graph.sleeps(&common.clock, |node| self.fill(node, home, on)));
+        let cancelled = sleeps.until(until).cancelled;
+        match self.thread.awake(&common.graph) {
             Some(told) => self.hear(told).map(|()| cancelled),
             None => Ok(cancelled),
         }

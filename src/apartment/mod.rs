@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod adopt;
 mod asleep;
 mod ban;
 mod context;
@@ -7,6 +8,7 @@ mod deadlock;
 mod direct;
 mod discard;
 mod disconnect;
+mod dispatch;
 mod elsewhere;
 mod end;
 mod entered;
@@ -20,6 +22,7 @@ mod making;
 mod mta;
 mod options;
 mod outgoing;
+mod park;
 mod pool;
 mod post;
 mod retry;
@@ -28,11 +31,13 @@ mod sta;
 mod sta_builder;
 mod wait;
 
+pub use adopt::AdoptedBuilder;
 pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
 pub(crate) use deadlock::{waits_for_itself, waits_for_itself_elsewhere};
 pub use discard::discard_messages;
 pub(crate) use disconnect::disconnect;
+pub use dispatch::{Budget, Dispatched, dispatch};
 pub(crate) use elsewhere::wait_elsewhere;
 pub use end::register_end_handler;
 pub use entered::{Entered, EnteredMta};

@@ -6,22 +6,25 @@ mod cancel;
 mod drops;
 mod frame;
 mod home;
+mod stirs;
 mod tell;
 
 pub use cancel::CancelHandle;
 pub(crate) use cancel::Target;
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
-pub(crate) use home::{Home, MtaHome, StaHome};
+pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
 
 use crate::call::record::{Waiter, Why};
 use crate::call::{Record, Ticket};
 use crate::common::Common;
+use crate::cycle::Deadlock;
 use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, PacketId, ThreadId};
 use crate::mailbox::{Mailbox, Who};
 use crate::sync::{Arc, Bell, local, next_thread_number};
+use crate::wait_graph::Asleep;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -45,6 +48,8 @@ pub(crate) struct Thread {
     /// How many filter methods are on its stack: while there is one nothing is dispatched (rule CK-4).
     filters: Cell<u32>,
     home: RefCell<Option<Home>>,
+    /// Whether it belongs to an event loop, and is an STA.
+    is_adopted: Cell<bool>,
     /// The apartment that begins with it, while the hook around its life runs: it is in none yet.
     begins: RefCell<Option<Arc<Mailbox>>>,
     /// As whom it last visited an MTA: kept, for such a call allocates nothing once warm.
@@ -56,6 +61,10 @@ pub(crate) struct Thread {
     /// Objects to be dropped, in a loop rather than in each other (rule LT-1).
     dropping: RefCell<VecDeque<Going>>,
     is_dropping: Cell<bool>,
+    /// While it sleeps in a wait, its place in the graph of waits.
+    asleep: Cell<Option<Asleep>>,
+    /// What its innermost wait was told while something ran on top of it.
+    told: RefCell<Option<Arc<Deadlock>>>,
 }
 
 /// What the thread-local holds. It is dropped with the thread's locals: a thread that is still in an apartment then has
@@ -94,6 +103,7 @@ impl Thread {
             open: Cell::new(0),
             filters: Cell::new(0),
             home: RefCell::new(None),
+            is_adopted: Cell::new(false),
             begins: RefCell::new(None),
             visitor: RefCell::new(None),
             frames: RefCell::new(Vec::new()),
@@ -101,6 +111,8 @@ impl Thread {
             records: RefCell::new(Vec::new()),
             dropping: RefCell::new(VecDeque::new()),
             is_dropping: Cell::new(false),
+            asleep: Cell::new(None),
+            told: RefCell::new(None),
         })
     }
 
@@ -211,6 +223,7 @@ impl Thread {
     }
 
     pub(crate) fn set_home(&self, home: Option<Home>) {
+        self.is_adopted.set(matches!(&home, Some(Home::Sta(home)) if home.is_adopted()));
         let before = self.home.replace(home);
         drop(before);
     }
@@ -254,6 +267,17 @@ impl Thread {
         DropsAfresh(self, self.is_dropping.replace(false))
     }
 
+    /// Whether it may sleep at all: a host can say that nothing blocks its thread (rule AP-9).
+    pub(crate) fn may_block(&self) -> Result<(), CallError> {
+        let adopted = if self.is_adopted.get() { self.sta().and_then(|home| home.adopted()) } else { None };
+        match adopted {
+            Some(adopted) if !adopted.may_block => Err(CallError::NotSupported {
+                what: "waiting on this thread, whose host lets nothing block it; `Proxy::call_async` gives a future instead",
+            }),
+            _ => Ok(()),
+        }
+    }
+
     // ---- leaving
 
     /// Whether something of the user's is on the stack that still counts on the apartment.
@@ -263,8 +287,14 @@ impl Thread {
         is_out || self.depth() > 0 || self.waits_open() > 0 || self.in_filter() || self.is_dropping.get()
     }
 
-    /// The outermost call has returned: if the last guard left meanwhile, now is the time.
+    /// Something has returned: the loop below it may have to be woken. If it was the outermost call and the last guard left
+    /// meanwhile, now is the time.
     pub(crate) fn leave_if_due(self: &Rc<Self>) {
+        if self.is_adopted.get()
+            && let Some(home) = self.sta()
+        {
+            home.on_the_way_out(self);
+        }
         if self.is_in_the_middle() {
             return;
         }

@@ -25,7 +25,7 @@ struct State {
 }
 
 /// A thread's place in the graph while it sleeps.
-pub(crate) struct Slot(usize);
+pub(crate) struct Asleep(usize);
 
 /// What a sleeper takes back.
 struct Woken {
@@ -67,7 +67,7 @@ impl Graph {
 
     /// Publishes a thread that is about to sleep, then looks whether that closes a cycle, and tells one of those in it: this
     /// one if its wait can fail. `fill` writes the node, and runs nobody's code.
-    pub(crate) fn sleeps(&self, clock: &Clock, fill: impl FnOnce(&mut Node)) -> Slot {
+    pub(crate) fn sleeps(&self, clock: &Clock, fill: impl FnOnce(&mut Node)) -> Asleep {
         let mut state = self.state.lock();
         let slot = state.publish(fill);
         let stuck = state.sleepers.stuck(slot);
@@ -76,11 +76,11 @@ impl Graph {
         } else {
             self.resolve(state, stuck, slot, clock);
         }
-        Slot(slot)
+        Asleep(slot)
     }
 
     /// The thread has woken. Gives what it was told meanwhile.
-    pub(crate) fn wakes(&self, Slot(slot): Slot) -> Option<Arc<Deadlock>> {
+    pub(crate) fn wakes(&self, Asleep(slot): Asleep) -> Option<Arc<Deadlock>> {
         let woken = self.state.lock().withdraw(slot);
         // With no lock held: it may be the last to hold an apartment.
         drop((woken.on, woken.home, woken.bell));

@@ -5,6 +5,6 @@ mod look;
 mod node;
 mod scope;
 
-pub(crate) use graph::Graph;
+pub(crate) use graph::{Asleep, Graph};
 pub(crate) use node::{Entry, Node, On, Place, Seat, Serving, Stands};
 pub(crate) use scope::{Lets, Scope};
