@@ -20,6 +20,7 @@ mod leaving;
 mod lt;
 mod ma;
 mod mb;
+mod methods;
 mod mf;
 mod pending;
 mod policies;
