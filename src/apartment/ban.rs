@@ -63,7 +63,7 @@ pub(super) fn unsupported(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apartment::invoke;
+    use crate::apartment::{Load, invoke};
     use crate::call::record::Attempt;
     use crate::describe::CallTarget;
     use crate::filter::{IncomingCall, MessageFilter, ServerCall};
@@ -93,7 +93,7 @@ mod tests {
                 Attempt::Ran(None)
             };
             let terms = Terms { internal: true, within: Some(Duration::from_secs(60)), ..Terms::default() };
-            invoke(&sta.apartment().0, CallKind::InputSynchronized, target, terms, &mut job).unwrap();
+            invoke(&sta.apartment().0, CallKind::InputSynchronized, target, terms, Load::Lent(&mut job)).unwrap();
             answer.unwrap()
         };
         // In no apartment; in the MTA; in another STA, which has a filter of its own.

@@ -1,8 +1,8 @@
 //! A call at home, or of a free-threaded object: direct, on the caller's own thread.
 
-use super::making::{Around, Making};
-use super::serve::busy_directly;
-use crate::call::record::{Attempt, Job, Why};
+use super::making::{Around, Load, Making};
+use super::serve::{busy_directly, drop_late};
+use crate::call::record::{Attempt, Why};
 use crate::diagnose::What;
 use crate::error::{CallError, Outcome};
 use crate::mailbox::{Header, Mailbox, Use, cancelled};
@@ -60,10 +60,10 @@ pub(super) fn frame(header: &Header, clock: &Clock, around: Around, cancel: Opti
 }
 
 /// Runs a call that has begun. Says what came of it, and why it is cancelled, if it is.
-pub(super) fn run_here(thread: &Thread, frame: Frame, target: &dyn Any, job: &mut Job<'_>) -> (Attempt, Option<Why>) {
+pub(super) fn run_here(thread: &Thread, frame: Frame, target: &dyn Any, load: &mut Load<'_>) -> (Attempt, Option<Why>) {
     let _opened = thread.opened();
     thread.push_frame(frame);
-    let attempt = job(target);
+    let attempt = load.run(target);
     let why = thread.with_frame(|frame| frame.and_then(Frame::cancelled));
     thread.pop_frame();
     (attempt, why)
@@ -79,7 +79,7 @@ pub(super) fn ran(header: &Header, why: Option<Why>, panicked: Option<Arc<str>>)
 }
 
 /// Direct: no queue, no filter, no other thread (rule DI-2).
-pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut Job<'_>) -> Result<(), CallError> {
+pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, load: &mut Load<'_>) -> Result<(), CallError> {
     let Making { callee, header, .. } = making;
     let id = header.target.object;
     let around = Around { ticket: making.parent.clone(), cancels: making.around.clone() };
@@ -97,7 +97,7 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
     };
     let call = header.call_ref();
     callee.tell(thread.who(), Some(call), || What::Began { call_type: None, queued: 0 });
-    let (attempt, why) = run_here(thread, frame, target, job);
+    let (attempt, why) = run_here(thread, frame, target, load);
     let result = match attempt {
         Attempt::Gone => Err(callee.object_gone(id)),
         Attempt::Busy => {
@@ -108,7 +108,11 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, job: &mut 
         Attempt::Ran(panicked) => {
             let fault = panicked.clone();
             callee.tell(thread.who(), Some(call), || What::Ended { panicked });
-            ran(header, why, fault)
+            let result = ran(header, why, fault);
+            if let (Load::Owned(work), Err(_)) = (load, &result) {
+                drop_late(thread, callee, call, &***work);
+            }
+            result
         }
     };
     if let Some(own) = own {

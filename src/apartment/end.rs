@@ -6,7 +6,7 @@
 
 use super::ban::ban_of_all;
 use super::invoke::invoke;
-use super::making::{Terms, made, making, tell};
+use super::making::{Load, Terms, made, making, tell};
 use super::serve::Situation;
 use super::wait::wait;
 use crate::call::record::Attempt;
@@ -314,7 +314,7 @@ impl Ending<'_> {
             Attempt::Ran(None)
         };
         let terms = Terms { internal: true, ..Terms::default() };
-        invoke(mailbox, method.kind, self.target(method), terms, &mut job)
+        invoke(mailbox, method.kind, self.target(method), terms, Load::Lent(&mut job))
     }
 
     /// Sends something to an STA's thread, to be run there in its turn. It needs no room, and no filter is asked.
@@ -331,7 +331,7 @@ impl Ending<'_> {
         making.header.chain = ChainId(making.header.id);
         making.header.depth = 1;
         let call = making.header.call_ref();
-        made(thread, home, &making, Route::Mailbox);
+        made(thread, home, &making, Route::Mailbox, false);
         let entry = Entry::new(making.header.clone(), Body::Post(Box::new(Own(run))));
         mailbox.accept(entry, NoRoom::NotNeeded, thread.who()).map_err(|refused| {
             let (error, closure) = refused.into_parts();

@@ -5,8 +5,8 @@
 
 use super::ban::is_banned;
 use super::direct::{frame, ran, run_here};
-use super::making::{Around, Terms, call_made, header, tell_caller};
-use crate::call::record::{Attempt, Job};
+use super::making::{Around, Load, Terms, call_made, header, tell_caller};
+use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::{CallError, Outcome};
@@ -15,13 +15,13 @@ use crate::mailbox::cancelled;
 use crate::stub::Free;
 use crate::thread::{Home, Thread};
 
-/// Makes a call here. `Ok` means that `job` has run to its end; it tells itself what came of it.
+/// Makes a call here. `Ok` means that what it handed over has run to its end, and tells itself what came of it.
 pub(crate) fn invoke_free(
     callee: &Free,
     kind: CallKind,
     target: CallTarget,
     terms: Terms<'_>,
-    job: &mut Job<'_>,
+    mut load: Load<'_>,
 ) -> Result<(), CallError> {
     let thread = Thread::current();
     let home = thread.home();
@@ -29,13 +29,13 @@ pub(crate) fn invoke_free(
     let (header, _, around) = header(&thread, clock, kind, target, terms.within);
     let call = header.call_ref();
     let route = Route::FreeThreaded;
-    tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route));
+    tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route, load.is_lent()));
     let frame = frame(&header, clock, around, terms.cancel);
     let result = match frame.cancelled() {
         Some(why) => Err(cancelled(why, Outcome::NotStarted)),
         None => {
             thread.tell_in(&callee.process, Some(call), || What::Began { call_type: None, queued: 0 });
-            let (attempt, why) = run_here(&thread, frame, callee.object(), job);
+            let (attempt, why) = run_here(&thread, frame, callee.object(), &mut load);
             let Attempt::Ran(panicked) = attempt else { crate::broken("a free-threaded object is in no `RefCell`") };
             let fault = panicked.clone();
             thread.tell_in(&callee.process, Some(call), || What::Ended { panicked });
@@ -57,12 +57,12 @@ pub(crate) fn send_free(
     callee: &Free,
     target: CallTarget,
     terms: Terms<'_>,
-    job: &mut Job<'_>,
+    mut load: Load<'_>,
 ) -> Result<(), CallError> {
     let thread = Thread::current();
     let home = thread.home();
     if callee.process.strict && !matches!(home, Some(Home::Sta(_))) && !is_banned(&thread) {
-        return invoke_free(callee, CallKind::Synchronous, target, terms, job);
+        return invoke_free(callee, CallKind::Synchronous, target, terms, load);
     }
     let clock = &callee.process.clock;
     let (mut header, ..) = header(&thread, clock, CallKind::OneWay, target, None);
@@ -72,9 +72,10 @@ pub(crate) fn send_free(
     header.deadline = None;
     let call = header.call_ref();
     let route = Route::FreeThreaded;
-    tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route));
+    tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route, false));
     thread.tell_in(&callee.process, Some(call), || What::Began { call_type: None, queued: 0 });
-    let (attempt, _) = run_here(&thread, frame(&header, clock, Around::default(), None), callee.object(), job);
+    let frame = frame(&header, clock, Around::default(), None);
+    let (attempt, _) = run_here(&thread, frame, callee.object(), &mut load);
     let panicked = if let Attempt::Ran(panicked) = attempt { panicked } else { None };
     thread.tell_in(&callee.process, Some(call), || What::Ended { panicked });
     thread.leave_if_due();

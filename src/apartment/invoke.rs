@@ -2,9 +2,8 @@
 
 use super::ban::unsupported;
 use super::direct::{Visit, call_directly};
-use super::making::{Terms, made, making, tell};
+use super::making::{Load, Terms, made, making, tell};
 use super::outgoing::{call_out, refused};
-use crate::call::record::Job;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::CallError;
@@ -13,13 +12,13 @@ use crate::sync::Arc;
 use crate::thread::Thread;
 
 /// Makes a call and waits for it: an STA pumps, every other thread blocks. At home it is direct and waits for nothing.
-/// `Ok` means that `job` has run to its end; it tells itself what came of it.
+/// `Ok` means that what it handed over has run to its end, and tells itself what came of it.
 pub(crate) fn invoke(
     callee: &Arc<Mailbox>,
     kind: CallKind,
     target: CallTarget,
     terms: Terms<'_>,
-    job: &mut Job<'_>,
+    mut load: Load<'_>,
 ) -> Result<(), CallError> {
     let thread = Thread::current();
     let home = thread.home();
@@ -30,11 +29,11 @@ pub(crate) fn invoke(
     let visit = if visits && unsupported.is_none() { Visit::begin(&thread, callee)? } else { None };
     let making = making(&thread, callee, kind, target, terms);
     let route = if direct || visit.is_some() { Route::Direct } else { Route::Mailbox };
-    made(&thread, &home, &making, route);
+    made(&thread, &home, &making, route, load.is_lent());
     let result = match (unsupported, route) {
         (Some(error), _) => refused(&thread, &home, &making, error),
-        (None, Route::Direct) => call_directly(&thread, &making, job),
-        (None, _) => call_out(&thread, &home, &making, job),
+        (None, Route::Direct) => call_directly(&thread, &making, &mut load),
+        (None, _) => call_out(&thread, &home, &making, load),
     };
     let call = making.header.call_ref();
     tell(&thread, &home, callee, call, || What::Returned { error: result.as_ref().err().map(ErrorSeen::from) });

@@ -1,7 +1,7 @@
 //! Making an object in an apartment.
 
 use super::invoke::invoke;
-use super::making::{Terms, tell_refused};
+use super::making::{Load, Terms, tell_refused};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::What;
@@ -48,7 +48,7 @@ pub(crate) fn make_from<T: 'static, E: Send>(
         }
         Attempt::Ran(None)
     };
-    invoke(mailbox, CallKind::Create, target, Terms::default(), &mut job)?;
+    invoke(mailbox, CallKind::Create, target, Terms::default(), Load::Lent(&mut job))?;
     match made {
         Some(Ok(Some(stub))) => Ok(Ok(stub)),
         // Made by a thread that was still there when the apartment had ended.

@@ -2,6 +2,7 @@
 
 use super::options::Room;
 use crate::call::Ticket;
+use crate::call::record::{Attempt, Job, Work};
 use crate::common::Common;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{CallMade, CallRef, Route, What};
@@ -11,6 +12,7 @@ use crate::id::{ApartmentId, ChainId};
 use crate::mailbox::{Header, Mailbox};
 use crate::sync::{Arc, Clock};
 use crate::thread::{CancelHandle, Home, Thread};
+use std::any::Any;
 use std::time::Duration;
 
 /// What a caller said about its call.
@@ -22,6 +24,28 @@ pub(crate) struct Terms<'a> {
     pub(crate) cancel: Option<&'a CancelHandle>,
     /// The library's own question to an apartment: no filter is asked, and every thread may make it input-synchronized.
     pub(crate) internal: bool,
+}
+
+/// What a call hands over to its callee.
+pub(crate) enum Load<'a> {
+    /// A closure in the caller's frame, which is lent until the callee lets go.
+    Lent(&'a mut Job<'a>),
+    /// What both sides share: the caller need not wait until the callee lets go.
+    Owned(&'a Arc<dyn Work>),
+}
+
+impl Load<'_> {
+    pub(super) fn is_lent(&self) -> bool {
+        matches!(self, Self::Lent(_))
+    }
+
+    /// For a callee on the caller's own thread.
+    pub(super) fn run(&mut self, object: &dyn Any) -> Attempt {
+        match self {
+            Self::Lent(job) => job(object),
+            Self::Owned(work) => work.run(object),
+        }
+    }
 }
 
 /// A call that is about to be made.
@@ -125,16 +149,22 @@ pub(super) fn header(
 }
 
 /// A deadline of one process' clock on another's: what is left of it.
-fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
+pub(super) fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
     if clock.is(other) { *at } else { other.after(Duration::from_nanos(at.saturating_sub(clock.nanos()))) }
 }
 
-pub(super) fn made(thread: &Thread, home: &Option<Home>, making: &Making<'_>, route: Route) {
+pub(super) fn made(thread: &Thread, home: &Option<Home>, making: &Making<'_>, route: Route, borrows: bool) {
     let Making { callee, header, .. } = making;
-    tell(thread, home, callee, header.call_ref(), || call_made(thread, header, Some(callee.name.id), route));
+    tell(thread, home, callee, header.call_ref(), || call_made(thread, header, Some(callee.name.id), route, borrows));
 }
 
-pub(super) fn call_made(thread: &Thread, header: &Header, to: Option<ApartmentId>, route: Route) -> What {
+pub(super) fn call_made(
+    thread: &Thread,
+    header: &Header,
+    to: Option<ApartmentId>,
+    route: Route,
+    borrows: bool,
+) -> What {
     What::CallMade(Box::new(CallMade {
         kind: header.kind,
         route,
@@ -144,6 +174,6 @@ pub(super) fn call_made(thread: &Thread, header: &Header, to: Option<ApartmentId
         from_chain: header.from_chain,
         target: header.target,
         deadline: header.deadline.map(Duration::from_nanos),
-        borrows: !header.kind.is_one_way(),
+        borrows,
     }))
 }

@@ -1,12 +1,12 @@
 //! A call to another apartment: attempts, until it has run, failed, or been given up.
 
 use super::ban::ban;
-use super::making::{Making, tell};
+use super::making::{Load, Making, tell};
 use super::options::Room;
 use super::retry::{Again, ask_again};
 use super::serve::{Situation, target_of};
 use super::wait::{serves, wait};
-use crate::call::record::{Attempt, Job, Look, Why};
+use crate::call::record::{Attempt, Look, Why};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{WaitEnd, WaitFor, What};
 use crate::error::{CallError, Outcome};
@@ -22,7 +22,7 @@ pub(super) fn call_out(
     thread: &Rc<Thread>,
     home: &Option<Home>,
     making: &Making<'_>,
-    job: &mut Job<'_>,
+    load: Load<'_>,
 ) -> Result<(), CallError> {
     if let Some(why) = ban(thread, home, making) {
         return refused(thread, home, making, CallError::CantCallOut(why));
@@ -32,17 +32,25 @@ pub(super) fn call_out(
     if let Some(why) = why {
         return refused(thread, home, making, cancelled(why, Outcome::NotStarted));
     }
-    // Job and result stay in this frame; what comes of a run is told here, across the callee's last step.
-    let mut ran = None;
-    let mut job = |object: &dyn Any| {
-        let attempt = job(object);
-        if let Attempt::Ran(panicked) = &attempt {
-            ran = Some(panicked.clone());
+    let ran = match load {
+        Load::Lent(job) => {
+            // Job and result stay in this frame; what comes of a run is told here, across the callee's last step.
+            let mut ran = None;
+            let mut job = |object: &dyn Any| {
+                let attempt = job(object);
+                if let Attempt::Ran(panicked) = &attempt {
+                    ran = Some(panicked.clone());
+                }
+                attempt
+            };
+            thread.with_ticket(|ticket| go_out(thread, home, making, ticket, Load::Lent(&mut job)))?;
+            ran
         }
-        attempt
+        Load::Owned(work) => {
+            thread.with_ticket(|ticket| go_out(thread, home, making, ticket, load))?;
+            work.ran()
+        }
     };
-    let settled = thread.with_ticket(|ticket| go_out(thread, home, making, ticket, &mut job));
-    settled?;
     match ran {
         Some(None) => Ok(()),
         Some(Some(message)) => Err(CallError::ServerFault { target: making.header.target, message }),
@@ -68,7 +76,7 @@ fn go_out(
     home: &Option<Home>,
     making: &Making<'_>,
     ticket: &Ticket,
-    job: &mut Job<'_>,
+    mut load: Load<'_>,
 ) -> Result<(), CallError> {
     let Making { callee, header, made, terms, parent, around } = making;
     let outgoing = Outgoing {
@@ -94,7 +102,7 @@ fn go_out(
     let out = OutCall::begin(thread, home, making, place);
     let mut header = header.clone();
     let result = loop {
-        match attempt(thread, home, making, &header, place, ticket, job) {
+        match attempt(thread, home, making, &header, place, ticket, &mut load) {
             Attempted::Ended(result) => break result,
             Attempted::Rejected(rejected, error) => {
                 match ask_again(thread, home, making, header.attempt, rejected, place, ticket) {
@@ -191,27 +199,33 @@ fn attempt(
     header: &Header,
     place: usize,
     ticket: &Ticket,
-    job: &mut Job<'_>,
+    load: &mut Load<'_>,
 ) -> Attempted {
     let Making { callee, terms, .. } = making;
     let no_room = if terms.room == Room::Refuse { NoRoom::Refuse } else { NoRoom::Wait };
     let until = room_until(callee, terms.room);
     let _room = until.map(|_| callee.common.clock.watch(thread.bell()));
     thread.attempts(place, header.attempt, until);
-    let accepted = ticket.lend(job, |errand| {
+    let leaves = !load.is_lent();
+    let attend = |errand| {
         let entry = Entry::new(header.clone(), Body::Call(errand));
         callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
         let told = no_room == NoRoom::Refuse || !callee.common.recorder.is_on();
         let mut room = Line { thread, home, callee, header, ticket, until, told, waits: false };
-        wait(thread, Situation::Call(place), None, || room.settled());
+        // What lends nothing need not wait for the callee to let go, if it is cancelled.
+        wait(thread, Situation::Call(place), None, || room.settled() || (leaves && ticket.leave_if_cancelled()));
         Ok(())
-    });
+    };
+    let accepted = match load {
+        Load::Lent(job) => ticket.lend(*job, attend),
+        Load::Owned(work) => attend(ticket.give(Arc::clone(work))),
+    };
     if let Err(error) = accepted {
         return Attempted::Ended(refused(thread, home, making, error));
     }
     match ticket.look() {
         (Look::Done, None) => Attempted::Ended(Ok(())),
-        (Look::Done, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun))),
+        (Look::Done | Look::Detached, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun))),
         (Look::Revoked | Look::Rejected, Some(why)) => {
             drop(ticket.take_verdict());
             Attempted::Ended(Err(cancelled(why, Outcome::NotStarted)))
@@ -227,7 +241,7 @@ fn attempt(
             Some(Verdict::Failed(error)) => Attempted::Ended(Err(error)),
             None => Attempted::Ended(Err(CallError::ServerDiedDne { callee: callee.name.clone() })),
         },
-        (Look::Pending, _) => crate::broken("a wait ended before its call was settled"),
+        (Look::Pending, _) | (Look::Detached, None) => crate::broken("a wait ended before its call was settled"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::ban::is_banned;
 use super::invoke::invoke;
-use super::making::{Making, Terms, made, making, tell, tell_refused};
+use super::making::{Load, Making, Terms, made, making, tell, tell_refused};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait;
@@ -55,7 +55,7 @@ pub(crate) fn send(
     making.header.deadline = None;
     making.header.sender = target.method.and(home.as_ref()).map(|home| Arc::downgrade(home.mailbox()));
     making.header.internal = home.as_ref().is_some_and(|home| home.is_at(callee));
-    made(&thread, &home, &making, Route::Mailbox);
+    made(&thread, &home, &making, Route::Mailbox, false);
     let mut entry = Entry::new(making.header.clone(), body(closure));
     let call = making.header.call_ref();
     let result = if terms.room == Room::Refuse {
@@ -94,7 +94,7 @@ fn send_and_wait(
             Err(payload) => Attempt::Ran(Some(panic_message(payload))),
         }
     };
-    let result = invoke(callee, CallKind::Synchronous, target, terms, &mut job);
+    let result = invoke(callee, CallKind::Synchronous, target, terms, Load::Lent(&mut job));
     match (result, left) {
         (Err(error), Some(closure)) => Err((error, closure)),
         _ => Ok(()),

@@ -1,6 +1,6 @@
 //! Serving: what a thread of an apartment does with one thing that it found to do.
 
-use crate::call::record::{Attempt, Why};
+use crate::call::record::{Attempt, Why, Work};
 use crate::call::{Ticket, Verdict};
 use crate::common::Common;
 use crate::describe::{CallKind, Reentrancy};
@@ -30,6 +30,19 @@ pub(crate) enum Situation<'a> {
     Call(usize),
     /// Another wait: for what, and in which process.
     Plain(WaitFor, &'a Common),
+    /// A wait for what anybody brings about, in no process; one that does not pump serves nothing.
+    Elsewhere { on: WaitFor, pumps: bool },
+}
+
+impl Situation<'_> {
+    pub(super) fn pumps(self) -> bool {
+        !matches!(self, Self::Elsewhere { pumps: false, .. })
+    }
+
+    /// Whether the wait ends with the call that it is made in.
+    pub(super) fn ends_with_its_call(self) -> bool {
+        matches!(self, Self::Elsewhere { on: WaitFor::Events, .. })
+    }
 }
 
 /// What came of looking for something to serve.
@@ -94,7 +107,7 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) 
         (_, Scope::InputSynchronized) | (Situation::Loop, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
-        (Situation::Plain(..), _) => Messages::Held,
+        (Situation::Plain(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
     Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }
@@ -230,7 +243,9 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                         // A deadline is a cancel by clock, and this one came before the reply.
                         running.expire();
                     }
-                    running.done();
+                    if let Some(late) = running.done() {
+                        drop_late(thread, mailbox, call, &*late);
+                    }
                 }
                 Attempt::Gone => running.reject(Verdict::Failed(mailbox.object_gone(id))),
                 Attempt::Busy => {
@@ -268,6 +283,15 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
     if let Some(shared) = object {
         drop_shared(mailbox, thread, shared);
     }
+}
+
+/// Nobody waits for the result of an owned call any more: it goes here, at home, in no call and no chain.
+pub(super) fn drop_late(thread: &Thread, mailbox: &Arc<Mailbox>, call: CallRef, work: &dyn Work) {
+    let Some(late) = work.take_late() else { return };
+    mailbox.tell(thread.who(), Some(call), || What::ResultDropped);
+    thread.push_frame(Frame::of_no_call(thread));
+    contain(mailbox, thread, "the destructor of a result that came too late", || drop(late));
+    thread.pop_frame();
 }
 
 /// Runs a one-way entry: the message of its panic, if it panicked; or itself, if its object takes no calls any more.

@@ -19,5 +19,6 @@ pub(crate) enum Verdict {
 
 pub(crate) type Ticket = record::Ticket<Verdict>;
 pub(crate) type Errand = record::Errand<Verdict>;
+pub(crate) type Unrun = record::Unrun<Verdict>;
 pub(crate) type Running = record::Running<Verdict>;
 pub(crate) type Record = record::Record<Verdict>;

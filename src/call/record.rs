@@ -1,7 +1,8 @@
 //! The call record: how a call borrows from its caller's stack and how its reply comes back.
 //!
 //! A synchronous call lends the callee a closure that lives in the caller's frame. Nothing else in the crate is unsafe;
-//! everything that makes it sound is in this file.
+//! everything that makes it sound is in this file. An *owned* call lends nothing: what it hands over ([`Work`]) is shared
+//! by both sides, and so its caller may leave while it runs.
 //!
 //! # Protocol
 //!
@@ -12,8 +13,9 @@
 //! |---|---|---|
 //! | `IDLE` | no call, or one between two attempts | the caller, by lending: `QUEUED` |
 //! | `QUEUED` | the callee's mailbox has the [`Errand`] | the callee: `RUNNING`, or `REJECTED`; whoever revokes: `REVOKED`; all of them under the callee's lock, but for an errand that is in no queue (withdrawn, or lost): `REJECTED` |
-//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee alone: `DONE`, or `REJECTED` (object busy, or gone) |
-//! | `DONE` | the callee has let go; the result is in the caller's frame | the caller, by its next call |
+//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee: `DONE`, or `REJECTED` (object busy, or gone); of an owned call alone its caller: `DETACHED` |
+//! | `DETACHED` | an owned call runs, and its caller has left | the callee alone: `DONE`. The record serves no other call |
+//! | `DONE` | the callee has let go; the result is in the caller's frame, or in the work | the caller, by its next call |
 //! | `REVOKED` | it will never run | the caller, by its next call |
 //! | `REJECTED` | it has not run; the verdict is in the record | the caller: `QUEUED` (next attempt) or its next call |
 //!
@@ -21,9 +23,13 @@
 //! * Every step is a compare-and-swap that names the generation; who comes too late — a cancel, a revoke — changes nothing.
 //! * `why` is set once per call, by whoever cancels first, and not after `DONE`: a reply that was recorded before the
 //!   cancel wins (rule CA-2).
+//! * A result is *late* if the call was cancelled or detached before `DONE`: whoever takes that step sees it in the word
+//!   before, and drops the result at the callee. So either the caller has the result or the callee drops it, never both.
+//! * What a call carries that never ran comes out of the operation that answers it ([`Unrun`]): its drop is user code.
 //! * The step out of `RUNNING` releases, the caller's look acquires: what the callee wrote into the caller's frame
 //!   happened before the caller reads it. After that step the callee touches the record alone, to ring.
-//! * [`Ticket::lend`] does not return, nor unwind, while a state is `QUEUED` or `RUNNING`: it stops the program rather.
+//! * [`Ticket::lend`] does not return, nor unwind, while a state is `QUEUED`, `RUNNING` or `DETACHED`: it stops the program
+//!   rather.
 
 use crate::sync::{Arc, AtomicU64, Bell, Mutex, Ordering};
 use std::any::Any;
@@ -36,6 +42,7 @@ const RUNNING: u64 = 2;
 const DONE: u64 = 3;
 const REVOKED: u64 = 4;
 const REJECTED: u64 = 5;
+const DETACHED: u64 = 6;
 
 const STATE: u64 = 0b111;
 const WHY_SHIFT: u32 = 3;
@@ -64,6 +71,16 @@ pub(crate) enum Attempt {
 /// The closure that a call lends: gets the object, may be tried again after `Busy`.
 pub(crate) type Job<'a> = dyn FnMut(&dyn Any) -> Attempt + Send + 'a;
 
+/// What an owned call hands over: its closure, and the place of its result. Both sides share it, and either may leave first.
+pub(crate) trait Work: Send + Sync {
+    /// Runs the closure on the object, once, and keeps what came of it.
+    fn run(&self, object: &dyn Any) -> Attempt;
+    /// Whether the closure has run to its end; the panic's message if it panicked.
+    fn ran(&self) -> Option<Option<Arc<str>>>;
+    /// Takes the result, if there is one, for nobody to have; the drop is user code.
+    fn take_late(&self) -> Option<Box<dyn Any + Send>>;
+}
+
 /// What a caller sees when it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -72,6 +89,8 @@ pub(crate) enum Look {
     Done,
     Revoked,
     Rejected,
+    /// An owned call that its caller has left while it ran.
+    Detached,
 }
 
 /// One call of one thread: a record and the generation that names the call.
@@ -140,11 +159,21 @@ impl<V> Ticket<V> {
         }
         let _settled = Settled(self);
         // SAFETY: only the lifetime changes. The pointer is used by `Running` alone, which exists only while the state
-        // is RUNNING; `_settled` keeps this frame, and so `job`, from ending while the state is QUEUED or RUNNING, on
-        // return and on unwinding, and no step leads back into these states but another `lend`, or a `queue_without_loan`. `job` is not touched
-        // here meanwhile: it is borrowed mutably until this function ends.
+        // is RUNNING, or DETACHED after it; `_settled` keeps this frame, and so `job`, from ending while the state is
+        // QUEUED, RUNNING or DETACHED, on return and on unwinding, and no step leads back into these states but another
+        // `lend`, a `give`, or a `queue_without_loan`. `job` is not touched here meanwhile: it is borrowed mutably until
+        // this function ends.
         let job: NonNull<Job<'static>> = unsafe { mem::transmute(NonNull::from(job)) };
-        attend(Errand { ticket: Some(self.clone()), loan: Some(Loan(job)) })
+        attend(Errand { ticket: Some(self.clone()), carried: Carried::Lent(Loan(job)) })
+    }
+
+    /// Hands over an owned call's work, for one attempt. Nothing of the caller's frame is lent: it may leave by
+    /// [`leave_if_cancelled`](Ticket::leave_if_cancelled) and [`detach`](Ticket::detach).
+    pub(crate) fn give(&self, work: Arc<dyn Work>) -> Errand<V> {
+        if self.step(IDLE, |state| matches!(state, IDLE | REJECTED), QUEUED).is_none() {
+            crate::broken("an owned call was given twice at once");
+        }
+        Errand { ticket: Some(self.clone()), carried: Carried::Owned(work) }
     }
 
     /// For an entry that lends nothing but whose sender waits for it to be taken: `QUEUED` without a loan.
@@ -152,7 +181,20 @@ impl<V> Ticket<V> {
         if self.step(IDLE, |state| state == IDLE, QUEUED).is_none() {
             crate::broken("a sender queued twice at once");
         }
-        Errand { ticket: Some(self.clone()), loan: None }
+        Errand { ticket: Some(self.clone()), carried: Carried::Nothing }
+    }
+
+    /// The caller of an owned call leaves it if it runs and was cancelled. One that is still queued is about to be
+    /// revoked by whoever cancelled it.
+    pub(crate) fn leave_if_cancelled(&self) -> bool {
+        let leaves = |word: u64| word & STATE == RUNNING && why_of(word).is_some();
+        let likely = RUNNING | ((Why::Handle as u64) << WHY_SHIFT);
+        self.swap(likely, |word| leaves(word).then_some((word & !STATE) | DETACHED)).is_some()
+    }
+
+    /// Whether its callee may still look here after the caller has left: such a record serves no other call.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.look().0 == Look::Detached
     }
 
     /// What has become of the call, and why it was cancelled, if it was. By its caller, who alone may begin the next.
@@ -162,12 +204,13 @@ impl<V> Ticket<V> {
             DONE => Look::Done,
             REVOKED => Look::Revoked,
             REJECTED => Look::Rejected,
+            DETACHED => Look::Detached,
             _ => Look::Pending,
         };
         (look, why_of(word))
     }
 
-    /// Whether it is settled: it has run, or never will, or was rejected.
+    /// Whether it is settled: it has run, or never will, or was rejected, or its caller has left.
     pub(crate) fn is_settled(&self) -> bool {
         self.look().0 != Look::Pending
     }
@@ -247,7 +290,7 @@ fn why_of(word: u64) -> Option<Why> {
 
 #[track_caller]
 fn assert_settled(word: u64) {
-    if matches!(word & STATE, QUEUED | RUNNING) {
+    if matches!(word & STATE, QUEUED | RUNNING | DETACHED) {
         crate::broken("a call's frame was about to end while its callee still held what it lent");
     }
 }
@@ -267,11 +310,32 @@ struct Loan(NonNull<Job<'static>>);
 // SAFETY: the closure behind it is `Send` (see `Job`), and only the one `Running` uses it.
 unsafe impl Send for Loan {}
 
+/// What a call hands to its callee.
+enum Carried {
+    Nothing,
+    Lent(Loan),
+    Owned(Arc<dyn Work>),
+}
+
+/// A call that was answered without having run: with no lock held its caller is to be rung, and what it carries dropped.
+pub(crate) struct Unrun<V> {
+    /// None if its caller knows already.
+    pub(crate) ticket: Option<Ticket<V>>,
+    _carried: Carried,
+}
+
+impl<V> Unrun<V> {
+    /// Its caller is about to look by itself.
+    pub(crate) fn unrung(self) -> Self {
+        Self { ticket: None, ..self }
+    }
+}
+
 /// The callee's end of a call that has not started. Dropped, it tells the caller that nobody took it.
 pub(crate) struct Errand<V> {
     /// `None` once it has been answered: from then on the caller may lend again under the same generation.
     ticket: Option<Ticket<V>>,
-    loan: Option<Loan>,
+    carried: Carried,
 }
 
 impl<V> Errand<V> {
@@ -292,22 +356,26 @@ impl<V> Errand<V> {
     }
 
     /// `QUEUED → RUNNING`, under the callee's lock. A call that was cancelled meanwhile is revoked instead.
-    pub(crate) fn start(mut self) -> Result<Running<V>, Revoked<V>> {
+    pub(crate) fn start(mut self) -> Result<Running<V>, Unrun<V>> {
         let Some(ticket) = self.ticket.take() else { crate::broken("an answered errand cannot start") };
         let before = ticket.swap(QUEUED, |word| {
             let to = if why_of(word).is_some() { REVOKED } else { RUNNING };
             (word & STATE == QUEUED).then_some((word & !STATE) | to)
         });
         match before {
-            Some(word) if why_of(word).is_none() => Ok(Running { ticket: Some(ticket), loan: self.loan.take() }),
-            _ => Err(Revoked(ticket)),
+            Some(word) if why_of(word).is_none() => Ok(Running { ticket: Some(ticket), carried: self.take_carried() }),
+            _ => Err(Unrun { ticket: Some(ticket), _carried: self.take_carried() }),
         }
     }
 
-    /// It does not run: leaves the verdict, under the callee's lock. The ticket is to be rung afterwards, unlocked.
-    pub(crate) fn reject(mut self, verdict: V) -> Option<Ticket<V>> {
-        let ticket = self.ticket.take()?;
-        ticket.leave(verdict, QUEUED).then_some(ticket)
+    fn take_carried(&mut self) -> Carried {
+        mem::replace(&mut self.carried, Carried::Nothing)
+    }
+
+    /// It does not run: leaves the verdict, under the callee's lock.
+    pub(crate) fn reject(mut self, verdict: V) -> Unrun<V> {
+        let ticket = self.ticket.take().filter(|ticket| ticket.leave(verdict, QUEUED));
+        Unrun { ticket, _carried: self.take_carried() }
     }
 
     /// Whether somebody cancelled the call already.
@@ -315,10 +383,10 @@ impl<V> Errand<V> {
         self.ticket.as_ref().is_some_and(|ticket| ticket.why().is_some())
     }
 
-    /// It was cancelled, and nobody took it back from the queue. Under the callee's lock; its caller is to be rung.
-    pub(crate) fn revoke(mut self) -> Option<Ticket<V>> {
-        let ticket = self.ticket.take()?;
-        ticket.revoke().then_some(ticket)
+    /// It was cancelled, and nobody took it back from the queue. Under the callee's lock.
+    pub(crate) fn revoke(mut self) -> Unrun<V> {
+        let ticket = self.ticket.take().filter(Ticket::revoke);
+        Unrun { ticket, _carried: self.take_carried() }
     }
 
     /// It never came into a queue.
@@ -334,9 +402,6 @@ impl<V> Errand<V> {
         ticket.step_from(QUEUED, DONE).then_some(ticket)
     }
 }
-
-/// A call that was cancelled before it could start: its caller is to be rung.
-pub(crate) struct Revoked<V>(pub(crate) Ticket<V>);
 
 impl<V> Drop for Errand<V> {
     fn drop(&mut self) {
@@ -354,7 +419,7 @@ impl<V> Drop for Errand<V> {
 pub(crate) struct Running<V> {
     /// `None` once it has been answered.
     ticket: Option<Ticket<V>>,
-    loan: Option<Loan>,
+    carried: Carried,
 }
 
 impl<V> Running<V> {
@@ -364,7 +429,11 @@ impl<V> Running<V> {
 
     /// Runs the caller's closure on the object.
     pub(crate) fn run(&mut self, object: &dyn Any) -> Attempt {
-        let Some(Loan(job)) = &mut self.loan else { crate::broken("an errand without a loan cannot run") };
+        let job = match &mut self.carried {
+            Carried::Lent(Loan(job)) => job,
+            Carried::Owned(work) => return work.run(object),
+            Carried::Nothing => crate::broken("an errand that carries nothing cannot run"),
+        };
         // SAFETY: the state is RUNNING, and this is the one `Running` that the step to it made: the frame that `job`
         // points into cannot end (see `lend`), nobody else has the pointer, and the step acquired what the caller wrote
         // before it lent. The borrow ends with this call, before any step out of RUNNING.
@@ -379,9 +448,13 @@ impl<V> Running<V> {
         }
     }
 
-    /// The callee has let go. Rings.
-    pub(crate) fn done(mut self) {
-        self.answer();
+    /// The callee has let go. Rings. Gives the work whose result is late: nobody has it but the callee, who drops it.
+    pub(crate) fn done(mut self) -> Option<Arc<dyn Work>> {
+        let late = self.answer();
+        match &self.carried {
+            Carried::Owned(work) if late => Some(Arc::clone(work)),
+            _ => None,
+        }
     }
 
     /// The closure was not taken: it can be lent again. Rings.
@@ -392,11 +465,12 @@ impl<V> Running<V> {
         }
     }
 
-    fn answer(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            ticket.step_from(RUNNING, DONE);
-            ticket.ring();
-        }
+    /// Whether the result is late: the call was cancelled or detached before.
+    fn answer(&mut self) -> bool {
+        let Some(ticket) = self.ticket.take() else { return false };
+        let before = ticket.step(RUNNING, |state| matches!(state, RUNNING | DETACHED), DONE);
+        ticket.ring();
+        before.is_some_and(|word| word & STATE == DETACHED || why_of(word).is_some())
     }
 }
 
@@ -470,11 +544,11 @@ mod tests {
     #[test]
     fn ca_2_who_names_another_generation_changes_nothing() {
         let late = ticket();
-        late.lend(&mut nothing, |errand| errand.start().ok().unwrap().done());
+        late.lend(&mut nothing, |errand| drop(errand.start().ok().unwrap().done()));
         let next = late.clone().next();
         next.lend(&mut nothing, |errand| {
             assert!(!late.ask_cancel(Why::Handle) && !late.revoke());
-            errand.start().ok().unwrap().done();
+            drop(errand.start().ok().unwrap().done());
         });
         assert_eq!(next.look(), (Look::Done, None));
     }

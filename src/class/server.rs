@@ -3,7 +3,7 @@
 use super::contained;
 use super::create::begins_with;
 use super::model::Class;
-use crate::apartment::{Terms, invoke, wait_for, waits_for_itself};
+use crate::apartment::{Load, Terms, invoke, wait_for, waits_for_itself};
 use crate::call::record::Attempt;
 use crate::cycle::Awaited;
 use crate::describe::{CallKind, CallTarget, Method, ThreadingModel};
@@ -161,7 +161,7 @@ impl Process {
                 Attempt::Ran(None)
             };
             let target = CallTarget { object: None, type_name: "server", method: Some(&CAN_UNLOAD), location };
-            match invoke(&main, CallKind::Synchronous, target, Terms::default(), &mut job) {
+            match invoke(&main, CallKind::Synchronous, target, Terms::default(), Load::Lent(&mut job)) {
                 Ok(()) => return Ok(freed),
                 // It has ended meanwhile, or is about to.
                 Err(CallError::Disconnected(_) | CallError::ServerDiedDne { .. }) => {}

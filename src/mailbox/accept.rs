@@ -30,7 +30,8 @@ impl Mailbox {
         if entry.is_cancelled() {
             // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
             if let Body::Call(errand) = entry.body {
-                let _its_caller_asks = errand.revoke();
+                // Its caller asks, and need not be rung.
+                later.unrun.push(errand.revoke().unrung());
             }
             return Ok(());
         }
@@ -80,7 +81,7 @@ impl Mailbox {
             self.revoked(monitor, &entry.header, Some(Why::Deadline), who);
             if let Body::Call(errand) = entry.body {
                 errand.expire();
-                later.tickets.extend(errand.revoke());
+                later.unrun.push(errand.revoke());
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Mailbox;
 use super::entry::{Ask, Body, Entry};
 use super::later::Later;
 use super::monitor::{Asked, Looker, Messages, Monitor, Next, Offer, Started, StartedBody};
-use crate::call::Verdict;
+use crate::call::{Ticket, Verdict};
 use crate::diagnose::What;
 use crate::filter::{IncomingCall, ServerCall};
 use crate::id::CallId;
@@ -72,8 +72,9 @@ impl Mailbox {
                 match errand.start() {
                     Ok(running) => StartedBody::Call(running),
                     Err(revoked) => {
-                        self.revoked(monitor, &header, revoked.0.why(), looker.who);
-                        later.tickets.push(revoked.0);
+                        let why = revoked.ticket.as_ref().and_then(Ticket::why);
+                        self.revoked(monitor, &header, why, looker.who);
+                        later.unrun.push(revoked);
                         return None;
                     }
                 }
@@ -107,7 +108,7 @@ impl Mailbox {
             if let Some(mut entry) = entry {
                 self.give_back_room(&mut monitor, &mut entry, looker.who, &mut later);
                 if let Body::Call(errand) = entry.body {
-                    later.tickets.extend(errand.reject(Verdict::Refused(answer)));
+                    later.unrun.push(errand.reject(Verdict::Refused(answer)));
                 }
             }
             None

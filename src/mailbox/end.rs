@@ -33,12 +33,12 @@ impl Mailbox {
         for mut entry in std::mem::take(&mut monitor.waiting) {
             let error = self.disconnected(Door::Closing, entry.header.target.object);
             if let Some(taken) = entry.taken.take() {
-                if let Some(sender) = taken.reject(Verdict::Failed(error)) {
+                if let Some(sender) = taken.reject(Verdict::Failed(error)).ticket {
                     monitor.turned_away.push((sender.clone(), entry));
                     later.tickets.push(sender);
                 }
             } else if let Body::Call(errand) = entry.body {
-                later.tickets.extend(errand.reject(Verdict::Failed(error)));
+                later.unrun.push(errand.reject(Verdict::Failed(error)));
             }
         }
         later.bells.append(&mut monitor.closing);
@@ -89,7 +89,7 @@ impl Mailbox {
                 self.disconnected(Door::Ended, entry.header.target.object)
             };
             match entry.body {
-                Body::Call(errand) => later.tickets.extend(errand.reject(Verdict::Failed(error))),
+                Body::Call(errand) => later.unrun.push(errand.reject(Verdict::Failed(error))),
                 Body::Post(_) => {
                     self.push_event(monitor, who, call, || What::PostDropped { error: (&error).into() });
                     unrun.push(entry);

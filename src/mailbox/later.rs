@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::{Mailbox, Owner};
-use crate::call::Ticket;
+use crate::call::{Ticket, Unrun};
 use crate::sync::{Arc, Bell};
 
 /// Whom a change concerns. Decided under the lock, carried out after it.
@@ -20,6 +20,8 @@ pub(crate) enum Wake {
 #[derive(Default)]
 pub(crate) struct Later {
     pub(super) tickets: Vec<Ticket>,
+    /// Calls that were answered without having run.
+    pub(super) unrun: Vec<Unrun>,
     pub(super) bells: Vec<Arc<Bell>>,
     /// The first in place, for a call allocates nothing.
     wake: Wake,
@@ -39,9 +41,8 @@ impl Later {
 impl Mailbox {
     /// With the lock released: drops, rings, starts threads.
     pub(super) fn carry_out(self: &Arc<Self>, later: Later) {
-        let Later { tickets, bells, wake, wakes, dropped } = later;
-        drop(dropped);
-        for ticket in tickets {
+        let Later { tickets, unrun, bells, wake, wakes, dropped } = later;
+        for ticket in tickets.iter().chain(unrun.iter().filter_map(|unrun| unrun.ticket.as_ref())) {
             ticket.ring();
         }
         for bell in bells {
@@ -51,6 +52,8 @@ impl Mailbox {
         for wake in wakes {
             self.wake(wake);
         }
+        // Last, for it may be user code: what owned calls carried that never ran.
+        drop((unrun, dropped));
     }
 
     pub(super) fn wake(self: &Arc<Self>, wake: Wake) {

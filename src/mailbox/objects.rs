@@ -38,14 +38,14 @@ impl Mailbox {
         let gone = || Verdict::Failed(self.disconnected(Door::Open, Some(object)));
         while let Some(at) = monitor.waiting.iter().position(calls_it) {
             if let Some(Entry { body: Body::Call(errand), .. }) = monitor.waiting.remove(at) {
-                later.tickets.extend(errand.reject(gone()));
+                later.unrun.push(errand.reject(gone()));
             }
         }
         while let Some(at) = monitor.entries.iter().position(calls_it) {
             let Some(mut entry) = monitor.entries.remove(at) else { break };
             self.give_back_room(&mut monitor, &mut entry, who, &mut later);
             if let Body::Call(errand) = entry.body {
-                later.tickets.extend(errand.reject(gone()));
+                later.unrun.push(errand.reject(gone()));
             }
         }
         drop(monitor);

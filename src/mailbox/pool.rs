@@ -149,7 +149,7 @@ impl Mailbox {
             for mut entry in calls {
                 self.give_back_room(&mut monitor, &mut entry, (ThreadId(0), 0), &mut later);
                 if let Body::Call(errand) = entry.body {
-                    later.tickets.extend(errand.reject(Verdict::Failed(error.clone())));
+                    later.unrun.push(errand.reject(Verdict::Failed(error.clone())));
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 mod free;
 mod local;
+mod owned;
 mod packet;
 mod parcel;
 mod proxy;

@@ -2,7 +2,7 @@
 
 use super::local::Local;
 use super::reference::{Reference, WeakReference};
-use super::verbs::{With, call, call_mut, call_ref, post};
+use super::verbs::{With, call, call_mut, call_owned, call_ref, post};
 use crate::apartment::{Apartment, CallOptions, Terms, disconnect};
 use crate::error::{CallError, PostError};
 use crate::id::ObjectId;
@@ -83,6 +83,53 @@ impl<T: ?Sized + 'static> Proxy<T> {
     #[track_caller]
     pub fn call<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
         call(self, Terms::default(), None, method)
+    }
+
+    /// Calls the object as [`call`](Proxy::call) does, with a closure and a result that are nobody's but the call's: it can
+    /// be given up while it runs (rule CA-2). Cancelled by its handle, past its deadline, or when the caller's filter says
+    /// so, it returns at once, and the closure goes on in the object's apartment, where [`is_cancelled`](crate::is_cancelled)
+    /// says that nobody waits for it. What it gives then is dropped there, on that thread; a panic of that drop is
+    /// contained. The object stays until the closure has ended.
+    ///
+    /// It is for what may hang, and allocates; a call that borrows does neither return early nor allocate. Waits, as a
+    /// call does: an STA pumps, other threads block. One that is buried under what was served in its wait returns when
+    /// that has ended (rule DI-6). At home it is direct, and runs to its end.
+    ///
+    /// ```
+    /// use apartment::{CallOptions, CancelHandle, Outcome, Sta, is_cancelled};
+    /// use std::sync::mpsc::channel;
+    ///
+    /// let sta = Sta::spawn("slow")?;
+    /// let slow = sta.create(|| ())?;
+    /// let cancel = CancelHandle::new();
+    /// let (here, hangs) = channel();
+    /// let handle = cancel.clone();
+    /// let watchdog = std::thread::spawn(move || {
+    ///     hangs.recv().unwrap();
+    ///     handle.cancel();
+    /// });
+    /// let options = CallOptions::new().cancel(&cancel);
+    /// let error = slow.with(&options).call_owned(move |()| {
+    ///     here.send(()).unwrap();
+    ///     while !is_cancelled() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// });
+    /// assert_eq!(error.unwrap_err().outcome(), Outcome::MayHaveRun);
+    /// watchdog.join().unwrap();
+    /// # Ok::<(), apartment::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`call`](Proxy::call). `CallCanceled` and `TimedOut` say `MayHaveRun` if it had started, `NotStarted` if it never
+    /// will.
+    #[track_caller]
+    pub fn call_owned<R, F>(&self, method: F) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&T) -> R + Send + 'static,
+    {
+        call_owned(self, Terms::default(), method)
     }
 
     /// Posts a closure to the object: a one-way call (rule CK-2). Does not wait, not even for room: without it the post

@@ -1,11 +1,12 @@
 //! What can be done with a proxy, with and without options.
 
+use super::owned::Owned;
 use super::proxy::Proxy;
 use super::reference::Reference;
 use crate::apartment::{
-    CallOptions, PostOptions, Terms, give_back, invoke, invoke_free, send, send_free, tell_refused,
+    CallOptions, Load, PostOptions, Terms, give_back, invoke, invoke_free, send, send_free, tell_refused,
 };
-use crate::call::record::Attempt;
+use crate::call::record::{Attempt, Work};
 use crate::describe::{CallKind, Method};
 use crate::error::{CallError, PostError};
 use crate::mailbox::{Body, Closure};
@@ -59,6 +60,19 @@ macro_rules! calling_verbs {
             #[track_caller]
             pub fn call<R: Send>(&self, method: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
                 call(self.proxy, self.options.terms(), None, method)
+            }
+
+            /// As [`Proxy::call_owned`], with these options.
+            ///
+            /// # Errors
+            /// As [`Proxy::call_owned`].
+            #[track_caller]
+            pub fn call_owned<R, F>(&self, method: F) -> Result<R, CallError>
+            where
+                R: Send + 'static,
+                F: FnOnce(&T) -> R + Send + 'static,
+            {
+                call_owned(self.proxy, self.options.terms(), method)
             }
         }
 
@@ -196,10 +210,30 @@ fn attempt<T: ?Sized + 'static, B: Send, R: Send>(
         Attempt::Ran(None)
     };
     match &reference.stub.site {
-        Site::Apartment(mailbox) => invoke(mailbox, kind, target, terms, &mut job)?,
-        Site::Free(free) => invoke_free(free, kind, target, terms, &mut job)?,
+        Site::Apartment(mailbox) => invoke(mailbox, kind, target, terms, Load::Lent(&mut job))?,
+        Site::Free(free) => invoke_free(free, kind, target, terms, Load::Lent(&mut job))?,
     }
     Ok(result(left))
+}
+
+#[track_caller]
+pub(super) fn call_owned<T: ?Sized + 'static, R: Send + 'static>(
+    proxy: &Proxy<T>,
+    terms: Terms<'_>,
+    method: impl FnOnce(&T) -> R + Send + 'static,
+) -> Result<R, CallError> {
+    let reference = proxy.reference();
+    usable(reference)?;
+    let target = reference.target::<T>(None, Location::caller());
+    let owned = Arc::new(Owned::new(method, proxy.view(), Arc::clone(&reference.stub)));
+    let work: Arc<dyn Work> = Arc::clone(&owned) as _;
+    let load = Load::Owned(&work);
+    let made = match &reference.stub.site {
+        Site::Apartment(mailbox) => invoke(mailbox, CallKind::Synchronous, target, terms, load),
+        Site::Free(free) => invoke_free(free, CallKind::Synchronous, target, terms, load),
+    };
+    made.inspect_err(|error| owned.failed(error))?;
+    Ok(result(owned.take()))
 }
 
 #[track_caller]
@@ -222,7 +256,7 @@ pub(super) fn post<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static>(
                 let ran = run.take().map(|run| catch_unwind(AssertUnwindSafe(|| run(proxy.view().of(held)))));
                 Attempt::Ran(ran.and_then(Result::err).map(panic_message))
             };
-            let result = send_free(free, target, terms, &mut job);
+            let result = send_free(free, target, terms, Load::Lent(&mut job));
             return match (result, run) {
                 (Err(error), Some(run)) => Err(PostError::new(error, run)),
                 _ => Ok(()),

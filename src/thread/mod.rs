@@ -14,7 +14,7 @@ pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
 pub(crate) use home::{Home, MtaHome, StaHome};
 
-use crate::call::record::Waiter;
+use crate::call::record::{Waiter, Why};
 use crate::call::{Record, Ticket};
 use crate::common::Common;
 use crate::describe::{CallKind, Caller};
@@ -325,6 +325,11 @@ impl Thread {
         look(self.frames.borrow().last())
     }
 
+    /// Why the call that it is serving, innermost, is cancelled, if it is.
+    pub(crate) fn served_is_cancelled(&self) -> Option<Why> {
+        self.with_frame(|frame| frame.and_then(Frame::cancelled))
+    }
+
     pub(crate) fn with_frames<R>(&self, look: impl FnOnce(&[Frame]) -> R) -> R {
         look(&self.frames.borrow())
     }
@@ -381,7 +386,10 @@ impl Thread {
         let last = free.unwrap_or_else(|| Record::new(Waiter::Thread(Arc::clone(&self.bell))).unused());
         let ticket = last.next();
         let result = call(&ticket);
-        self.records.borrow_mut().push(ticket);
+        // Of a call that was left while it ran the callee still asks whether it is cancelled.
+        if !ticket.is_detached() {
+            self.records.borrow_mut().push(ticket);
+        }
         result
     }
 }
