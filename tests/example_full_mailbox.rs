@@ -27,8 +27,11 @@ fn mb_2_the_diagnosis_is_printed_and_waiting_for_room_and_dispatching_are_the_cu
         "dispatched last   7 s ago",
         "executing         `Window` called at ",
         ", for 7 s",
+        "post Window ──✗",
         "it waits, with 4 of 4 places taken",
         "5 lines are drawn",
+        "sender",
+        "post Window begins",
         "105 lines are drawn, and none was refused",
     ] {
         let at = rest.find(expected).unwrap_or_else(|| panic!("no `{expected}` where it should be in:\n{out}"));

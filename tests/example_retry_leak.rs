@@ -27,6 +27,7 @@ fn row<'a>(out: &'a str, name: &str) -> Vec<&'a str> {
 fn mf_7_the_process_has_the_same_memory_handles_and_threads_after_many_retries() {
     let (run, out) = run("20000");
     assert!(run.status.success(), "{out}{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(out.matches("its own policy: retry now").count(), 2, "{out}");
     assert!(out.contains("20000 retries in "), "{out}");
     assert!(out.contains("attempt 20001 was let in"), "{out}");
     assert!(out.contains("They have left nothing behind."), "{out}");

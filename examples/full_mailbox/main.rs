@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use apartment::{CallError, CallOptions, Clock, Error, MailboxFull, PostOptions, Process, WaitFor, What};
+use apartment::{CallError, CallOptions, Clock, Error, MailboxFull, PostOptions, Process, Recording, WaitFor, What};
 
 #[derive(Default)]
 struct Window {
@@ -56,6 +56,7 @@ fn run(say: &mut dyn FnMut(String)) -> Result<(), Error> {
     let recording = process.recording().expect("it was made to record");
     let ui = process.sta("ui").capacity(4).spawn()?;
     let window = ui.create(Window::default)?;
+    let begin = last(&recording);
 
     say("1. The window waits for its disk on a channel, and dispatches nothing.".into());
     let (disk, ready) = channel::<()>();
@@ -63,12 +64,8 @@ fn run(say: &mut dyn FnMut(String)) -> Result<(), Error> {
         window.lines.set(0);
         window.wait_for_disk(&ready);
     })?;
-    // Its making was the first thing that it did.
-    let mut began = 0;
-    recording.until(|event| {
-        began += u32::from(matches!(event.what, What::Began { .. }));
-        began == 2
-    });
+    // Its making was the first thing that the apartment did.
+    nth(&recording, 2, |what| matches!(what, What::Began { .. }));
     clock.advance(Duration::from_secs(7));
     let refused = loop {
         match window.post(Window::draw) {
@@ -80,29 +77,48 @@ fn run(say: &mut dyn FnMut(String)) -> Result<(), Error> {
     say(format!("   another line: {error}"));
     let CallError::MailboxFull(full) = &error else { return Err(error) };
     diagnose(full, &error, say);
+    say(format!("\n{}", recording.diagram().since(begin)));
 
     say("2. A sender that waits for room has it when the window is back in its loop.".into());
-    let (patient, patient_call) = (PostOptions::new().wait_for_room(), CallOptions::new().wait_for_room());
-    thread::scope(|s| {
+    let patient = PostOptions::new().wait_for_room();
+    let begin = last(&recording);
+    let sender = thread::scope(|s| {
         let sender = s.spawn(|| window.with(&patient).post(line).map_err(CallError::from));
-        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Room, .. }));
+        let waits = recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Room, .. }));
         say(format!("   the same line again; it waits, with {} of 4 places taken", ui.apartment().queued()));
         drop(disk);
-        sender.join().expect("a post does not panic")
+        sender.join().expect("a post does not panic").map(|()| waits.thread)
     })?;
-    say(format!("   {} lines are drawn", window.with(&patient_call).call(|window| window.lines.get())?));
+    // Those two, and five lines.
+    nth(&recording, 7, |what| matches!(what, What::Ended { .. }));
+    let diagram = recording.diagram().since(begin).named(sender, "sender");
+    say(format!("   {} lines are drawn\n\n{diagram}", window.call(|window| window.lines.get())?));
 
     say("3. The window waits for its disk with a call, and dispatches meanwhile.".into());
     let disk = process.sta("disk").spawn()?;
     let file = disk.create(|| ())?;
-    window.with(&patient_call).call(|_| {
+    window.call(|_| {
         file.call(|()| (0..100).try_for_each(|_| window.with(&patient).post(Window::draw).map_err(CallError::from)))
     })???;
-    say(format!(
-        "   {} lines are drawn, and none was refused",
-        window.with(&patient_call).call(|window| window.lines.get())?
-    ));
+    // Behind the last four lines, which may fill it.
+    let in_turn = CallOptions::new().wait_for_room();
+    let lines = window.with(&in_turn).call(|window| window.lines.get())?;
+    say(format!("   {lines} lines are drawn, and none was refused"));
     Ok(())
+}
+
+/// The number of the last event so far: a diagram can begin behind it.
+fn last(recording: &Recording) -> u64 {
+    recording.events().last().map_or(0, |event| event.seq)
+}
+
+/// Waits for the how manieth event of a kind.
+fn nth(recording: &Recording, nth: u32, is: impl Fn(&What) -> bool) {
+    let mut seen = 0;
+    recording.until(|event| {
+        seen += u32::from(is(&event.what));
+        seen == nth
+    });
 }
 
 /// What the error knows, piece by piece: for a log, or a program that has to decide.

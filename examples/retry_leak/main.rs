@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Instant;
 
 use apartment::{
-    CallOptions, CallType, Error, IncomingCall, MessageFilter, Process, Proxy, RejectedCall, Retry, ServerCall,
+    CallOptions, CallType, Clock, Error, IncomingCall, MessageFilter, Mta, Process, Proxy, RejectedCall, Retry,
+    ServerCall, Sta,
 };
 use sysinfo::{ProcessesToUpdate, System, get_current_pid};
 
@@ -58,18 +59,21 @@ fn main() -> ExitCode {
 }
 
 fn run(retries: u32) -> Result<bool, Error> {
-    let process = Process::new();
-    let busy = Arc::new(AtomicU32::new(0));
-    let filter = Busy(Arc::clone(&busy));
-    let client = process.sta("client").filter(|| filter).spawn()?;
-    let server = process.mta().spawn()?;
-    let (at_client, at_server) = (client.create(|| ())?, server.create(|| ())?);
+    // The first two on a stage of their own: a recording of a million would be what leaks.
+    let stage = Process::builder().clock(Clock::driven()).record(1_000).build();
+    let scene = Scene::new(&stage)?;
+    let recording = stage.recording().expect("it was made to record");
+    let begin = recording.events().last().map_or(0, |event| event.seq);
+    scene.retry(2)?;
+    say(format_args!("Two retries:\n\n{}", recording.diagram().since(begin)));
+    drop(scene);
 
+    let scene = Scene::new(&Process::new())?;
     // So that all is there that is made once.
-    retry(&busy, &at_client, &at_server, retries / 10)?;
+    scene.retry(retries / 10)?;
     let before = count();
     let began = Instant::now();
-    let attempts = retry(&busy, &at_client, &at_server, retries)?;
+    let attempts = scene.retry(retries)?;
     let took = began.elapsed();
     let after = count();
 
@@ -90,16 +94,37 @@ fn row(name: &str, before: Option<impl Display>, after: Option<impl Display>) ->
     format!("{name:8} {:>12} {:>12}", shown(before), shown(after))
 }
 
-/// One call of the client's into the MTA, whose callback is sent away that often before it runs: how often it was tried.
-fn retry(busy: &AtomicU32, client: &Proxy<()>, server: &Proxy<()>, times: u32) -> Result<u32, Error> {
-    busy.store(times, Relaxed);
-    let attempts = AtomicU32::new(1);
-    let again = |_: &RejectedCall| {
-        attempts.fetch_add(1, Relaxed);
-        Retry::Now
-    };
-    client.call(|()| server.call(|()| client.with(&CallOptions::new().retry(again)).call(|()| ())))???;
-    Ok(attempts.into_inner())
+/// The client, the server, and an object in each.
+struct Scene {
+    busy: Arc<AtomicU32>,
+    client: Proxy<()>,
+    server: Proxy<()>,
+    _apartments: (Sta, Mta),
+}
+
+impl Scene {
+    fn new(process: &Process) -> Result<Scene, Error> {
+        let busy = Arc::new(AtomicU32::new(0));
+        let filter = Busy(Arc::clone(&busy));
+        let sta = process.sta("client").filter(|| filter).spawn()?;
+        // One thread, so that none is started in the middle.
+        let mta = process.mta().threads(1).spawn()?;
+        Ok(Scene { busy, client: sta.create(|| ())?, server: mta.create(|| ())?, _apartments: (sta, mta) })
+    }
+
+    /// One call of the client's into the MTA, whose callback is sent away that often before it runs: how often it was
+    /// tried.
+    fn retry(&self, times: u32) -> Result<u32, Error> {
+        self.busy.store(times, Relaxed);
+        let attempts = AtomicU32::new(1);
+        let again = |_: &RejectedCall| {
+            attempts.fetch_add(1, Relaxed);
+            Retry::Now
+        };
+        let call_back = || self.client.with(&CallOptions::new().retry(again)).call(|()| ());
+        self.client.call(|()| self.server.call(|()| call_back()))???;
+        Ok(attempts.into_inner())
+    }
 }
 
 /// What the system says of this process.
