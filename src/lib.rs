@@ -51,8 +51,9 @@ pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use cycle::{Awaited, Deadlock, Waiter};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, Diagram, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed,
-    Recording, Route, ServerAnswer, Topic, WaitEnd, WaitFor, What,
+    ApartmentHow, ApartmentSeen, CallMade, CallRef, CancelReason, Diagram, DoorSeen, EntryAt, EntrySeen, ErrorSeen,
+    Event, FrameSeen, HeldBy, PacketForm, PacketMark, Placed, PoolSeen, Recording, Route, ServerAnswer, Snapshot,
+    Subscription, ThreadSeen, Topic, WaitEnd, WaitFor, WaitSeen, WaitsForWhom, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,

@@ -17,7 +17,7 @@ pub(crate) fn disconnect(stub: &Stub) -> Result<(), CallError> {
     };
     let thread = Thread::current();
     if !stub.ask_disconnect(mailbox, &thread, cannot_wait(&thread))? {
-        let of = Situation::Plain(WaitFor::Disconnect, &mailbox.common);
+        let of = Situation::Of(WaitFor::Disconnect, mailbox, None);
         wait(&thread, of, None, || stub.is_disconnected_or_rings(&thread));
     }
     Ok(())

@@ -31,7 +31,7 @@ pub(super) fn may_wait_for_end(mailbox: &Mailbox) -> bool {
 /// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
 pub(super) fn wait_until_gone(mailbox: &Mailbox) {
     let thread = Thread::current();
-    wait(&thread, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || mailbox.is_gone(thread.bell()));
+    wait(&thread, Situation::Of(WaitFor::Thread, mailbox, None), None, || mailbox.is_gone(thread.bell()));
 }
 
 /// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so

@@ -232,7 +232,7 @@ impl MtaBuilder {
 }
 
 fn tell_began(mailbox: &Mailbox, maker: &Thread) {
-    mailbox.tell(maker.who(), None, || What::ApartmentBegan {
+    let began = What::ApartmentBegan {
         name: Arc::clone(&mailbox.name.name),
         sta: false,
         how: mailbox.how,
@@ -240,7 +240,8 @@ fn tell_began(mailbox: &Mailbox, maker: &Thread) {
         capacity: mailbox.capacity,
         reentrancy: None,
         process: Arc::clone(&mailbox.common.name),
-    });
+    };
+    mailbox.note(maker.who(), began);
 }
 
 impl Mta {
@@ -326,8 +327,7 @@ impl Mta {
         }
         let home = Rc::new(MtaHome::new(Arc::clone(mailbox), false, false));
         thread.set_home(Some(Home::Mta(Rc::clone(&home))));
-        mailbox
-            .tell(thread.who(), None, || What::ThreadEntered { name: Arc::clone(&mailbox.name.name), implicit: false });
+        mailbox.note(thread.who(), What::ThreadEntered { name: Arc::clone(&mailbox.name.name), implicit: false });
         Ok(EnteredMta::new(thread, home))
     }
 

@@ -257,7 +257,7 @@ impl StaBuilder {
     }
 
     fn tell_began(&self, mailbox: &Mailbox, main: bool) {
-        mailbox.tell(Thread::current().who(), None, || What::ApartmentBegan {
+        let began = What::ApartmentBegan {
             name: Arc::clone(&mailbox.name.name),
             sta: true,
             how: mailbox.how,
@@ -265,7 +265,8 @@ impl StaBuilder {
             capacity: mailbox.capacity,
             reentrancy: Some(self.reentrancy),
             process: Arc::clone(&mailbox.common.name),
-        });
+        };
+        mailbox.note(Thread::current().who(), began);
     }
 
     /// Makes the thread the apartment's; if that fails, nothing of it stays behind.
@@ -322,7 +323,7 @@ impl StaBuilder {
         });
         thread.set_home(Some(Home::Sta(Rc::clone(&home))));
         let name = Arc::clone(&mailbox.name.name);
-        mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
+        mailbox.note(thread.who(), What::ThreadEntered { name, implicit: false });
         Ok(home)
     }
 }
@@ -332,7 +333,7 @@ fn set_filter(thread: &Thread, home: &StaHome, make: &mut Option<FilterMaker>) -
     // Its maker may have registered another.
     let before = home.filter.replace(Some(filter));
     contain(&home.mailbox, thread, "a filter's destructor", || drop(before));
-    home.mailbox.tell(thread.who(), None, || What::FilterSet { set: true });
+    home.mailbox.note(thread.who(), What::FilterSet { set: true });
     Ok(())
 }
 

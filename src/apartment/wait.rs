@@ -11,8 +11,8 @@
 use super::serve::{Served, Situation, asks_about_messages, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::common::Common;
-use crate::diagnose::{Serves, WaitEnd, What};
-use crate::mailbox::{Door, Scope};
+use crate::diagnose::{CallRef, Serves, WaitEnd, What};
+use crate::mailbox::{Door, Scope, Waits};
 use crate::sync::Clock;
 use crate::thread::{Home, Outgoing, StaHome, Thread};
 use std::rc::Rc;
@@ -41,29 +41,36 @@ struct PlainWait<'a> {
     home: Option<Home>,
     /// The process in which it waits for something, if it is of one.
     of: Option<&'a Common>,
+    /// The call that waits, if one does.
+    call: Option<CallRef>,
     /// Whether a thread of the pool blocks by this: one whose call is out does so already.
     blocks: bool,
 }
 
 impl<'a> PlainWait<'a> {
     fn begin(thread: &Thread, situation: Situation<'a>, until: Option<(&Clock, u64)>) -> Option<Self> {
-        let (on, of) = match situation {
-            Situation::Plain(on, of) => (on, Some(of)),
-            Situation::Elsewhere { on, .. } => (on, None),
+        let (on, of, whom, call) = match situation {
+            Situation::Plain(on, of) => (on, Some(of), None, None),
+            Situation::Of(on, whom, call) => (on, Some(&*whom.common), Some(whom), call),
+            Situation::Elsewhere { on, .. } => (on, None, None, None),
             Situation::Loop | Situation::Call(_) => return None,
         };
         let home = thread.home();
-        let began = || What::WaitBegan {
-            on,
-            serves: serves(thread, home.as_ref(), situation),
-            until: until.map(|(_, at)| Duration::from_nanos(at)),
-        };
+        let serves = serves(thread, home.as_ref(), situation);
+        let until = until.map(|(_, at)| Duration::from_nanos(at));
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
         match &home {
-            Some(home) => home.mailbox().wait_began(blocks, thread.who(), began),
-            None => of.into_iter().for_each(|of| of.tell(thread.who(), None, began)),
+            Some(home) => {
+                let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.nanos());
+                let waits = Waits { who: thread.who(), on, call, whom, serves, until, since };
+                home.mailbox().wait_began(blocks, waits);
+            }
+            None => {
+                let began = || What::WaitBegan { on, serves, until };
+                of.into_iter().for_each(|of| of.tell(thread.who(), call, began));
+            }
         }
-        Some(Self { home, of, blocks })
+        Some(Self { home, of, call, blocks })
     }
 
     fn end(self, thread: &Thread, situation: Situation<'_>, done: bool) {
@@ -77,7 +84,7 @@ impl<'a> PlainWait<'a> {
         let ended = || What::WaitEnded { by };
         match self.home {
             Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
-            None => self.of.into_iter().for_each(|of| of.tell(thread.who(), None, ended)),
+            None => self.of.into_iter().for_each(|of| of.tell(thread.who(), self.call, ended)),
         }
     }
 }

@@ -10,9 +10,10 @@ mod monitor;
 mod objects;
 mod out;
 mod pool;
+mod seen;
 
-pub(crate) use entry::{Ask, Body, Closure, Entry, Header};
-pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Scope, Started, StartedBody};
+pub(crate) use entry::{Ask, Body, Closure, Entry, Header, ToldBy};
+pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Scope, Started, StartedBody, Waits};
 pub(crate) use pool::{Pool, Shared, Use};
 
 use crate::call::record::Why;
@@ -129,7 +130,7 @@ impl Mailbox {
             queued: monitor.queued,
             capacity: self.capacity,
             waiting: monitor.waiting.len(),
-            executing: monitor.executing.last().map(|executing| (executing.target, since(executing.since))),
+            executing: monitor.executing.last().map(|executing| (executing.target(), since(executing.since))),
             idle_for: since(monitor.last_dispatch),
         }
     }

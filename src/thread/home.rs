@@ -81,6 +81,7 @@ impl Home {
             Self::Mta(home) => {
                 home.abandoned.set(true);
                 if !home.pool_thread {
+                    home.mailbox.note(thread.who(), What::ThreadLeft);
                     home.mailbox.use_ends(Use::Thread, thread.who());
                 }
             }
@@ -96,7 +97,7 @@ impl MtaHome {
 
     /// The last guard of a thread that entered is gone.
     pub(crate) fn leave(&self, thread: &Thread) {
-        self.mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        self.mailbox.note(thread.who(), What::ThreadLeft);
         thread.set_home(None);
         self.mailbox.use_ends(Use::Thread, thread.who());
     }
@@ -123,7 +124,7 @@ impl StaHome {
     pub(crate) fn let_go(&self, thread: &Rc<Thread>, id: ObjectId) {
         let object = self.objects.borrow_mut().remove(&id);
         if let Some(object) = object {
-            self.mailbox.tell(thread.who(), None, || What::ObjectDropped { object: id });
+            self.mailbox.object_dropped(id, thread.who());
             thread.drop_object(Going::Own(object));
         }
     }
@@ -157,7 +158,7 @@ impl StaHome {
         let late: Vec<_> = std::mem::take(&mut *self.objects.borrow_mut()).into_values().collect();
         late.into_iter().for_each(|object| thread.drop_object(Going::Own(object)));
         self.process.sta_ended(&self.mailbox);
-        self.mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        self.mailbox.note(thread.who(), What::ThreadLeft);
         let guard = self.guard.borrow_mut().take();
         contain(&self.mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
         thread.set_home(None);

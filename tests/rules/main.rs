@@ -27,6 +27,7 @@ mod owned;
 mod pending;
 mod policies;
 mod real_time;
+mod snapshot;
 mod st;
 mod stage;
 mod support;
