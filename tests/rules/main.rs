@@ -23,6 +23,7 @@ mod leaving;
 mod lt;
 mod ma;
 mod mb;
+mod methods;
 mod mf;
 mod owned;
 mod pending;
