@@ -80,7 +80,7 @@ impl<'a> Wait<'a> {
 
     /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
     /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
-    pub(super) fn sleep(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
+    pub(super) fn rest(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
         let seen = self.home.as_ref().filter(|home| self.somebody_may_depend(home));
         let Some((home, on)) = seen.and_then(|home| Some((home, self.on(home)?))) else {
             return Ok(sleeps.until(until).cancelled);

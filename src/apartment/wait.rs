@@ -165,7 +165,7 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
             continue;
         }
         let sleep = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread)].into_iter().flatten().min();
-        cancelled = match wait.sleep(&sleeps, sleep) {
+        cancelled = match wait.rest(&sleeps, sleep) {
             Ok(cancelled) => cancelled,
             Err(_) if done() => break,
             Err(deadlock) => return Err(deadlock),
