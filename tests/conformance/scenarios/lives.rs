@@ -123,7 +123,7 @@ fn lt_4_method_panics(stage: &Play) -> Result<(), CallError> {
     let excel = stage.sta("excel").spawn()?;
     let sheet = excel.create(|| Workbook)?;
     stage.begin();
-    let error = sheet.call(|_| resume_unwind(Box::new("no such cell"))).map(|()| ()).unwrap_err();
+    let error = sheet.call::<()>(|_| resume_unwind(Box::new("no such cell"))).unwrap_err();
     assert_eq!((error.hresult(), error.outcome()), (hresult::SERVER_FAULT, Outcome::MayHaveRun));
     sheet.call(|_| ())?;
     stage.end();
