@@ -14,6 +14,7 @@ mod endings;
 mod ends;
 mod errors;
 mod filters;
+mod foreign;
 mod free;
 mod interfaces;
 mod kinds;
