@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// The scene that a diagram shows.
 pub(super) fn scene(diagram: &Diagram) -> Scene {
-    let events = ordered(&diagram.events);
+    let events = ordered(&diagram.events, diagram.since);
     let mut story = Story::new(diagram, Cast::of(&events));
     for (place, event) in events.iter().enumerate() {
         story.visible = event.seq > diagram.since;
@@ -230,7 +230,7 @@ impl<'a> Story<'a> {
     fn row(&mut self, (topic, detail): (Topic, bool), shape: Shape, reason: impl Into<String>) -> bool {
         let shown = self.visible && self.diagram.shows(topic, detail);
         if shown {
-            self.scene.rows.push(Row { at: self.at, shape, reason: reason.into() });
+            self.scene.rows.push(Row { at: self.at, shape, reason: reason.into(), more: Vec::new() });
         }
         shown
     }
@@ -306,7 +306,9 @@ impl<'a> Story<'a> {
         self.settle(event, lane);
         match (event.call, &event.what) {
             (_, What::Deadlock(deadlock)) => {
-                self.failure((Topic::Faults, false), lane, words::deadlock(deadlock));
+                if self.failure((Topic::Faults, false), lane, "deadlock: nobody here can go on") {
+                    self.scene.rows.last_mut().into_iter().for_each(|row| row.more = words::ring(deadlock));
+                }
             }
             (Some(call), _) => self.tell_of_call(event, lane, call),
             (None, _) => self.tell_of_others(event, lane),
@@ -423,6 +425,8 @@ impl<'a> Story<'a> {
                 self.close_above(lane, u32::from(event.frame), to);
                 let error = error.as_ref().map(words::error);
                 if let Some(row) = self.answered.remove(&call.id) {
+                    // A refusal has said it.
+                    let error = error.filter(|error| !self.scene.rows[row - 1].reason.ends_with(error));
                     self.add(row, &error.unwrap_or_default());
                 } else if let Some(error) = error {
                     self.failure((Topic::Calls, false), lane, format!("{name}: {error}"));
@@ -457,7 +461,11 @@ impl<'a> Story<'a> {
             What::RetryAsked { elapsed, answer, own_policy, .. } => {
                 let who = if *own_policy { "its own policy" } else { "filter" };
                 let after = words::time(*elapsed);
-                self.mark((Topic::Filters, false), lane, format!("{who}: {}, after {after}", words::retry(*answer)));
+                let said = format!("{who}: {}, after {after}", words::retry(*answer));
+                let shape = Shape::Mark { lane, failed: answer.delay().is_none() };
+                if self.row((Topic::Filters, false), shape, said) {
+                    self.answers(call, lane);
+                }
             }
             What::CancelAsked { why } => {
                 let callee = self.cast.callee(call, event.apartment);
@@ -476,6 +484,9 @@ impl<'a> Story<'a> {
             }
             What::PostDropped { error } => {
                 self.failure((Topic::Calls, false), lane, format!("{name} dropped: {}", words::error(error)));
+            }
+            What::ResultDropped => {
+                self.mark((Topic::Calls, false), lane, format!("{name}: nobody waits for the result, it is dropped"));
             }
             What::MessageQueued { class, .. } => {
                 let callee = self.cast.callee(call, event.apartment);
