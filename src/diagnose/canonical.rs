@@ -255,7 +255,7 @@ impl Numbers {
                 | Awaited::End { of, .. }
                 | Awaited::Disconnect { of, .. }
                 | Awaited::Start { of } => of.id = self.apartment(of.id),
-                Awaited::Server { .. } => {}
+                Awaited::Server { .. } | Awaited::Worker { .. } => {}
             }
         }
         deadlock

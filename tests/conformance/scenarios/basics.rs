@@ -364,11 +364,13 @@ fn lt_1_release_from_elsewhere(stage: &Play) -> Result<(), CallError> {
             drop(letter);
         });
     });
-    stage.until(word.apartment(), like!(ObjectDropped));
+    stage.until_any(|event| matches!(&event.what, What::Note { text } if **text == *RUNS));
     stage.end();
     assert_eq!(told.get(), Some(&home));
     Ok(())
 }
+
+const RUNS: &str = "the destructor runs";
 
 /// Tells where its destructor runs.
 struct Tells {
@@ -378,8 +380,8 @@ struct Tells {
 
 impl Drop for Tells {
     fn drop(&mut self) {
-        self.of.note("the destructor runs");
         self.told.set(thread::current().id()).unwrap();
+        self.of.note(RUNS);
     }
 }
 
