@@ -638,6 +638,14 @@ impl<'a> Story<'a> {
                 let object = self.cast.object(mark.of, mark.object);
                 self.mark((Topic::Packets, true), lane, format!("packet of {object} given back"));
             }
+            What::Woken { before, after } => {
+                let again = if *before { " again" } else { "" };
+                let apartment = self.cast.apartment(of);
+                let failed = !after;
+                let text = if failed { "could not be woken" } else { "is woken" };
+                let shape = Shape::Mark { lane, failed };
+                self.row((Topic::Waits, !failed), shape, format!("the loop of {apartment} {text}{again}"));
+            }
             What::FilterSet { set } => {
                 let text = if *set { "filter set" } else { "filter removed" };
                 self.mark((Topic::Filters, true), lane, text);
