@@ -308,6 +308,7 @@ impl<'a> Story<'a> {
             (_, What::Deadlock(deadlock)) => {
                 if self.failure((Topic::Faults, false), lane, "deadlock: nobody here can go on") {
                     self.scene.rows.last_mut().into_iter().for_each(|row| row.more = words::ring(deadlock));
+                    event.call.into_iter().for_each(|call| self.answers(call, lane));
                 }
             }
             (Some(call), _) => self.tell_of_call(event, lane, call),
@@ -387,12 +388,12 @@ impl<'a> Story<'a> {
                 }
             }
             What::Held { by } => {
-                if self.held.insert(call.id) || self.diagram.shows(Topic::Calls, true) {
-                    let held = words::held(*by);
-                    if let Some(row) = self.asked.remove(&call.id) {
-                        self.add(row, held);
-                    } else {
-                        self.mark((Topic::Calls, false), lane, format!("{name} {held}"));
+                let asked = self.asked.remove(&call.id);
+                let detail = !self.held.insert(call.id);
+                match asked.filter(|_| self.diagram.shows(Topic::Holds, detail)) {
+                    Some(row) => self.add(row, words::held(*by)),
+                    None => {
+                        self.mark((Topic::Holds, detail), lane, format!("{name} {}", words::held(*by)));
                     }
                 }
             }

@@ -43,6 +43,9 @@ scenarios! {
     /// A draft is borrowed by a call that is out. A third party's `call_mut` on it is told to try again, and runs when the
     /// draft is free.
     di_13_busy_object: "A third party's `call_mut` on a busy object is retried, then runs", ["DI-13", "MF-6"];
+    /// Both let in only their own chains, so neither could serve the other. The call that would close the ring fails at
+    /// once and has not run; the other chain completes.
+    dl_1_crossed_chains: "Two chains that cross: one of them is told", ["DL-1", "DL-2", "DI-12"];
     /// A method asks its own apartment to quit: its caller gets the result, then the objects are dropped on their thread.
     lt_6_quit_inside_a_method: "Quit asked for inside a method", ["LT-6", "LT-2"];
     /// Three calls are queued when `excel` is asked to quit: all are served, a fourth finds the door closed.
@@ -301,6 +304,32 @@ fn di_13_busy_object(stage: &Play) -> Result<(), CallError> {
         author.join().unwrap();
         stage.clock.advance(millis(149));
         editor.join().unwrap();
+    });
+    stage.end();
+    Ok(())
+}
+
+fn dl_1_crossed_chains(stage: &Play) -> Result<(), CallError> {
+    let same = |name| stage.sta(name).reentrancy(Reentrancy::SameCausality);
+    let (word, excel) = (same("word").spawn()?, same("excel").spawn()?);
+    let (letter, sheet) = (word.create(|| Letter)?, excel.create(|| Workbook)?);
+    let (invoice, total) = (word.create(|| Invoice)?, excel.create(|| Total)?);
+    // Whether the others see, before that, what they hold is open.
+    stage.hide(Topic::Holds);
+    let (key, closed) = gate();
+    let counts = || {
+        closed.pass();
+        assert_eq!(invoice.call(|_| ()).unwrap_err().hresult(), 0x8004_E005);
+    };
+    stage.begin();
+    thread::scope(|scope| {
+        stage.actor(scope, "accountant", || sheet.call(|_| counts()).unwrap());
+        stage.until(excel.apartment(), like!(Began));
+        stage.later();
+        stage.actor(scope, "author", || letter.call(|_| total.call(|_| ()).unwrap()).unwrap());
+        stage.until_nth(2, excel.apartment(), like!(Queued));
+        stage.later();
+        key.open();
     });
     stage.end();
     Ok(())
