@@ -309,7 +309,10 @@ impl<'a> Story<'a> {
         let lane = self.cast.lanes[&event.thread];
         let next = self.next_row();
         let before = if self.visible { next } else { 0 };
-        self.there[lane].get_or_insert(before);
+        // A pool's threads come when they do. Unless that is shown, each is there from what it does first.
+        if self.diagram.shows(Topic::Lives, true) || !matches!(event.what, What::ThreadEntered { .. }) {
+            self.there[lane].get_or_insert(before);
+        }
         self.settle(event, lane);
         match (event.call, &event.what) {
             (_, What::Deadlock(deadlock)) => {
