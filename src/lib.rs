@@ -42,8 +42,9 @@ mod interface;
 mod class;
 
 pub use apartment::{
-    Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
-    Sta, StaBuilder, current, current_call, discard_messages, is_cancelled, register_end_handler, register_filter,
+    Apartment, AsyncOptions, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage,
+    PostOptions, Sta, StaBuilder, current, current_call, discard_messages, is_cancelled, register_end_handler,
+    register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use cycle::{Awaited, Deadlock, Waiter};
@@ -64,7 +65,7 @@ pub use filters::{
 };
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
-pub use marshal::{Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};
+pub use marshal::{CallFuture, Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};
 pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBuilder, Refusal, WhyRefused};
 pub use sync::Clock;
 pub use thread::CancelHandle;

@@ -109,14 +109,27 @@ fn wait_for(
         if until.is_some_and(|(clock, at)| at <= clock.nanos()) {
             return;
         }
-        if let Some(home) = &home
-            && matches!(serve_one(thread, home, situation, serial), Served::One)
-        {
-            continue;
+        let mut alarm = None;
+        if let Some(home) = &home {
+            match serve_one(thread, home, situation, serial) {
+                Served::One => continue,
+                Served::Nothing(_, at) => alarm = at.map(|at| (&home.mailbox.common.clock, at)),
+            }
         }
-        let sleep = earliest(thread, asks.map(|home| &**home), until);
-        cancelled = thread.bell().wait(sleep).cancelled;
+        let until = earliest(thread, asks.map(|home| &**home), until);
+        cancelled = sleep(thread, alarm, until);
     }
+}
+
+/// Sleeps until the thread's bell is rung, or until then, or until the apartment that it serves has to wake a future.
+/// Whether a call was cancelled.
+pub(super) fn sleep(thread: &Thread, alarm: Option<(&Clock, u64)>, until: Option<Instant>) -> bool {
+    let _watch = alarm.map(|(clock, _)| clock.watch(thread.bell()));
+    if alarm.is_some_and(|(clock, at)| at <= clock.nanos()) {
+        return false;
+    }
+    let alarm = alarm.and_then(|(clock, at)| clock.instant(at));
+    thread.bell().wait([until, alarm].into_iter().flatten().min()).cancelled
 }
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call
@@ -171,9 +184,12 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
         attend(thread, std::mem::take(&mut cancelled));
         match serve_one(thread, home, Situation::Loop, serial) {
             Served::One => {}
-            Served::Nothing(Door::Open) => cancelled = thread.bell().wait(earliest(thread, None, None)).cancelled,
-            Served::Nothing(_) if over() => return,
-            Served::Nothing(_) => {}
+            Served::Nothing(Door::Open, alarm) => {
+                let alarm = alarm.map(|at| (&home.mailbox.common.clock, at));
+                cancelled = sleep(thread, alarm, earliest(thread, None, None));
+            }
+            Served::Nothing(..) if over() => return,
+            Served::Nothing(..) => {}
         }
     }
 }

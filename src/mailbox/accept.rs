@@ -6,7 +6,7 @@ use super::monitor::{Door, Monitor};
 use super::{Mailbox, NoRoom, Who, reason};
 use crate::call::Ticket;
 use crate::call::record::Why;
-use crate::diagnose::{CallRef, What};
+use crate::diagnose::{CallRef, CancelReason, What};
 use crate::error::CallError;
 use crate::sync::Arc;
 
@@ -78,7 +78,7 @@ impl Mailbox {
         while let Some(at) = monitor.entries.iter().position(expired) {
             let Some(mut entry) = monitor.entries.remove(at) else { return };
             self.give_back_room(monitor, &mut entry, who, later);
-            self.revoked(monitor, &entry.header, Some(Why::Deadline), who);
+            self.revoked(monitor, &entry.header, CancelReason::Deadline, who);
             if let Body::Call(errand) = entry.body {
                 errand.expire();
                 later.unrun.push(errand.revoke());
@@ -107,7 +107,7 @@ impl Mailbox {
                 later.tickets.extend(taken.taken());
             } else if let (true, Body::Call(errand)) = (self.common.recorder.is_on(), &entry.body) {
                 // The caller tells that its wait turned.
-                later.tickets.extend(errand.ticket().cloned());
+                later.tickets.extend(errand.ticket().filter(|ticket| !ticket.is_of_a_future()).cloned());
             }
             self.enqueue(monitor, entry, who, later);
         }
@@ -149,6 +149,14 @@ impl Mailbox {
         if !ticket.revoke() {
             return Some(false);
         }
+        self.take_out(&mut monitor, ticket, reason(Some(why)), who, &mut later);
+        drop(monitor);
+        self.carry_out(later);
+        Some(true)
+    }
+
+    /// A call was revoked: its entry leaves the queue, or the line for room.
+    fn take_out(&self, monitor: &mut Monitor, ticket: &Ticket, why: CancelReason, who: Who, later: &mut Later) {
         let found = if let Some(at) = monitor.entries.iter().position(|entry| entry.is_of(ticket)) {
             monitor.entries.remove(at)
         } else if let Some(at) = monitor.waiting.iter().position(|entry| entry.is_of(ticket)) {
@@ -157,17 +165,28 @@ impl Mailbox {
             None
         };
         if let Some(mut entry) = found {
-            self.give_back_room(&mut monitor, &mut entry, who, &mut later);
-            self.revoked(&monitor, &entry.header, Some(why), who);
+            self.give_back_room(monitor, &mut entry, who, later);
+            self.revoked(monitor, &entry.header, why, who);
             later.dropped.push(entry);
+        }
+    }
+
+    /// The future of a call is dropped (rule CK-7): a call that has not started is taken back, as one that is cancelled is;
+    /// one that runs goes on without a caller, and is not asked to end.
+    pub(crate) fn abandon(self: &Arc<Self>, ticket: &Ticket, call: CallRef, who: Who) {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        if ticket.revoke() {
+            self.take_out(&mut monitor, ticket, CancelReason::Dropped, who, &mut later);
+        } else if ticket.detach() {
+            self.push_event(&monitor, who, Some(call), || What::Detached);
         }
         drop(monitor);
         self.carry_out(later);
-        Some(true)
     }
 
-    pub(super) fn revoked(&self, monitor: &Monitor, header: &Header, why: Option<Why>, who: Who) {
+    pub(super) fn revoked(&self, monitor: &Monitor, header: &Header, why: CancelReason, who: Who) {
         let queued = monitor.queued;
-        self.push_event(monitor, who, Some(header.call_ref()), || What::Revoked { why: reason(why), queued });
+        self.push_event(monitor, who, Some(header.call_ref()), || What::Revoked { why, queued });
     }
 }

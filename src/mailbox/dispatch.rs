@@ -1,9 +1,9 @@
 //! Serving: what the owner's thread does next.
 
-use super::Mailbox;
 use super::entry::{Ask, Body, Entry};
 use super::later::Later;
 use super::monitor::{Asked, Looker, Messages, Monitor, Next, Offer, Started, StartedBody};
+use super::{Mailbox, reason};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::What;
 use crate::filter::{IncomingCall, ServerCall};
@@ -23,6 +23,9 @@ impl Mailbox {
     }
 
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker, later: &mut Later) -> Next {
+        if self.alarms_are_due(monitor, later) {
+            return Next::Rung;
+        }
         if let Some(object) = monitor.releases.pop_front() {
             monitor.drops(looker);
             return Next::Release(object);
@@ -45,6 +48,9 @@ impl Mailbox {
                     if let Some(started) = self.take(monitor, at, looker, later) {
                         return Next::Run(started);
                     }
+                    if later.rings_futures() {
+                        return Next::Rung;
+                    }
                 }
             }
         }
@@ -54,7 +60,7 @@ impl Mailbox {
                 return message;
             }
         }
-        Next::Nothing(monitor.door)
+        Next::Nothing(monitor.door, monitor.next_alarm())
     }
 
     /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
@@ -73,7 +79,7 @@ impl Mailbox {
                     Ok(running) => StartedBody::Call(running),
                     Err(revoked) => {
                         let why = revoked.ticket.as_ref().and_then(Ticket::why);
-                        self.revoked(monitor, &header, why, looker.who);
+                        self.revoked(monitor, &header, reason(why), looker.who);
                         later.unrun.push(revoked);
                         return None;
                     }

@@ -60,12 +60,20 @@ impl Mailbox {
         }
     }
 
-    /// Wakes the threads that have a call of that chain out: it was cancelled, and so is what they wait for.
+    /// Wakes the threads, and the futures, that have a call of that chain out: it was cancelled, and so is what they wait
+    /// for.
     pub(crate) fn ring_out(&self, chain: ChainId) {
+        let monitor = self.monitor.lock();
         let bells: Vec<_> =
-            self.monitor.lock().out.iter().filter(|out| out.chain == chain).map(|out| Arc::clone(&out.bell)).collect();
+            monitor.out.iter().filter(|out| out.chain == chain).map(|out| Arc::clone(&out.bell)).collect();
+        let futures: Vec<_> =
+            monitor.futures_out.iter().filter(|(of, _)| *of == chain).map(|(_, ticket)| ticket.clone()).collect();
+        drop(monitor);
         for bell in bells {
             bell.ring_cancelled();
+        }
+        for future in futures {
+            future.ring();
         }
     }
 

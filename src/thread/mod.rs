@@ -9,7 +9,7 @@ mod home;
 mod tell;
 
 pub use cancel::CancelHandle;
-pub(crate) use cancel::Target;
+pub(crate) use cancel::{Target, Watched};
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
 pub(crate) use home::{Home, MtaHome, StaHome};
