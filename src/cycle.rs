@@ -92,6 +92,13 @@ pub enum Awaited {
         /// The server.
         server: Arc<str>,
     },
+    /// The end of a worker (rule WA-3).
+    Worker {
+        /// Its name.
+        name: Arc<str>,
+        /// Where in the source it is joined.
+        location: &'static Location<'static>,
+    },
 }
 
 impl fmt::Display for Deadlock {
@@ -144,6 +151,7 @@ impl fmt::Display for Awaited {
             }
             Self::Start { of } => write!(f, "the start of {}", of.name),
             Self::Server { server } => write!(f, "the loading of server {server:?}"),
+            Self::Worker { name, location } => write!(f, "the end of worker {name:?} at {}", Place(location)),
         }
     }
 }

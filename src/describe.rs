@@ -99,7 +99,7 @@ impl CallTarget {
 }
 
 /// A type's name without the paths of its parts: `RefCell<Table>` for `core::cell::RefCell<app::Table>`.
-fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut start = 0;
     for (at, c) in name.char_indices() {

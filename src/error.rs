@@ -182,11 +182,11 @@ pub enum CallError {
         /// The factory's error.
         source: Cause,
     },
-    /// A wait's time passed (rule WA-2). Not yet reported by any call.
+    /// A wait's time passed (rule WA-2).
     #[doc(alias = "RPC_S_CALLPENDING")]
     #[error("nothing was signalled in time")]
     CallPending,
-    /// There is nothing to wait for (rule WA-2). Not yet reported by any call.
+    /// There is nothing to wait for (rule WA-2).
     #[doc(alias = "RPC_E_NO_SYNC")]
     #[error("there is nothing to wait for")]
     NoSync,

@@ -41,6 +41,8 @@ mod interface;
 
 mod class;
 
+mod wait;
+
 pub use apartment::{
     Apartment, AsyncOptions, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage,
     PostOptions, Sta, StaBuilder, current, current_call, discard_messages, is_cancelled, register_end_handler,
@@ -50,8 +52,8 @@ pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use cycle::{Awaited, Deadlock, Waiter};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Recording,
-    Route, ServerAnswer, WaitEnd, WaitFor, What,
+    ApartmentHow, CallMade, CallRef, CancelReason, Diagram, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed,
+    Recording, Route, ServerAnswer, Topic, WaitEnd, WaitFor, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
@@ -70,6 +72,7 @@ pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBu
 pub use sync::Clock;
 pub use thread::CancelHandle;
 pub use view::{Implements, InterfaceOf};
+pub use wait::{Signal, Worker, WorkerBuilder, blocking_wait_all, blocking_wait_any, wait_all, wait_any};
 
 /// What the code that the macros make stands on; nothing for anybody else.
 #[doc(hidden)]

@@ -11,6 +11,21 @@ use std::time::Duration;
 
 /// A wait that could only be for what this thread itself is to bring about: it is refused before it begins.
 pub(crate) fn waits_for_itself(thread: &Thread, process: &Common, awaits: Awaited) -> CallError {
+    let deadlock = alone(thread, awaits);
+    thread.tell_in(process, None, || What::Deadlock(Arc::clone(&deadlock)));
+    CallError::Deadlock(deadlock)
+}
+
+/// The same, of what is of no process.
+pub(crate) fn waits_for_itself_elsewhere(thread: &Thread, awaits: Awaited) -> CallError {
+    match thread.home() {
+        Some(home) => waits_for_itself(thread, &home.mailbox().common, awaits),
+        None => CallError::Deadlock(alone(thread, awaits)),
+    }
+}
+
+/// A cycle of one.
+fn alone(thread: &Thread, awaits: Awaited) -> Arc<Deadlock> {
     let home = thread.home();
     let itself = Waiter {
         thread: thread.who().0,
@@ -21,7 +36,5 @@ pub(crate) fn waits_for_itself(thread: &Thread, process: &Common, awaits: Awaite
         serving: thread.with_frames(|frames| frames.iter().map(|frame| frame.target).collect()),
         waited: Duration::ZERO,
     };
-    let deadlock = Arc::new(Deadlock { cycle: vec![itself] });
-    thread.tell_in(process, None, || What::Deadlock(Arc::clone(&deadlock)));
-    CallError::Deadlock(deadlock)
+    Arc::new(Deadlock { cycle: vec![itself] })
 }

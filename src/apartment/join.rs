@@ -36,7 +36,7 @@ pub(super) fn wait_until_gone(mailbox: &Mailbox) {
 
 /// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so
 /// an STA, which could not answer, does not wait for them; nor does a thread for its own.
-pub(super) fn join_threads(threads: impl IntoIterator<Item = JoinHandle>) {
+pub(crate) fn join_threads(threads: impl IntoIterator<Item = JoinHandle>) {
     let waits = Thread::current().sta().is_none();
     for thread in threads {
         if waits && !is_this_thread(&thread) && thread.join().is_err() {

@@ -149,7 +149,7 @@ pub(super) fn header(
 }
 
 /// A deadline of one process' clock on another's: what is left of it.
-fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
+pub(super) fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
     if clock.is(other) { *at } else { other.after(Duration::from_nanos(at.saturating_sub(clock.nanos()))) }
 }
 

@@ -30,6 +30,19 @@ pub(crate) enum Situation<'a> {
     Call(usize),
     /// Another wait: for what, and in which process.
     Plain(WaitFor, &'a Common),
+    /// A wait for what anybody brings about, in no process; one that does not pump serves nothing.
+    Elsewhere { on: WaitFor, pumps: bool },
+}
+
+impl Situation<'_> {
+    pub(super) fn pumps(self) -> bool {
+        !matches!(self, Self::Elsewhere { pumps: false, .. })
+    }
+
+    /// Whether the wait ends with the call that it is made in.
+    pub(super) fn ends_with_its_call(self) -> bool {
+        matches!(self, Self::Elsewhere { on: WaitFor::Events, .. })
+    }
 }
 
 /// What came of looking for something to serve.
@@ -95,7 +108,7 @@ fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) 
         (_, Scope::InputSynchronized) | (Situation::Loop, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
-        (Situation::Plain(..), _) => Messages::Held,
+        (Situation::Plain(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
     Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }

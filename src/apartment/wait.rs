@@ -29,7 +29,7 @@ pub(crate) fn wait(
     let plain = PlainWait::begin(thread, situation, until);
     wait_for(thread, situation, until, &mut done);
     if let Some(plain) = plain {
-        plain.end(thread, done());
+        plain.end(thread, situation, done());
         // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
         thread.leave_if_due();
     }
@@ -39,15 +39,19 @@ pub(crate) fn wait(
 struct PlainWait<'a> {
     /// None for a thread in no apartment.
     home: Option<Home>,
-    /// The process in which it waits for something.
-    of: &'a Common,
+    /// The process in which it waits for something, if it is of one.
+    of: Option<&'a Common>,
     /// Whether a thread of the pool blocks by this: one whose call is out does so already.
     blocks: bool,
 }
 
 impl<'a> PlainWait<'a> {
     fn begin(thread: &Thread, situation: Situation<'a>, until: Option<(&Clock, u64)>) -> Option<Self> {
-        let Situation::Plain(on, of) = situation else { return None };
+        let (on, of) = match situation {
+            Situation::Plain(on, of) => (on, Some(of)),
+            Situation::Elsewhere { on, .. } => (on, None),
+            Situation::Loop | Situation::Call(_) => return None,
+        };
         let home = thread.home();
         let began = || What::WaitBegan {
             on,
@@ -57,16 +61,23 @@ impl<'a> PlainWait<'a> {
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
         match &home {
             Some(home) => home.mailbox().wait_began(blocks, thread.who(), began),
-            None => of.tell(thread.who(), None, began),
+            None => of.into_iter().for_each(|of| of.tell(thread.who(), None, began)),
         }
         Some(Self { home, of, blocks })
     }
 
-    fn end(self, thread: &Thread, done: bool) {
-        let ended = || What::WaitEnded { by: if done { WaitEnd::Done } else { WaitEnd::TimedOut } };
+    fn end(self, thread: &Thread, situation: Situation<'_>, done: bool) {
+        let by = match done {
+            true => WaitEnd::Done,
+            false => match situation.ends_with_its_call().then(|| thread.served_is_cancelled()).flatten() {
+                Some(Why::Handle | Why::Filter) => WaitEnd::Cancelled,
+                Some(Why::Deadline) | None => WaitEnd::TimedOut,
+            },
+        };
+        let ended = || What::WaitEnded { by };
         match self.home {
             Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
-            None => self.of.tell(thread.who(), None, ended),
+            None => self.of.into_iter().for_each(|of| of.tell(thread.who(), None, ended)),
         }
     }
 }
@@ -74,7 +85,7 @@ impl<'a> PlainWait<'a> {
 /// What a wait that is about to begin will serve, as an event tells it.
 pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation<'_>) -> Serves {
     match home {
-        Some(Home::Sta(home)) if !thread.dispatches_nothing() => {
+        Some(Home::Sta(home)) if situation.pumps() && !thread.dispatches_nothing() => {
             match scope(home, thread, situation, thread.waits_open() + 1) {
                 Scope::Everything => Serves::Everything,
                 Scope::Chains(_) => Serves::Chain,
@@ -103,14 +114,17 @@ fn wait_for(
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
     while !done() {
-        if attend(thread, std::mem::take(&mut cancelled)) || thread.drop_what_is_left() {
+        if attend(thread, std::mem::take(&mut cancelled)) || (situation.pumps() && thread.drop_what_is_left()) {
             continue;
         }
         if until.is_some_and(|(clock, at)| at <= clock.nanos()) {
             return;
         }
+        if situation.ends_with_its_call() && thread.served_is_cancelled().is_some() {
+            return;
+        }
         let mut alarm = None;
-        if let Some(home) = &home {
+        if let Some(home) = home.as_ref().filter(|_| situation.pumps()) {
             match serve_one(thread, home, situation, serial) {
                 Served::One => continue,
                 Served::Nothing(_, at) => alarm = at.map(|at| (&home.mailbox.common.clock, at)),

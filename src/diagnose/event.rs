@@ -6,6 +6,7 @@ use crate::error::{CallError, Outcome};
 use crate::filter::{CallType, MessageClass, PendingAction, PendingType, Retry, ServerCall};
 use crate::id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 use crate::sync::Arc;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// One step of a process, as a [`Recording`](crate::Recording) keeps it.
@@ -443,7 +444,7 @@ pub enum WaitFor {
     Room,
     /// The time of the next attempt.
     RetryTime,
-    /// The end of an apartment, or of its thread's start.
+    /// The end of an apartment, or of its thread's start; the end of a worker.
     Thread,
     /// The end of the calls that run on an object which is being disconnected.
     Disconnect,
@@ -453,6 +454,8 @@ pub enum WaitFor {
     Host,
     /// The loading of a server (rule CL-5).
     Server,
+    /// One or all of several signals (rule WA-1).
+    Events,
 }
 
 /// How a wait ended.
@@ -491,6 +494,8 @@ pub enum CancelReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorSeen {
+    /// Which of the [`CallError`]s, by its name.
+    pub name: Arc<str>,
     /// As it displays.
     pub message: Arc<str>,
     /// Its HRESULT.
@@ -501,6 +506,21 @@ pub struct ErrorSeen {
 
 impl From<&CallError> for ErrorSeen {
     fn from(error: &CallError) -> Self {
-        Self { message: Arc::from(error.to_string()), hresult: error.hresult(), outcome: error.outcome() }
+        let mut name = Name(String::new());
+        // It stops behind the name, and that is no failure.
+        let _stopped = write!(name, "{error:?}");
+        let (name, message) = (Arc::from(name.0), Arc::from(error.to_string()));
+        Self { name, message, hresult: error.hresult(), outcome: error.outcome() }
+    }
+}
+
+/// The first word that is written, which for the derived `Debug` is the variant's name.
+struct Name(String);
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, written: &str) -> fmt::Result {
+        let end = written.find(|c: char| !c.is_alphanumeric());
+        self.0.push_str(&written[..end.unwrap_or(written.len())]);
+        if end.is_some() { Err(fmt::Error) } else { Ok(()) }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Monitor {
     pub(crate) queued: usize,
     /// Calls of this apartment that are out, innermost last.
     pub(crate) out: Vec<Out>,
+    /// Who waits for what is no call, in a call of that chain: rung when that is cancelled.
+    pub(crate) in_calls: Vec<(ChainId, Arc<Bell>)>,
     pub(crate) executing: Vec<Executing>,
     pub(crate) last_dispatch: u64,
     pub(crate) objects_made: u64,
@@ -179,6 +181,7 @@ impl Monitor {
             releases: VecDeque::new(),
             queued: 0,
             out: Vec::new(),
+            in_calls: Vec::new(),
             executing: Vec::new(),
             last_dispatch: now,
             objects_made: 0,

@@ -5,7 +5,7 @@ use super::monitor::{Monitor, Out};
 use super::{Mailbox, Who};
 use crate::diagnose::{CallRef, What};
 use crate::id::{CallId, ChainId};
-use crate::sync::Arc;
+use crate::sync::{Arc, Bell};
 
 impl Mailbox {
     /// A call of this apartment goes out: callbacks of its chain need no room, and filters are told that it is pending.
@@ -60,12 +60,13 @@ impl Mailbox {
         }
     }
 
-    /// Wakes the threads, and the futures, that have a call of that chain out: it was cancelled, and so is what they wait
-    /// for.
+    /// Wakes the threads that have a call of that chain out, or wait in one, and the futures of such calls: it was
+    /// cancelled, and so is what they wait for.
     pub(crate) fn ring_out(&self, chain: ChainId) {
         let monitor = self.monitor.lock();
-        let bells: Vec<_> =
-            monitor.out.iter().filter(|out| out.chain == chain).map(|out| Arc::clone(&out.bell)).collect();
+        let out = monitor.out.iter().filter(|out| out.chain == chain).map(|out| &out.bell);
+        let waits = monitor.in_calls.iter().filter(|waits| waits.0 == chain).map(|waits| &waits.1);
+        let bells: Vec<_> = out.chain(waits).cloned().collect();
         let futures: Vec<_> =
             monitor.futures_out.iter().filter(|(of, _)| *of == chain).map(|(_, ticket)| ticket.clone()).collect();
         drop(monitor);
@@ -74,6 +75,20 @@ impl Mailbox {
         }
         for future in futures {
             future.ring();
+        }
+    }
+
+    /// A thread of it waits for what is no call, in a call of that chain: it is rung when that is cancelled, until it
+    /// `waits_in_no_more`. Must come before it is asked whether the call is cancelled.
+    pub(crate) fn waits_in(&self, chain: ChainId, bell: &Arc<Bell>) {
+        self.monitor.lock().in_calls.push((chain, Arc::clone(bell)));
+    }
+
+    pub(crate) fn waits_in_no_more(&self, chain: ChainId, bell: &Arc<Bell>) {
+        let mut monitor = self.monitor.lock();
+        let is_it = |waits: &(ChainId, Arc<Bell>)| waits.0 == chain && Arc::ptr_eq(&waits.1, bell);
+        if let Some(at) = monitor.in_calls.iter().rposition(is_it) {
+            monitor.in_calls.swap_remove(at);
         }
     }
 

@@ -4,7 +4,7 @@ use crate::call::Ticket;
 use crate::call::record::Why;
 use crate::diagnose::CallRef;
 use crate::mailbox::{Mailbox, Who};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Bell, Mutex};
 use std::fmt;
 
 /// Cancels calls, from any thread.
@@ -31,6 +31,8 @@ pub struct CancelHandle(Arc<Mutex<State>>);
 struct State {
     cancelled: bool,
     calls: Vec<Target>,
+    /// Waits that end with the direct calls that they are made in.
+    waits: Vec<Arc<Bell>>,
 }
 
 /// A call that somebody may cancel.
@@ -63,7 +65,7 @@ impl Target {
 impl CancelHandle {
     /// A handle that nobody has used.
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { cancelled: false, calls: Vec::new() })))
+        Self(Arc::new(Mutex::new(State { cancelled: false, calls: Vec::new(), waits: Vec::new() })))
     }
 
     /// Cancels every call made with this handle, now and later. Never waits: a call that runs is asked
@@ -72,10 +74,13 @@ impl CancelHandle {
         let who = super::Thread::current().who();
         let mut state = self.0.lock();
         state.cancelled = true;
-        let calls = state.calls.clone();
+        let (calls, waits) = (state.calls.clone(), state.waits.clone());
         drop(state);
         for call in calls {
             call.cancel(Why::Handle, who);
+        }
+        for bell in waits {
+            bell.ring_cancelled();
         }
     }
 
@@ -93,6 +98,18 @@ impl CancelHandle {
         let ticket = target.ticket.clone();
         state.calls.push(target);
         Some(Watched { handle: self.clone(), ticket })
+    }
+
+    /// The bell is rung when it is cancelled, until it `rings_no_more`. Must come before it is asked whether it is.
+    pub(crate) fn rings(&self, bell: &Arc<Bell>) {
+        self.0.lock().waits.push(Arc::clone(bell));
+    }
+
+    pub(crate) fn rings_no_more(&self, bell: &Arc<Bell>) {
+        let mut state = self.0.lock();
+        if let Some(at) = state.waits.iter().rposition(|waits| Arc::ptr_eq(waits, bell)) {
+            state.waits.swap_remove(at);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
 pub(crate) use home::{Home, MtaHome, StaHome};
 
-use crate::call::record::Waiter;
+use crate::call::record::{Waiter, Why};
 use crate::call::{Record, Ticket};
 use crate::common::Common;
 use crate::describe::{CallKind, Caller};
@@ -323,6 +323,11 @@ impl Thread {
     /// What it is serving, innermost; looked at, not kept.
     pub(crate) fn with_frame<R>(&self, look: impl FnOnce(Option<&Frame>) -> R) -> R {
         look(self.frames.borrow().last())
+    }
+
+    /// Why the call that it is serving, innermost, is cancelled, if it is.
+    pub(crate) fn served_is_cancelled(&self) -> Option<Why> {
+        self.with_frame(|frame| frame.and_then(Frame::cancelled))
     }
 
     pub(crate) fn with_frames<R>(&self, look: impl FnOnce(&[Frame]) -> R) -> R {
