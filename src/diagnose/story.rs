@@ -474,6 +474,12 @@ impl<'a> Story<'a> {
                     self.mark((Topic::Cancels, false), lane, format!("{name} taken out of the queue: {why}"));
                 }
             }
+            What::Detached => {
+                self.mark((Topic::Cancels, false), lane, format!("{name} runs on, its future is dropped"));
+            }
+            What::ResultDropped => {
+                self.mark((Topic::Calls, false), lane, format!("{name}: nobody takes the result, dropped"));
+            }
             What::PostDropped { error } => {
                 self.failure((Topic::Calls, false), lane, format!("{name} dropped: {}", words::error(error)));
             }

@@ -15,6 +15,7 @@ mod ends;
 mod errors;
 mod filters;
 mod free;
+mod futures;
 mod interfaces;
 mod kinds;
 mod leaving;
