@@ -12,7 +12,7 @@
 use super::invoke::invoke;
 use super::making::{Load, Terms, made, making, tell, tell_refused};
 use super::options::{AsyncOptions, Room};
-use super::outgoing::{Attempted, no_filter, refused, settled, target_to};
+use super::outgoing::{Attempted, no_filter, refused_at_once, settled, target_to};
 use super::retry::ask;
 use super::waker::WakerSlot;
 use crate::call::record::{Waiter, Why, Work};
@@ -21,7 +21,7 @@ use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::{CallError, CantCallOut, Outcome};
 use crate::filter::{RejectedCall, RetryPolicy, ServerCall};
-use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, cancelled};
+use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, ToldBy, cancelled};
 use crate::sync::{Arc, Weak};
 use crate::thread::{Target, Thread, Watched};
 use std::task::{Context, Poll};
@@ -84,14 +84,14 @@ pub(crate) fn invoke_async(
         tell_refused(&thread, &callee.common, &error);
         return Err(error);
     }
-    let making = making(&thread, callee, kind, target, terms);
-    made(&thread, &home, &making, Route::Mailbox, false);
-    let refuse = |error| {
-        let result = refused(&thread, &home, &making, error);
-        let error = || result.as_ref().err().map(ErrorSeen::from);
-        tell(&thread, &home, callee, making.header.call_ref(), || What::Returned { error: error() });
-        result.map(|()| None)
+    let mut making = making(&thread, callee, kind, target, terms);
+    making.header.borrows = false;
+    let told_by = std::mem::replace(&mut making.header.told_by, ToldBy::Callee);
+    let returned = |error: &CallError| {
+        let error = Some(ErrorSeen::from(error));
+        tell(&thread, &home, callee, making.header.call_ref(), || What::Returned { error });
     };
+    let refuse = |error| refused_at_once(&thread, &home, &making, error).map(|()| None).inspect_err(returned);
     let past = making.header.deadline.is_some_and(|deadline| deadline <= making.made);
     let why = making.parent.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
     if let Some(why) = why {
@@ -125,16 +125,18 @@ pub(crate) fn invoke_async(
     {
         served_by.future_out(call.header.chain, &call.ticket);
     }
-    match call.send(&thread) {
-        Ok(()) => {
-            call.set_alarm();
-            Ok(Some(call))
-        }
-        Err(error) => {
-            call.over();
-            refuse(error)
-        }
+    if told_by == ToldBy::Elsewhere {
+        call.header.told_by = told_by;
+        made(&thread, &home, &making, Route::Mailbox);
     }
+    if let Err(error) = call.send(&thread) {
+        call.over();
+        tell(&thread, &home, callee, making.header.call_ref(), || What::Refused { error: (&error).into() });
+        returned(&error);
+        return Err(error);
+    }
+    call.set_alarm();
+    Ok(Some(call))
 }
 
 impl AsyncCall {
@@ -219,7 +221,7 @@ impl AsyncCall {
         };
         self.stage = Stage::Sent { room_until };
         let entry = Entry::new(self.header.clone(), Body::Call(self.ticket.give(Arc::clone(&self.work))));
-        callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())
+        callee.accept(entry, no_room, thread.who()).map(drop).map_err(|refused| refused.withdraw())
     }
 
     fn is_sent(&mut self, thread: &Thread) -> Look {

@@ -127,12 +127,12 @@ impl Starter {
         let home = MtaHome::new(Arc::clone(mailbox), true, false);
         thread.set_home(Some(Home::Mta(Rc::new(home))));
         let name = Arc::clone(&mailbox.name.name);
-        mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
+        mailbox.note(thread.who(), What::ThreadEntered { name, implicit: false });
         if let Some(settled) = start {
             settled(Ok(()));
         }
         self.serve(&thread, mailbox, &bell);
-        mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        mailbox.note(thread.who(), What::ThreadLeft);
         contain(mailbox, &thread, "the destructor of the guard around the thread", || drop(guard));
         thread.set_home(None);
         mailbox.thread_gone();
@@ -167,7 +167,7 @@ impl Starter {
                     {
                         self.end(thread, mailbox, objects, false);
                     } else if let Some(alarm) = mailbox.goes_idle(bell, door) {
-                        sleep(thread, alarm.map(|at| (&mailbox.common.clock, at)), None);
+                        sleep(thread, alarm.map(|at| (&mailbox.common.clock, at)), None, |until| bell.wait(until));
                         mailbox.no_longer_idle(bell);
                     }
                 }

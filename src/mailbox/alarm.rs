@@ -56,6 +56,11 @@ impl Mailbox {
         true
     }
 
+    /// When its owner has to look, for a future that is to be woken: for an owner that sleeps elsewhere.
+    pub(crate) fn alarm(&self) -> Option<u64> {
+        self.monitor.lock().next_alarm()
+    }
+
     /// The call's future need not be woken any more.
     pub(crate) fn clear_alarm(&self, ticket: &Ticket) {
         let mut monitor = self.monitor.lock();

@@ -29,7 +29,7 @@ impl Mailbox {
             return;
         }
         monitor.door = Door::Closing;
-        self.push_event(monitor, who, None, || What::DoorClosed);
+        self.note_under(monitor, who, What::DoorClosed);
         for mut entry in std::mem::take(&mut monitor.waiting) {
             let error = self.disconnected(Door::Closing, entry.header.target.object);
             if let Some(taken) = entry.taken.take() {
@@ -71,7 +71,7 @@ impl Mailbox {
         self.ring_all_alarms(&mut monitor, &mut later);
         let unrun = self.answer_all(&mut monitor, abnormal, who, &mut later);
         let messages_dropped = unrun.iter().filter(|entry| entry.is_message()).count();
-        self.push_event(&monitor, who, None, || What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
+        self.note_under(&mut monitor, who, What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
         later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
         drop(monitor);
         self.carry_out(later);
@@ -117,7 +117,7 @@ impl Mailbox {
         if !monitor.cut_off {
             monitor.cut_off = true;
             self.ring_all_alarms(&mut monitor, &mut later);
-            self.push_event(&monitor, who, None, || What::LeftBehind);
+            self.note_under(&mut monitor, who, What::LeftBehind);
         }
         let unrun = self.answer_all(&mut monitor, false, who, &mut later);
         drop(monitor);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::stage::{Answers, incoming, millis};
-use apartment::{RejectedCall, Reentrancy, Retry, ServerCall, current_call};
+use apartment::{Reentrancy, RejectedCall, Retry, ServerCall, current_call};
 
 /// Refuses calls of a future, that many times; everything that is made before lets in.
 fn refuses(many: u32, answer: ServerCall) -> impl Fn() -> Answers + Send + Sync + 'static {

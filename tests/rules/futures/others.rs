@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::stage::incoming;
-use apartment::{ServerCall, interface, current, current_call};
+use apartment::{ServerCall, current, current_call, interface};
 
 #[test]
 fn ca_1_a_future_s_call_made_in_a_served_method_carries_the_chain() {
