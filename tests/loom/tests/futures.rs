@@ -46,7 +46,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 /// A future is polled while its call is answered: whoever comes first, it is woken or sees the reply.
 #[test]
 fn reply_against_the_poll() {
-    Model::new("a reply against the poll of its future").unbounded().check(|| {
+    Model::new("a reply against the poll of its future").preemptions(5).check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| 7).unwrap();
         let caller = thread::spawn(move || {
