@@ -2,14 +2,15 @@
 
 use super::hook::{self, Hook};
 use super::serve::run;
-use super::wait::sleep;
+use super::wait::Alarm;
 use crate::diagnose::What;
 use crate::error::CallError;
 use crate::id::ObjectId;
-use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Scope, Shared};
+use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Shared};
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, reap, spawn};
 use crate::thread::{Frame, Home, MtaHome, Thread, contain, drop_shared, drop_unrun, panic_message};
+use crate::wait_graph::Scope;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -167,7 +168,10 @@ impl Starter {
                     {
                         self.end(thread, mailbox, objects, false);
                     } else if let Some(alarm) = mailbox.goes_idle(bell, door) {
-                        sleep(thread, alarm.map(|at| (&mailbox.common.clock, at)), None, |until| bell.wait(until));
+                        let alarm = Alarm::new(thread, mailbox, alarm);
+                        if !alarm.is_due {
+                            bell.wait(alarm.at);
+                        }
                         mailbox.no_longer_idle(bell);
                     }
                 }

@@ -8,14 +8,18 @@
 //! Waits nest as the calls that they serve do, on the Rust stack: an outer one goes on when the inner one has ended
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
+use super::asleep::{Depends, Wait};
 use super::park::Sleeps;
 use super::serve::{Served, Situation, asks_about_messages, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::common::Common;
+use crate::cycle::Deadlock;
 use crate::diagnose::{CallRef, Serves, WaitEnd, What};
-use crate::mailbox::{Door, Scope, Waits};
-use crate::sync::{Arc, Clock, Ring};
+use crate::error::CallError;
+use crate::mailbox::{Door, Mailbox, Waits};
+use crate::sync::{Arc, Clock, Watch};
 use crate::thread::{Home, Outgoing, StaHome, Thread};
+use crate::wait_graph::Scope;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -25,15 +29,32 @@ pub(crate) fn wait(
     thread: &Rc<Thread>,
     situation: Situation<'_>,
     until: Option<(&Clock, u64)>,
-    mut done: impl FnMut() -> bool,
+    done: impl FnMut() -> bool,
 ) {
+    // A call that nobody could ever serve is taken back, which ends its wait.
+    let _done = wait_on(thread, situation, Depends::Unknown, until, done);
+}
+
+/// The same, for one of which it is known on whom it depends. Fails if none of these could ever go on (rule DL-1); a post
+/// is taken back instead, like a call.
+pub(crate) fn wait_on(
+    thread: &Rc<Thread>,
+    situation: Situation<'_>,
+    depends: Depends<'_>,
+    until: Option<(&Clock, u64)>,
+    mut done: impl FnMut() -> bool,
+) -> Result<(), CallError> {
     let plain = PlainWait::begin(thread, situation, until);
-    wait_for(thread, situation, until, &mut done);
+    let stuck = wait_for(Wait::new(thread, situation, depends, until), &mut done);
     if let Some(plain) = plain {
-        plain.end(thread, situation, done());
+        if let (Err(deadlock), Some(home)) = (&stuck, &plain.home) {
+            home.mailbox().tell(thread.who(), None, || What::Deadlock(Arc::clone(deadlock)));
+        }
+        plain.end(thread, situation, stuck.is_err(), done());
         // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
         thread.leave_if_due();
     }
+    stuck.map_err(CallError::Deadlock)
 }
 
 /// A wait for something that is no call, as its apartment sees it. (One for a call begins when that goes out.)
@@ -74,8 +95,9 @@ impl<'a> PlainWait<'a> {
         Some(Self { home, of, call, blocks })
     }
 
-    fn end(self, thread: &Thread, situation: Situation<'_>, done: bool) {
+    fn end(self, thread: &Thread, situation: Situation<'_>, stuck: bool, done: bool) {
         let by = match done {
+            _ if stuck => WaitEnd::Deadlock,
             true => WaitEnd::Done,
             false => match situation.ends_with_its_call().then(|| thread.served_is_cancelled()).flatten() {
                 Some(Why::Handle | Why::Filter) => WaitEnd::Cancelled,
@@ -110,12 +132,9 @@ pub(super) fn home_serves(home: &StaHome, thread: &Thread, situation: Situation<
     }
 }
 
-fn wait_for(
-    thread: &Rc<Thread>,
-    situation: Situation<'_>,
-    until: Option<(&Clock, u64)>,
-    done: &mut impl FnMut() -> bool,
-) {
+fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<Deadlock>> {
+    let Wait { thread, situation, until, .. } = wait;
+    let _stirred = thread.stirs();
     let home = thread.sta();
     let serial = thread.new_wait();
     let _wait = thread.waits();
@@ -134,38 +153,54 @@ fn wait_for(
             continue;
         }
         if until.is_some_and(|(clock, at)| at <= clock.nanos()) {
-            return;
+            return Ok(());
         }
         if situation.ends_with_its_call() && thread.served_is_cancelled().is_some() {
-            return;
+            return Ok(());
         }
         let mut alarm = None;
         if let Some(home) = home.as_ref().filter(|_| situation.pumps()) {
             match serve_one(thread, home, situation, serial) {
                 Served::One => continue,
-                Served::Nothing(_, at) => alarm = at.map(|at| (&home.mailbox.common.clock, at)),
+                Served::Nothing(_, at) => alarm = at,
             }
         }
-        let until = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread)].into_iter().flatten().min();
-        cancelled = sleep(thread, alarm, until, |until| sleeps.until(until));
+        let alarm = Alarm::of(thread, home.as_deref(), alarm);
+        if alarm.is_due {
+            continue;
+        }
+        let times = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread), alarm.at];
+        cancelled = match wait.sleep(&sleeps, times.into_iter().flatten().min()) {
+            Ok(cancelled) => cancelled,
+            Err(_) if done() => break,
+            Err(deadlock) => return Err(deadlock),
+        };
     }
+    Ok(())
 }
 
-/// Sleeps as it is told to, until then, or until the apartment that it serves has to wake a future. Whether a call was
-/// cancelled.
-pub(super) fn sleep(
-    thread: &Thread,
-    alarm: Option<(&Clock, u64)>,
-    until: Option<Instant>,
-    sleep: impl FnOnce(Option<Instant>) -> Ring,
-) -> bool {
-    // Before the time is read.
-    let _watch = alarm.map(|(clock, _)| clock.watch(thread.bell()));
-    if alarm.is_some_and(|(clock, at)| at <= clock.nanos()) {
-        return false;
+/// When a thread that is about to sleep has to wake a future that has called its apartment (see `mailbox/alarm.rs`).
+pub(super) struct Alarm<'a> {
+    /// From before the time is read.
+    _watch: Option<Watch<'a>>,
+    pub(super) is_due: bool,
+    /// On a real clock; whoever advances a driven one rings.
+    pub(super) at: Option<Instant>,
+}
+
+impl<'a> Alarm<'a> {
+    pub(super) fn new(thread: &'a Thread, mailbox: &'a Mailbox, at: Option<u64>) -> Self {
+        let clock = &mailbox.common.clock;
+        let _watch = at.map(|_| clock.watch(thread.bell()));
+        Self { _watch, is_due: at.is_some_and(|at| at <= clock.nanos()), at: at.and_then(|at| clock.instant(at)) }
     }
-    let alarm = alarm.and_then(|(clock, at)| clock.instant(at));
-    sleep([until, alarm].into_iter().flatten().min()).cancelled
+
+    fn of(thread: &'a Thread, home: Option<&'a StaHome>, at: Option<u64>) -> Self {
+        match home {
+            Some(home) => Self::new(thread, &home.mailbox, at),
+            None => Self { _watch: None, is_due: false, at: None },
+        }
+    }
 }
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call
@@ -239,9 +274,11 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
             Served::One => {}
             Served::Nothing(Door::Open, _) if thread.may_block().is_err() => return,
             Served::Nothing(Door::Open, alarm) => {
-                let alarm = alarm.map(|at| (&home.mailbox.common.clock, at));
-                let until = [earliest(thread, None, None), wake_again(thread)].into_iter().flatten().min();
-                cancelled = sleep(thread, alarm, until, |until| sleeps.until(until));
+                let alarm = Alarm::new(thread, &home.mailbox, alarm);
+                if !alarm.is_due {
+                    let times = [earliest(thread, None, None), wake_again(thread), alarm.at];
+                    cancelled = sleeps.until(times.into_iter().flatten().min()).cancelled;
+                }
             }
             Served::Nothing(..) if over() => return,
             Served::Nothing(..) => {}

@@ -79,6 +79,7 @@ impl Mailbox {
         while let Some(at) = monitor.entries.iter().position(expired) {
             let Some(mut entry) = monitor.entries.remove(at) else { return };
             self.give_back_room(monitor, &mut entry, who, later);
+            Self::ring_line(monitor, later);
             self.revoked(monitor, &entry.header, CancelReason::Deadline, who);
             if let Body::Call(errand) = entry.body {
                 errand.expire();
@@ -107,11 +108,18 @@ impl Mailbox {
             if let Some(taken) = entry.taken.take() {
                 later.tickets.extend(taken.taken());
             } else if let Body::Call(errand) = &entry.body {
-                // The caller says that its wait turned. A future has none.
+                // The caller says that its wait turned, and looks whether it can go on now. A future does neither.
                 later.tickets.extend(errand.ticket().filter(|ticket| !ticket.is_of_a_future()).cloned());
             }
             self.enqueue(monitor, entry, who, later);
         }
+    }
+
+    /// An entry went that nobody served, and its room with it: who still stands in the line may have counted on that, and
+    /// looks again whether it can go on.
+    pub(super) fn ring_line(monitor: &Monitor, later: &mut Later) {
+        let waiting = monitor.waiting.iter().filter_map(Entry::ticket);
+        later.tickets.extend(waiting.filter(|ticket| !ticket.is_of_a_future()).cloned());
     }
 
     pub(super) fn give_back_room(&self, monitor: &mut Monitor, entry: &mut Entry, who: Who, later: &mut Later) {
@@ -167,6 +175,7 @@ impl Mailbox {
         };
         if let Some(mut entry) = found {
             self.give_back_room(monitor, &mut entry, who, later);
+            Self::ring_line(monitor, later);
             self.revoked(monitor, &entry.header, why, who);
             later.dropped.push(entry);
         }
