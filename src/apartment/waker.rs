@@ -5,7 +5,6 @@ use crate::common::Common;
 use crate::diagnose::What;
 use crate::sync::{Arc, Mutex};
 use crate::thread::{Frame, Thread, panic_message};
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
@@ -30,7 +29,7 @@ impl WakerSlot {
             return;
         }
         let waker = waker.clone();
-        let before = mem::replace(&mut *self.waker.lock(), Some(waker));
+        let before = self.waker.lock().replace(waker);
         self.contain("a waker's destructor", || drop(before));
     }
 
