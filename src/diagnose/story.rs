@@ -489,9 +489,6 @@ impl<'a> Story<'a> {
             What::Detached => {
                 self.mark((Topic::Cancels, false), lane, format!("{name} runs on, its future is dropped"));
             }
-            What::ResultDropped => {
-                self.mark((Topic::Calls, false), lane, format!("{name}: nobody takes the result, dropped"));
-            }
             What::Gone { error } => {
                 let reason = words::error(error);
                 if lane == caller {
