@@ -495,6 +495,9 @@ impl<'a> Story<'a> {
                     self.mark((Topic::Cancels, false), lane, format!("{name} taken out of the queue: {why}"));
                 }
             }
+            What::Detached => {
+                self.mark((Topic::Cancels, false), lane, format!("{name} runs on, its future is dropped"));
+            }
             What::Gone { error } => {
                 let reason = words::error(error);
                 if lane == caller {
