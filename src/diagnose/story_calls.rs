@@ -156,6 +156,9 @@ impl Story<'_> {
                     self.mark((Topic::Cancels, false), lane, format!("{name} taken out of the queue: {why}"));
                 }
             }
+            What::Detached => {
+                self.mark((Topic::Cancels, false), lane, format!("{name} runs on, its future is dropped"));
+            }
             What::Gone { error } => {
                 let reason = words::error(error);
                 if lane == caller {
