@@ -68,6 +68,29 @@ pub(crate) struct Executing {
     pub(crate) depth: u32,
     pub(crate) runs: Runs,
     pub(crate) since: u64,
+    /// Shows whether a call still runs: its frame is taken off later, with the lock that its thread takes next.
+    pub(crate) ticket: Option<Ticket>,
+    /// Somebody was told late that it runs, and is to be told that it has ended.
+    pub(crate) told_late: bool,
+}
+
+/// What frames that are taken off leave, to be dropped when the lock is released: the last of a call's record may hold
+/// what is the user's.
+#[must_use]
+#[derive(Default)]
+pub(crate) struct Left {
+    /// The first in place, for a call allocates nothing.
+    first: Option<Ticket>,
+    more: Vec<Ticket>,
+}
+
+impl Left {
+    fn add(&mut self, ticket: Ticket) {
+        match &self.first {
+            None => self.first = Some(ticket),
+            Some(_) => self.more.push(ticket),
+        }
+    }
 }
 
 /// What it is that runs.
@@ -79,6 +102,11 @@ pub(crate) enum Runs {
 }
 
 impl Executing {
+    /// Whether it has not ended, as far as can be seen from elsewhere.
+    pub(crate) fn is_open(&self) -> bool {
+        self.ticket.as_ref().is_none_or(Ticket::runs)
+    }
+
     pub(crate) fn target(&self) -> CallTarget {
         match &self.runs {
             Runs::Call(header, _) | Runs::Message(header, _) => header.target,
@@ -297,13 +325,19 @@ impl Monitor {
     }
 
     /// The thread's calls and messages above that depth have ended.
-    pub(crate) fn frames_left(&mut self, thread: ThreadId, depth: u32) {
-        self.executing.retain(|executing| executing.who.0 != thread || executing.depth < depth);
+    pub(super) fn frames_left(&mut self, thread: ThreadId, depth: u32) -> Left {
+        let mut left = Left::default();
+        let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
+        while let Some(at) = self.executing.iter().rposition(ended) {
+            self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
+        }
+        left
     }
 
-    pub(crate) fn dispatched(&mut self, looker: &Looker, runs: Runs, now: u64) {
+    pub(crate) fn dispatched(&mut self, looker: &Looker, runs: Runs, ticket: Option<Ticket>, now: u64) {
         self.last_dispatch = now;
-        self.executing.push(Executing { who: looker.who, depth: looker.depth, runs, since: now });
+        let Looker { who, depth, .. } = *looker;
+        self.executing.push(Executing { who, depth, runs, since: now, ticket, told_late: false });
     }
 
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
@@ -311,7 +345,7 @@ impl Monitor {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
         let Looker { who, depth, now, .. } = *looker;
-        self.executing.push(Executing { who, depth, runs, since: now });
+        self.executing.push(Executing { who, depth, runs, since: now, ticket: None, told_late: false });
     }
 
     pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {

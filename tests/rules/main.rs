@@ -18,6 +18,7 @@ mod free;
 mod interfaces;
 mod kinds;
 mod leaving;
+mod listen;
 mod lt;
 mod ma;
 mod mb;
