@@ -147,6 +147,9 @@ fn not_from_here(thread: &Thread) -> Option<NotFromHere> {
     if let Some(why) = ban_of_all(thread) {
         return Some(NotFromHere::CantCallOut(why));
     }
+    if thread.may_block().is_err() {
+        return Some(NotFromHere::MayNotBlock);
+    }
     // Nobody waits for a one-way call, a message or a destructor, and a direct call's caller is this thread.
     let waits = thread.with_frames(|frames| {
         frames.iter().any(|frame| frame.chain.is_some() && !frame.kind.is_one_way() && frame.caller.thread != own)

@@ -27,6 +27,9 @@ pub(super) fn call_out(
     if let Some(why) = ban(thread, home, making) {
         return refused_at_once(thread, home, making, CallError::CantCallOut(why));
     }
+    if let Err(error) = thread.may_block() {
+        return refused(thread, home, making, error);
+    }
     let past = making.header.deadline.is_some_and(|deadline| deadline <= making.made);
     let why = making.parent.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
     if let Some(why) = why {
@@ -102,7 +105,9 @@ fn go_out(
     if matches!(own, Some(None)) || watched.is_none() {
         return refused_at_once(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
     }
-    let _deadline = header.deadline.map(|_| callee.common.clock.watch(thread.bell()));
+    // A callee that may sleep through a wake is woken again by the clock.
+    let timed = header.deadline.is_some() || callee.is_adopted();
+    let _deadline = timed.then(|| callee.common.clock.watch(thread.bell()));
     let place = thread.with_outgoing(<[Outgoing]>::len);
     thread.push_outgoing(outgoing);
     let out = OutCall::begin(thread, home, making, place);

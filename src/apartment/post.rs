@@ -37,6 +37,11 @@ pub(crate) fn send(
     if let Err(error) = thread.is_initialized(&callee.common) {
         return refused(error, closure);
     }
+    if terms.room != Room::Refuse
+        && let Err(error) = thread.may_block()
+    {
+        return refused(error, closure);
+    }
     // An application message is for the apartment and no call: it has no object.
     if callee.common.strict && target.object.is_some() {
         if thread.in_filter() {

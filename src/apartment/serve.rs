@@ -103,7 +103,8 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
     }
 }
 
-fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) -> Looker {
+/// What that thread, in that situation, may find.
+pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) -> Looker {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {

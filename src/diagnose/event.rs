@@ -292,6 +292,13 @@ pub enum What {
         /// The packet.
         mark: PacketMark,
     },
+    /// The loop to which the apartment's thread belongs was woken (rule AP-9). By whoever changed something.
+    Woken {
+        /// Whether a wake was outstanding: it was late, and this one repeats it.
+        before: bool,
+        /// Whether one is now: not if this one has failed.
+        after: bool,
+    },
     /// A wait would have closed a cycle in which nobody can be served: it fails, or, where a handle was dropped, ends
     /// (rule DL-1). On the thread that is told.
     Deadlock(Arc<Deadlock>),
@@ -328,6 +335,8 @@ pub enum ApartmentHow {
     Spawned,
     /// On a thread that entered it.
     Entered,
+    /// On an event loop's own thread, which entered it with a host (rule AP-9).
+    Adopted,
     /// By the library, for objects of classes that need such an apartment where there is none (rule CL-3).
     Host,
 }

@@ -149,6 +149,7 @@ fn how(how: ApartmentHow) -> &'static str {
     match how {
         ApartmentHow::Spawned => "spawned",
         ApartmentHow::Entered => "entered",
+        ApartmentHow::Adopted => "entered by an event loop",
         ApartmentHow::Host => "host",
     }
 }

@@ -23,6 +23,11 @@ impl Mailbox {
         next
     }
 
+    /// Whether a look would find something to do.
+    pub(crate) fn offers(&self, looker: &Looker) -> bool {
+        self.monitor.lock().offers(looker)
+    }
+
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker, later: &mut Later) -> Next {
         if let Some(object) = monitor.releases.pop_front() {
             monitor.drops(looker, Some(object));

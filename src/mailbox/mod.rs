@@ -80,6 +80,19 @@ impl Mailbox {
         self.how == ApartmentHow::Host
     }
 
+    /// Whether its thread belongs to an event loop, which has to be woken (rule AP-9).
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.how == ApartmentHow::Adopted
+    }
+
+    /// Wakes that loop once more if it swallowed a wake. When to ask again.
+    pub(crate) fn wake_again(&self) -> Option<u64> {
+        match &self.owner {
+            Owner::Sta(bell) if self.is_adopted() => bell.wake_again(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_sta(&self) -> bool {
         matches!(self.owner, Owner::Sta(_))
     }

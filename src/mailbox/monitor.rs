@@ -232,6 +232,13 @@ pub(crate) enum StartedBody {
     Message { class: MessageClass, run: Box<dyn Closure> },
 }
 
+/// Whether an entry may come in now.
+enum Admits {
+    Yes,
+    No,
+    Held(HeldBy),
+}
+
 pub(super) enum Offer {
     Pass,
     Held(HeldBy),
@@ -357,13 +364,16 @@ impl Monitor {
         sta.then(|| call_type(header.kind.is_one_way(), !self.out.is_empty(), self.chain_is_out(header.chain)))
     }
 
-    /// What is to become of an entry now.
-    pub(super) fn offer(&mut self, at: usize, looker: &Looker) -> Offer {
-        let entry = &self.entries[at];
+    /// Whether a look would find something.
+    pub(super) fn offers(&self, looker: &Looker) -> bool {
+        !self.releases.is_empty() || self.entries.iter().any(|entry| matches!(self.admits(entry, looker), Admits::Yes))
+    }
+
+    fn admits(&self, entry: &Entry, looker: &Looker) -> Admits {
         if entry.is_message() {
             // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
             let runs = looker.messages == Messages::InOrder && self.door == Door::Open;
-            return if runs { Offer::Take } else { Offer::Pass };
+            return if runs { Admits::Yes } else { Admits::No };
         }
         let of_ours = !entry.header.kind.is_one_way() && self.chain_is_out(entry.header.chain);
         let held = match (self.door, looker.scope) {
@@ -374,9 +384,21 @@ impl Monitor {
             (_, Scope::InputSynchronized) => Some(HeldBy::InputSynchronized),
             (_, Scope::Chains(_) | Scope::Nothing) => Some(HeldBy::Policy),
         };
-        if let Some(by) = held {
+        held.map_or(Admits::Yes, Admits::Held)
+    }
+
+    /// What is to become of an entry now.
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker) -> Offer {
+        let entry = &self.entries[at];
+        let admits = self.admits(entry, looker);
+        if let Admits::Held(by) = admits {
             let told = std::mem::replace(&mut self.entries[at].held_told, looker.wait);
             return if told == looker.wait { Offer::Pass } else { Offer::Held(by) };
+        }
+        match admits {
+            Admits::Yes if entry.is_message() => return Offer::Take,
+            Admits::Yes => {}
+            _ => return Offer::Pass,
         }
         // What is past its deadline is taken without asking, and revoked.
         let asks = looker.filter && !entry.header.internal;
