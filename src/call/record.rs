@@ -237,8 +237,8 @@ impl<V> Ticket<V> {
 
     /// Whether it runs. By whoever wants to hear of its end: that it looks is seen by whoever sees that the call is over.
     pub(crate) fn runs(&self) -> bool {
-        // An exchange of the word for itself, so that the step out of `RUNNING` comes after it, and acquires it.
-        self.swap(RUNNING, |word| (word & STATE == RUNNING).then_some(word)).is_some()
+        // An exchange of the word for itself, so that the step to `DONE` comes after it, and acquires it.
+        self.swap(RUNNING, |word| matches!(word & STATE, RUNNING | DETACHED).then_some(word)).is_some()
     }
 
     /// Whether it can still be cancelled: it is not over, and nobody has.

@@ -2,7 +2,8 @@
 
 use super::entry::{Ask, Body, Entry};
 use super::later::Later;
-use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Runs, Started, StartedBody};
+use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started, StartedBody};
+use super::open::Runs;
 use super::{Mailbox, Who};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{HeldBy, What};

@@ -1,7 +1,8 @@
 //! What the apartment waits for: calls that are out, and other waits of its threads.
 
 use super::later::Later;
-use super::monitor::{Monitor, Out, Waits};
+use super::monitor::Monitor;
+use super::open::{Out, Waits};
 use super::{Mailbox, Who};
 use crate::diagnose::{CallRef, Route, WaitFor, What};
 use crate::id::{ApartmentId, CallId, ChainId};

@@ -5,7 +5,8 @@
 //! in, a filter, a closed door. What is queued, runs, or is waited for is in the monitor anyway.
 
 use super::entry::{Body, Entry, Header, ToldBy};
-use super::monitor::{Door, Executing, Left, Monitor, Out, Runs, Waits};
+use super::monitor::{Door, Monitor};
+use super::open::{Executing, Left, Out, Runs, Waits};
 use super::{Mailbox, Who};
 use crate::diagnose::{
     ApartmentSeen, CallRef, DoorSeen, EntryAt, EntrySeen, FrameSeen, ListenerId, PoolSeen, Route, Serves, Standing,
