@@ -9,7 +9,7 @@ use crate::sync::{Arc, AtomicU64, Clock, Ordering};
 pub(crate) struct Common {
     pub(crate) name: Arc<str>,
     pub(crate) clock: Clock,
-    pub(crate) recorder: Recorder,
+    pub(crate) recorder: Arc<Recorder>,
     /// Whether COM's rules hold to the letter (rules ST-1 to ST-3).
     pub(crate) strict: bool,
     /// The id of the MTA while there is one; 0 otherwise. Written under the process' lock.
@@ -21,7 +21,7 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Recorder, strict: bool) -> Arc<Self> {
+    pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Arc<Recorder>, strict: bool) -> Arc<Self> {
         let (mta, stopping, objects_made) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         Arc::new(Self { name, clock, recorder, strict, mta, stopping, objects_made })
     }

@@ -15,6 +15,8 @@ mod filter;
 
 mod diagnose;
 
+mod host;
+
 mod call;
 
 mod common;
@@ -44,15 +46,17 @@ mod class;
 mod wait;
 
 pub use apartment::{
-    Apartment, CallContext, CallOptions, Current, Entered, EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions,
-    Sta, StaBuilder, current, current_call, discard_messages, is_cancelled, register_end_handler, register_filter,
+    AdoptedBuilder, Apartment, Budget, CallContext, CallOptions, Current, Dispatched, Entered, EnteredMta, Kind, Mta,
+    MtaBuilder, MtaUsage, PostOptions, Sta, StaBuilder, current, current_call, discard_messages, dispatch,
+    is_cancelled, register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use cycle::{Awaited, Deadlock, Waiter};
 pub use describe::{ApartmentName, CallKind, CallTarget, Caller, Creator, Method, Reentrancy, Serves, ThreadingModel};
 pub use diagnose::{
-    ApartmentHow, CallMade, CallRef, CancelReason, Diagram, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed,
-    Recording, Route, ServerAnswer, Topic, WaitEnd, WaitFor, What,
+    ApartmentHow, ApartmentSeen, CallMade, CallRef, CancelReason, Diagram, DoorSeen, EntryAt, EntrySeen, ErrorSeen,
+    Event, FrameSeen, HeldBy, PacketForm, PacketMark, Placed, PoolSeen, Recording, Route, ServerAnswer, Snapshot,
+    Subscription, ThreadSeen, Topic, WaitEnd, WaitFor, WaitSeen, WaitsForWhom, What,
 };
 pub use error::{
     CallError, CantCallOut, Cause, Disconnected, Error, MailboxFull, Outcome, PostError, Reentrant, WhyDisconnected,
@@ -64,6 +68,7 @@ pub use filter::{
 pub use filters::{
     BusyAnswer, BusyCall, BusyDialogue, BusyGuard, BusyState, CancelAfter, RejectWhileOut, RetryFor, WhyBusy,
 };
+pub use host::{Doorbell, Host, NotWoken, Parked, Parking, Wake};
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
 pub use marshal::{Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};

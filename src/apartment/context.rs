@@ -67,7 +67,8 @@ impl Process {
     /// Puts a remark of your own into the recording, if there is one.
     pub fn note(&self, text: impl Into<Arc<str>>) {
         let who = Thread::current().who();
-        self.recorder().push(None, who, None, crate::diagnose::What::Note { text: text.into() });
+        let text = text.into();
+        self.common().tell(who, None, || crate::diagnose::What::Note { text });
     }
 }
 

@@ -100,7 +100,11 @@ pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, load: &mut
     callee.tell(thread.who(), Some(call), || What::Began { call_type: None, queued: 0 });
     let (attempt, why) = run_here(thread, frame, target, load);
     let result = match attempt {
-        Attempt::Gone => Err(callee.object_gone(id)),
+        Attempt::Gone => {
+            let error = callee.object_gone(id);
+            callee.tell(thread.who(), Some(call), || What::Gone { error: (&error).into() });
+            Err(error)
+        }
         Attempt::Busy => {
             let holder = thread.holder(id, header.chain).call.map(|(id, _)| id);
             callee.tell(thread.who(), Some(call), || What::Busy { holder });

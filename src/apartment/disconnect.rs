@@ -17,7 +17,7 @@ pub(crate) fn disconnect(stub: &Stub) -> Result<(), CallError> {
     };
     let thread = Thread::current();
     if !stub.ask_disconnect(mailbox, &thread, cannot_wait(&thread))? {
-        let of = Situation::Plain(WaitFor::Disconnect, &mailbox.common);
+        let of = Situation::Of(WaitFor::Disconnect, mailbox, None);
         wait(&thread, of, None, || stub.is_disconnected_or_rings(&thread));
     }
     Ok(())
@@ -27,6 +27,8 @@ pub(crate) fn disconnect(stub: &Stub) -> Result<(), CallError> {
 fn cannot_wait(thread: &Thread) -> Option<CallError> {
     if let Some(why) = ban_of_all(thread) {
         Some(CallError::CantCallOut(why))
+    } else if let Err(error) = thread.may_block() {
+        Some(error)
     } else if thread.is_foreign() {
         // It does not know which calls it is in itself.
         Some(CallError::NotSupported { what: "waiting for an object's calls while the thread's locals are destroyed" })

@@ -30,7 +30,10 @@ pub(crate) fn wait_elsewhere<T>(
     let _rung = around.as_ref().map(|around| around.ring(thread));
     let _watched = deadline.map(|(clock, _)| clock.watch(thread.bell()));
     let until = own.into_iter().chain(deadline.map(|deadline| on_clock(deadline, &clock))).min();
-    let mut taken = None;
+    let mut taken = take();
+    if taken.is_none() && within != Some(Duration::ZERO) {
+        thread.may_block()?;
+    }
     wait(thread, situation, until.map(|at| (&clock, at)), || {
         if taken.is_none() {
             taken = take();

@@ -14,7 +14,7 @@ use crate::describe::{CallKind, CallTarget, Method};
 use crate::diagnose::{CallRef, ErrorSeen, Route, WaitFor, What};
 use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
-use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
+use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom, ToldBy};
 use crate::process::{
     Answer, Asked, Begins, Coming, EndCount, EndHandler, EndRefused, Ended, NotFromHere, Process, Query, TellsOver,
 };
@@ -146,6 +146,9 @@ fn not_from_here(thread: &Thread) -> Option<NotFromHere> {
     let (own, _) = thread.who();
     if let Some(why) = ban_of_all(thread) {
         return Some(NotFromHere::CantCallOut(why));
+    }
+    if thread.may_block().is_err() {
+        return Some(NotFromHere::MayNotBlock);
     }
     // Nobody waits for a one-way call, a message or a destructor, and a direct call's caller is this thread.
     let waits = thread.with_frames(|frames| {
@@ -331,7 +334,11 @@ impl Ending<'_> {
         making.header.chain = ChainId(making.header.id);
         making.header.depth = 1;
         let call = making.header.call_ref();
-        made(thread, home, &making, Route::Mailbox, false);
+        match making.header.told_by {
+            ToldBy::Elsewhere => made(thread, home, &making, Route::Mailbox),
+            // Nobody waits for it as for a call.
+            _ => making.header.told_by = ToldBy::Callee,
+        }
         let entry = Entry::new(making.header.clone(), Body::Post(Box::new(Own(run))));
         mailbox.accept(entry, NoRoom::NotNeeded, thread.who()).map_err(|refused| {
             let (error, closure) = refused.into_parts();

@@ -1,5 +1,6 @@
 //! A thread that entered an apartment: guards that leave it again.
 
+use super::dispatch::{Budget, Dispatched, dispatch_on};
 use super::handle::Apartment;
 use super::make::keep_at_home;
 use super::serve::{Served, Situation, serve_one};
@@ -117,6 +118,19 @@ impl Entered {
                 return served;
             }
         }
+    }
+
+    /// Serves what is in the mailbox, as far as the budget goes, and returns without waiting: what an event loop does when
+    /// it has been woken (rule AP-9). It may be called at any depth, also from something that is being served or from the
+    /// loop inside a wait; then it serves what the re-entrancy policy lets in (rule DI-12), and looks after the deadlines and
+    /// cancels of the calls that are out. It never unwinds. While a filter's method or an input-synchronized call runs it
+    /// serves nothing.
+    ///
+    /// On a thread with a [`Host`](crate::Host) it consumes the wake before it looks, and wakes again if it leaves
+    /// something. On any other it is a [`pump`](Entered::pump) that stops earlier.
+    #[doc(alias("PeekMessage", "DispatchMessage"))]
+    pub fn dispatch(&self, budget: Budget) -> Dispatched {
+        dispatch_on(&self.thread, &self.home, budget)
     }
 
     /// Leaves; the same as dropping the guard.

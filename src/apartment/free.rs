@@ -5,7 +5,7 @@
 
 use super::ban::is_banned;
 use super::direct::{frame, ran, run_here};
-use super::making::{Around, Load, Terms, call_made, header, tell_caller};
+use super::making::{Around, Load, Terms, header, tell_caller};
 use crate::call::record::Attempt;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
@@ -26,10 +26,11 @@ pub(crate) fn invoke_free(
     let thread = Thread::current();
     let home = thread.home();
     let clock = &callee.process.clock;
-    let (header, _, around) = header(&thread, clock, kind, target, terms.within);
+    let (mut header, _, around) = header(&thread, &callee.process, kind, target, terms.within);
     let call = header.call_ref();
     let route = Route::FreeThreaded;
-    tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route, load.is_lent()));
+    header.borrows = load.is_lent();
+    tell_caller(&thread, &home, &callee.process, call, || header.call_made(None, route));
     let frame = frame(&header, clock, around, terms.cancel);
     let result = match frame.cancelled() {
         Some(why) => Err(cancelled(why, Outcome::NotStarted)),
@@ -65,14 +66,14 @@ pub(crate) fn send_free(
         return invoke_free(callee, CallKind::Synchronous, target, terms, load);
     }
     let clock = &callee.process.clock;
-    let (mut header, ..) = header(&thread, clock, CallKind::OneWay, target, None);
+    let (mut header, ..) = header(&thread, &callee.process, CallKind::OneWay, target, None);
     header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
     header.chain = ChainId(header.id);
     header.depth = 1;
     header.deadline = None;
     let call = header.call_ref();
     let route = Route::FreeThreaded;
-    tell_caller(&thread, &home, &callee.process, call, || call_made(&thread, &header, None, route, false));
+    tell_caller(&thread, &home, &callee.process, call, || header.call_made(None, route));
     thread.tell_in(&callee.process, Some(call), || What::Began { call_type: None, queued: 0 });
     let frame = frame(&header, clock, Around::default(), None);
     let (attempt, _) = run_here(&thread, frame, callee.object(), &mut load);

@@ -3,7 +3,7 @@
 use super::ban::unsupported;
 use super::direct::{Visit, call_directly};
 use super::making::{Load, Terms, made, making, tell};
-use super::outgoing::{call_out, refused};
+use super::outgoing::{call_out, refused_at_once};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::CallError;
@@ -27,12 +27,15 @@ pub(crate) fn invoke(
     let visits = home.is_none() && !callee.is_sta();
     let unsupported = unsupported(kind, &home, callee, terms);
     let visit = if visits && unsupported.is_none() { Visit::begin(&thread, callee)? } else { None };
-    let making = making(&thread, callee, kind, target, terms);
+    let mut making = making(&thread, callee, kind, target, terms);
     let route = if direct || visit.is_some() { Route::Direct } else { Route::Mailbox };
-    made(&thread, &home, &making, route, load.is_lent());
+    making.header.borrows = load.is_lent();
     let result = match (unsupported, route) {
-        (Some(error), _) => refused(&thread, &home, &making, error),
-        (None, Route::Direct) => call_directly(&thread, &making, &mut load),
+        (Some(error), _) => refused_at_once(&thread, &home, &making, error),
+        (None, Route::Direct) => {
+            made(&thread, &home, &making, route);
+            call_directly(&thread, &making, &mut load)
+        }
         (None, _) => call_out(&thread, &home, &making, load),
     };
     let call = making.header.call_ref();

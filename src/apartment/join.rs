@@ -13,9 +13,12 @@ use std::rc::Rc;
 
 /// Waits for what somebody brings about. Pumps on an STA, blocks elsewhere.
 pub(crate) fn wait_for(thread: &Rc<Thread>, on: WaitFor, process: &Common, coming: &Coming) -> Result<(), CallError> {
-    let mut outcome = None;
+    let mut outcome = coming.look(thread.bell());
+    if outcome.is_none() {
+        thread.may_block()?;
+    }
     wait(thread, Situation::Plain(on, process), None, || {
-        outcome = coming.look(thread.bell());
+        outcome = outcome.take().or_else(|| coming.look(thread.bell()));
         outcome.is_some()
     });
     outcome.unwrap_or_else(|| crate::broken("a wait without an end has what it waited for"))
@@ -23,15 +26,17 @@ pub(crate) fn wait_for(thread: &Rc<Thread>, on: WaitFor, process: &Common, comin
 
 /// Whether a handle that is dropped may wait: not while the thread unwinds, nor inside a filter's method or an
 /// input-synchronized call, where a wait does not pump and could not answer what the ending apartment still calls
-/// (rules CK-3, CK-4); nor for an apartment that its process' end has given up on (rule LT-8).
+/// (rules CK-3, CK-4); nor where a host lets nothing block its thread (rule AP-9); nor for an apartment that its process' end has given up on (rule LT-8).
 pub(super) fn may_wait_for_end(mailbox: &Mailbox) -> bool {
-    !thread_is_unwinding() && !Thread::current().dispatches_nothing() && !mailbox.is_left_behind()
+    let thread = Thread::current();
+    let waits = !thread.dispatches_nothing() && thread.may_block().is_ok();
+    waits && !thread_is_unwinding() && !mailbox.is_left_behind()
 }
 
 /// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
 pub(super) fn wait_until_gone(mailbox: &Mailbox) {
     let thread = Thread::current();
-    wait(&thread, Situation::Plain(WaitFor::Thread, &mailbox.common), None, || mailbox.is_gone(thread.bell()));
+    wait(&thread, Situation::Of(WaitFor::Thread, mailbox, None), None, || mailbox.is_gone(thread.bell()));
 }
 
 /// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so

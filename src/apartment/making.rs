@@ -5,11 +5,11 @@ use crate::call::Ticket;
 use crate::call::record::{Attempt, Job, Work};
 use crate::common::Common;
 use crate::describe::{CallKind, CallTarget};
-use crate::diagnose::{CallMade, CallRef, Route, What};
+use crate::diagnose::{CallRef, Route, What};
 use crate::error::CallError;
 use crate::filter::RetryPolicy;
-use crate::id::{ApartmentId, ChainId};
-use crate::mailbox::{Header, Mailbox};
+use crate::id::ChainId;
+use crate::mailbox::{Header, Mailbox, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{CancelHandle, Home, Thread};
 use std::any::Any;
@@ -101,7 +101,7 @@ pub(super) fn making<'a>(
     target: CallTarget,
     terms: Terms<'a>,
 ) -> Making<'a> {
-    let (mut header, made, mut around) = header(thread, &callee.common.clock, kind, target, terms.within);
+    let (mut header, made, mut around) = header(thread, &callee.common, kind, target, terms.within);
     header.internal = terms.internal;
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
@@ -115,11 +115,12 @@ pub(super) fn making<'a>(
 /// the time, on the callee's clock.
 pub(super) fn header(
     thread: &Thread,
-    clock: &Clock,
+    process: &Common,
     kind: CallKind,
     target: CallTarget,
     within: Option<Duration>,
 ) -> (Header, u64, Around) {
+    let clock = &process.clock;
     let id = thread.new_call();
     let made = clock.nanos();
     let own = within.map(|within| Clock::later(made, within));
@@ -139,6 +140,11 @@ pub(super) fn header(
             deadline: own.into_iter().chain(inherited).min(),
             internal: false,
             sender: None,
+            made,
+            parent: serving.map(|frame| frame.id),
+            borrows: !kind.is_one_way(),
+            frame: thread.who().1,
+            told_by: told_by(thread, process, kind),
         };
         let around = Around {
             ticket: serving.and_then(|frame| frame.ticket.clone()),
@@ -148,32 +154,23 @@ pub(super) fn header(
     })
 }
 
+/// Under whose lock the making of a call into that process is told.
+fn told_by(thread: &Thread, process: &Common, kind: CallKind) -> ToldBy {
+    match thread.home() {
+        Some(home) if !std::ptr::eq(&*home.mailbox().common, process) => ToldBy::Elsewhere,
+        _ if kind.is_one_way() => ToldBy::Callee,
+        Some(_) => ToldBy::Caller,
+        None => ToldBy::CalleeWithWait,
+    }
+}
+
 /// A deadline of one process' clock on another's: what is left of it.
 pub(super) fn on_clock((clock, at): &(Clock, u64), other: &Clock) -> u64 {
     if clock.is(other) { *at } else { other.after(Duration::from_nanos(at.saturating_sub(clock.nanos()))) }
 }
 
-pub(super) fn made(thread: &Thread, home: &Option<Home>, making: &Making<'_>, route: Route, borrows: bool) {
+/// Tells of a call that goes through no mailbox, or does not get as far.
+pub(super) fn made(thread: &Thread, home: &Option<Home>, making: &Making<'_>, route: Route) {
     let Making { callee, header, .. } = making;
-    tell(thread, home, callee, header.call_ref(), || call_made(thread, header, Some(callee.name.id), route, borrows));
-}
-
-pub(super) fn call_made(
-    thread: &Thread,
-    header: &Header,
-    to: Option<ApartmentId>,
-    route: Route,
-    borrows: bool,
-) -> What {
-    What::CallMade(Box::new(CallMade {
-        kind: header.kind,
-        route,
-        from: header.caller.apartment.as_ref().map(|name| name.id),
-        to,
-        parent: thread.with_frame(|frame| frame.and_then(|frame| frame.chain.map(|_| frame.id))),
-        from_chain: header.from_chain,
-        target: header.target,
-        deadline: header.deadline.map(Duration::from_nanos),
-        borrows,
-    }))
+    tell(thread, home, callee, header.call_ref(), || header.call_made(Some(callee.name.id), route));
 }

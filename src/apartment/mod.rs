@@ -1,11 +1,13 @@
 #![doc = include_str!("README.md")]
 
+mod adopt;
 mod ban;
 mod context;
 mod deadlock;
 mod direct;
 mod discard;
 mod disconnect;
+mod dispatch;
 mod elsewhere;
 mod end;
 mod entered;
@@ -19,6 +21,7 @@ mod making;
 mod mta;
 mod options;
 mod outgoing;
+mod park;
 mod pool;
 mod post;
 mod retry;
@@ -27,11 +30,13 @@ mod sta;
 mod sta_builder;
 mod wait;
 
+pub use adopt::AdoptedBuilder;
 pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
 pub(crate) use deadlock::{waits_for_itself, waits_for_itself_elsewhere};
 pub use discard::discard_messages;
 pub(crate) use disconnect::disconnect;
+pub use dispatch::{Budget, Dispatched, dispatch};
 pub(crate) use elsewhere::wait_elsewhere;
 pub use end::register_end_handler;
 pub use entered::{Entered, EnteredMta};

@@ -159,13 +159,16 @@ impl MtaBuilder {
         self.check()?;
         let process = Process::or_global(self.process.clone());
         let waits = self.hook.is_some();
+        let maker = Thread::current();
+        if waits {
+            maker.may_block()?;
+        }
         let (mailbox, starter) = self.begin(&process, ApartmentHow::Spawned);
         process.apartment_begins(&mailbox)?;
         if !process.mta_began(&mailbox) {
             mailbox.never_began();
             return Err(CallError::NotSupported { what: "a second MTA: a process has at most one" });
         }
-        let maker = Thread::current();
         tell_began(&mailbox, &maker);
         let start = Coming::new();
         let told = Arc::clone(&start);
@@ -232,7 +235,7 @@ impl MtaBuilder {
 }
 
 fn tell_began(mailbox: &Mailbox, maker: &Thread) {
-    mailbox.tell(maker.who(), None, || What::ApartmentBegan {
+    let began = What::ApartmentBegan {
         name: Arc::clone(&mailbox.name.name),
         sta: false,
         how: mailbox.how,
@@ -240,7 +243,8 @@ fn tell_began(mailbox: &Mailbox, maker: &Thread) {
         capacity: mailbox.capacity,
         reentrancy: None,
         process: Arc::clone(&mailbox.common.name),
-    });
+    };
+    mailbox.note(maker.who(), began);
 }
 
 impl Mta {
@@ -326,8 +330,7 @@ impl Mta {
         }
         let home = Rc::new(MtaHome::new(Arc::clone(mailbox), false, false));
         thread.set_home(Some(Home::Mta(Rc::clone(&home))));
-        mailbox
-            .tell(thread.who(), None, || What::ThreadEntered { name: Arc::clone(&mailbox.name.name), implicit: false });
+        mailbox.note(thread.who(), What::ThreadEntered { name: Arc::clone(&mailbox.name.name), implicit: false });
         Ok(EnteredMta::new(thread, home))
     }
 
@@ -350,7 +353,8 @@ impl Mta {
     /// last usage is given back or it is asked to quit. An STA pumps in this wait, other threads block.
     ///
     /// # Errors
-    /// `Deadlock` on a thread of the MTA, which would wait for itself; the handle is gone then, as if it were dropped.
+    /// `Deadlock` on a thread of the MTA, which would wait for itself; `NotSupported` on a thread whose host lets nothing
+    /// block it (rule AP-9). The handle is gone then, as if it were dropped.
     #[track_caller]
     pub fn join(self) -> Result<(), CallError> {
         if self.is_here() {
@@ -358,6 +362,7 @@ impl Mta {
             let awaits = Awaited::End { of: mailbox.name.clone(), location: Some(Location::caller()) };
             return Err(waits_for_itself(&Thread::current(), &mailbox.common, awaits));
         }
+        Thread::current().may_block()?;
         let mailbox = Arc::clone(&self.apartment.0);
         let starter = Arc::clone(&self.starter);
         drop(self);

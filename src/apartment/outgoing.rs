@@ -1,14 +1,14 @@
 //! A call to another apartment: attempts, until it has run, failed, or been given up.
 
 use super::ban::ban;
-use super::making::{Load, Making, tell};
+use super::making::{Load, Making, made, tell};
 use super::options::Room;
 use super::retry::{Again, ask_again};
 use super::serve::{Situation, target_of};
 use super::wait::{serves, wait};
 use crate::call::record::{Attempt, Look, Why};
 use crate::call::{Ticket, Verdict};
-use crate::diagnose::{WaitEnd, WaitFor, What};
+use crate::diagnose::{CallRef, Route, WaitEnd, WaitFor, What};
 use crate::error::{CallError, Outcome};
 use crate::filter::ServerCall;
 use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Out, cancelled};
@@ -25,12 +25,15 @@ pub(super) fn call_out(
     load: Load<'_>,
 ) -> Result<(), CallError> {
     if let Some(why) = ban(thread, home, making) {
-        return refused(thread, home, making, CallError::CantCallOut(why));
+        return refused_at_once(thread, home, making, CallError::CantCallOut(why));
+    }
+    if let Err(error) = thread.may_block() {
+        return refused(thread, home, making, error);
     }
     let past = making.header.deadline.is_some_and(|deadline| deadline <= making.made);
     let why = making.parent.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
     if let Some(why) = why {
-        return refused(thread, home, making, cancelled(why, Outcome::NotStarted));
+        return refused_at_once(thread, home, making, cancelled(why, Outcome::NotStarted));
     }
     let ran = match load {
         Load::Lent(job) => {
@@ -59,13 +62,19 @@ pub(super) fn call_out(
     }
 }
 
-/// Nothing of it reaches a queue.
-pub(super) fn refused(
+/// It is made, and that is all.
+pub(super) fn refused_at_once(
     thread: &Thread,
     home: &Option<Home>,
     making: &Making<'_>,
     error: CallError,
 ) -> Result<(), CallError> {
+    made(thread, home, making, Route::Mailbox);
+    refused(thread, home, making, error)
+}
+
+/// Nothing of it reaches a queue.
+fn refused(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Result<(), CallError> {
     tell(thread, home, making.callee, making.header.call_ref(), || What::Refused { error: (&error).into() });
     Err(error)
 }
@@ -94,9 +103,11 @@ fn go_out(
     let own = terms.cancel.map(|handle| handle.watch(target_of(&outgoing)));
     let watched: Option<Vec<_>> = around.iter().map(|handle| handle.watch(target_of(&outgoing))).collect();
     if matches!(own, Some(None)) || watched.is_none() {
-        return refused(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
+        return refused_at_once(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
     }
-    let _deadline = header.deadline.map(|_| callee.common.clock.watch(thread.bell()));
+    // A callee that may sleep through a wake is woken again by the clock.
+    let timed = header.deadline.is_some() || callee.is_adopted();
+    let _deadline = timed.then(|| callee.common.clock.watch(thread.bell()));
     let place = thread.with_outgoing(<[Outgoing]>::len);
     thread.push_outgoing(outgoing);
     let out = OutCall::begin(thread, home, making, place);
@@ -140,26 +151,22 @@ struct OutCall<'a> {
 
 impl<'a> OutCall<'a> {
     fn begin(thread: &'a Rc<Thread>, home: &'a Option<Home>, making: &'a Making<'a>, place: usize) -> Self {
-        let Making { callee, header, made, .. } = making;
-        let on =
-            callee.common.recorder.is_on() || home.as_ref().is_some_and(|home| home.mailbox().common.recorder.is_on());
-        let event = || What::WaitBegan {
-            on: WaitFor::Reply,
-            serves: serves(thread, home.as_ref(), Situation::Call(place)),
-            until: header.deadline.map(Duration::from_nanos),
-        };
-        let call = header.call_ref();
-        match home {
-            Some(home) => {
-                let bell = Arc::clone(thread.bell());
-                // On its own apartment's clock, whose filter is told the time since.
-                let clock = &home.mailbox().common.clock;
-                let made = if clock.is(&callee.common.clock) { *made } else { clock.nanos() };
-                let out = Out { id: header.id, chain: header.chain, made, bell };
-                let event = on.then(|| (thread.who(), call, event()));
-                home.mailbox().out_began(out, home.is_pool_thread(), event);
-            }
-            None => tell(thread, &None, callee, call, event),
+        // One by a thread in no apartment is told as it comes in at its callee.
+        if let Some(home) = home {
+            let Making { callee, header, made, .. } = making;
+            // On its own apartment's clock, whose filter is told the time since.
+            let clock = &home.mailbox().common.clock;
+            let made = if clock.is(&callee.common.clock) { *made } else { clock.nanos() };
+            let out = Out {
+                header: header.clone(),
+                made,
+                bell: Arc::clone(thread.bell()),
+                callee: callee.name.clone(),
+                on: WaitFor::Reply,
+                until: header.until(),
+                serves: serves(thread, Some(home), Situation::Call(place)),
+            };
+            home.mailbox().out_began(out, home.is_pool_thread());
         }
         Self { thread, home, making }
     }
@@ -208,10 +215,12 @@ fn attempt(
     thread.attempts(place, header.attempt, until);
     let leaves = !load.is_lent();
     let attend = |errand| {
-        let entry = Entry::new(header.clone(), Body::Call(errand));
-        callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
-        let told = no_room == NoRoom::Refuse || !callee.common.recorder.is_on();
-        let mut room = Line { thread, home, callee, header, ticket, until, told, waits: false };
+        let mut entry = Entry::new(header.clone(), Body::Call(errand));
+        if header.attempt > 1 {
+            entry.since = callee.common.clock.nanos();
+        }
+        let in_line = callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
+        let mut room = Line { thread, home, callee, header, ticket, until, told: !in_line, waits: false };
         // What lends nothing need not wait for the callee to let go, if it is cancelled.
         wait(thread, Situation::Call(place), None, || room.settled() || (leaves && ticket.leave_if_cancelled()));
         Ok(())
@@ -253,6 +262,22 @@ fn room_until(callee: &Mailbox, room: Room) -> Option<u64> {
     }
 }
 
+/// The wait for a call that is out goes on, for another reason.
+pub(super) fn turned(
+    thread: &Thread,
+    home: &Option<Home>,
+    callee: &Mailbox,
+    call: CallRef,
+    on: WaitFor,
+    until: Option<u64>,
+) {
+    let until = until.map(Duration::from_nanos);
+    match home {
+        Some(home) => home.mailbox().out_turned(thread.who(), call, on, until),
+        None => callee.common.tell(thread.who(), Some(call), || What::WaitTurned { on, until }),
+    }
+}
+
 /// A caller that may be waiting for room.
 struct Line<'a> {
     thread: &'a Thread,
@@ -286,8 +311,7 @@ impl Line<'_> {
                 true => (WaitFor::Room, self.until),
                 false => (WaitFor::Reply, self.header.deadline),
             };
-            let until = until.map(Duration::from_nanos);
-            tell(self.thread, self.home, self.callee, self.header.call_ref(), || What::WaitTurned { on, until });
+            turned(self.thread, self.home, self.callee, self.header.call_ref(), on, until);
         }
     }
 }

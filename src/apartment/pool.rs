@@ -126,12 +126,12 @@ impl Starter {
         let home = MtaHome::new(Arc::clone(mailbox), true, false);
         thread.set_home(Some(Home::Mta(Rc::new(home))));
         let name = Arc::clone(&mailbox.name.name);
-        mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
+        mailbox.note(thread.who(), What::ThreadEntered { name, implicit: false });
         if let Some(settled) = start {
             settled(Ok(()));
         }
         self.serve(&thread, mailbox, &bell);
-        mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        mailbox.note(thread.who(), What::ThreadLeft);
         contain(mailbox, &thread, "the destructor of the guard around the thread", || drop(guard));
         thread.set_home(None);
         mailbox.thread_gone();

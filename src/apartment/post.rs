@@ -9,10 +9,10 @@ use super::wait::wait;
 use crate::call::record::{Attempt, Look};
 use crate::call::{Ticket, Verdict};
 use crate::describe::{CallKind, CallTarget};
-use crate::diagnose::{Route, WaitFor, What};
+use crate::diagnose::{CallRef, Route, WaitFor, What};
 use crate::error::{CallError, CantCallOut, Outcome};
 use crate::id::ChainId;
-use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom};
+use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Home, Thread, panic_message};
 use std::any::Any;
@@ -37,6 +37,11 @@ pub(crate) fn send(
     if let Err(error) = thread.is_initialized(&callee.common) {
         return refused(error, closure);
     }
+    if terms.room != Room::Refuse
+        && let Err(error) = thread.may_block()
+    {
+        return refused(error, closure);
+    }
     // An application message is for the apartment and no call: it has no object.
     if callee.common.strict && target.object.is_some() {
         if thread.in_filter() {
@@ -55,17 +60,19 @@ pub(crate) fn send(
     making.header.deadline = None;
     making.header.sender = target.method.and(home.as_ref()).map(|home| Arc::downgrade(home.mailbox()));
     making.header.internal = home.as_ref().is_some_and(|home| home.is_at(callee));
-    made(&thread, &home, &making, Route::Mailbox, false);
+    if making.header.told_by == ToldBy::Elsewhere {
+        made(&thread, &home, &making, Route::Mailbox);
+    }
     let mut entry = Entry::new(making.header.clone(), body(closure));
     let call = making.header.call_ref();
     let result = if terms.room == Room::Refuse {
-        callee.accept(entry, NoRoom::Refuse, thread.who()).map_err(|refused| refused.into_parts())
+        callee.accept(entry, NoRoom::Refuse, thread.who()).map(drop).map_err(|refused| refused.into_parts())
     } else {
         thread.with_ticket(|ticket| {
             entry.taken = Some(ticket.queue_without_loan());
             let line = PostLine::of(&making);
             callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
-            line.wait(&thread, callee, ticket)
+            line.wait(&thread, callee, call, ticket)
         })
     };
     result.map_err(|(error, entry)| {
@@ -123,11 +130,12 @@ impl PostLine {
         self,
         thread: &Rc<Thread>,
         callee: &Arc<Mailbox>,
+        call: CallRef,
         ticket: &Ticket,
     ) -> Result<(), (CallError, Box<dyn Closure>)> {
         let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
-            wait(thread, Situation::Plain(WaitFor::Room, &callee.common), until, || ticket.is_settled());
+            wait(thread, Situation::Of(WaitFor::Room, callee, Some(call)), until, || ticket.is_settled());
         }
         if ticket.look().0 == Look::Done {
             return Ok(());

@@ -1,6 +1,7 @@
 //! Asking what to do about a rejected call, and waiting as long as the answer says.
 
 use super::making::{Making, tell};
+use super::outgoing::turned;
 use super::serve::{Situation, drop_filter};
 use super::wait::{serve_some, wait};
 use crate::call::Ticket;
@@ -61,14 +62,13 @@ pub(super) fn ask_again(
         }
         yield_now();
     } else {
-        let turned = |on, until: Option<u64>| What::WaitTurned { on, until: until.map(Duration::from_nanos) };
         // Told at the depth of what the wait serves, like its other turns.
         let depth = thread.opened();
-        tell(thread, home, callee, call_ref, || turned(WaitFor::RetryTime, Some(until)));
+        turned(thread, home, callee, call_ref, WaitFor::RetryTime, Some(until));
         drop(depth);
         wait(thread, Situation::Call(place), Some((&callee.common.clock, until)), || ticket.why().is_some());
         let _depth = thread.opened();
-        tell(thread, home, callee, call_ref, || turned(WaitFor::Reply, header.deadline));
+        turned(thread, home, callee, call_ref, WaitFor::Reply, header.deadline);
     }
     ticket.why().map_or(Again::Now, Again::Cancelled)
 }

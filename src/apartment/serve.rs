@@ -1,10 +1,10 @@
 //! Serving: what a thread of an apartment does with one thing that it found to do.
 
 use crate::call::record::{Attempt, Why, Work};
-use crate::call::{Ticket, Verdict};
+use crate::call::{Running, Ticket, Verdict};
 use crate::common::Common;
 use crate::describe::{CallKind, Reentrancy};
-use crate::diagnose::{CallRef, WaitFor, What};
+use crate::diagnose::{CallRef, HeldBy, WaitFor, What};
 use crate::error::{CallError, Reentrant};
 use crate::filter::{
     MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType, ServerCall, lets_run,
@@ -30,6 +30,8 @@ pub(crate) enum Situation<'a> {
     Call(usize),
     /// Another wait: for what, and in which process.
     Plain(WaitFor, &'a Common),
+    /// Another wait that an apartment has to end; for what, and which call it is that waits, if one does.
+    Of(WaitFor, &'a Mailbox, Option<CallRef>),
     /// A wait for what anybody brings about, in no process; one that does not pump serves nothing.
     Elsewhere { on: WaitFor, pumps: bool },
 }
@@ -55,7 +57,8 @@ pub(crate) enum Served {
 /// Serves one thing on an STA's thread, if there is one that may come in now.
 pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situation<'_>, wait: u32) -> Served {
     if thread.dispatches_nothing() {
-        return Served::Nothing(home.mailbox.door());
+        let by = if thread.in_filter() { HeldBy::Filter } else { HeldBy::InputSynchronized };
+        return Served::Nothing(home.mailbox.holds_all(thread.who(), wait, by));
     }
     let looker = looker(thread, home, situation, wait);
     match home.mailbox.next(&looker) {
@@ -100,14 +103,15 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
     }
 }
 
-fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) -> Looker {
+/// What that thread, in that situation, may find.
+pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) -> Looker {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
         (_, Scope::InputSynchronized) | (Situation::Loop, Scope::Nothing) => Messages::Held,
         (Situation::Loop, _) => Messages::InOrder,
         (Situation::Call(_), _) => Messages::Pending,
-        (Situation::Plain(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
+        (Situation::Plain(..) | Situation::Of(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
     Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }
@@ -226,10 +230,12 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
         (None, None, None) => Some(&()),
         (None, None, Some(_)) => None,
     };
+    let ended = |what| frame_ended(thread, mailbox, call, || what);
     match body {
         StartedBody::Call(mut running) => {
             let Some(target) = target else {
-                running.reject(Verdict::Failed(mailbox.object_gone(id)));
+                drop(opened);
+                gone(thread, mailbox, call, running, id);
                 return;
             };
             let frame = frame(&header, mailbox, Some(header.chain), running.ticket().cloned());
@@ -239,7 +245,7 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
             drop(opened);
             match attempt {
                 Attempt::Ran(panicked) => {
-                    mailbox.tell(thread.who(), Some(call), || What::Ended { panicked });
+                    ended(What::Ended { panicked });
                     if header.deadline.is_some_and(|deadline| deadline <= mailbox.common.clock.nanos()) {
                         // A deadline is a cancel by clock, and this one came before the reply.
                         running.expire();
@@ -248,10 +254,10 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                         drop_late(thread, mailbox, call, &*late);
                     }
                 }
-                Attempt::Gone => running.reject(Verdict::Failed(mailbox.object_gone(id))),
+                Attempt::Gone => gone(thread, mailbox, call, running, id),
                 Attempt::Busy => {
                     let busy = busy(thread, id, &header);
-                    mailbox.tell(thread.who(), Some(call), || What::Busy { holder: busy.1 });
+                    ended(What::Busy { holder: busy.1 });
                     running.reject(Verdict::Busy(Arc::new(busy.0)));
                 }
             }
@@ -263,10 +269,10 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
             };
             drop(opened);
             match ran {
-                Ok(panicked) => mailbox.tell(thread.who(), Some(call), || What::Ended { panicked }),
+                Ok(panicked) => ended(What::Ended { panicked }),
                 Err(closure) => {
                     let error = mailbox.object_gone(id);
-                    mailbox.tell(thread.who(), Some(call), || What::PostDropped { error: (&error).into() });
+                    frame_ended(thread, mailbox, call, || What::PostDropped { error: (&error).into() });
                     contain(mailbox, thread, "the destructor of a post's closure", || drop(closure));
                 }
             }
@@ -275,7 +281,7 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
             let ran = run_closure(thread, mailbox, &header, None, run, &());
             drop(opened);
             let panicked = ran.unwrap_or_else(|_| crate::broken("a message has no object that could be gone"));
-            mailbox.tell(thread.who(), Some(call), || What::MessageEnded { panicked });
+            ended(What::MessageEnded { panicked });
         }
     }
     if let Some(own) = holder {
@@ -284,6 +290,18 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
     if let Some(shared) = object {
         drop_shared(mailbox, thread, shared);
     }
+}
+
+/// What was served on top of the thread's stack has ended.
+fn frame_ended(thread: &Thread, mailbox: &Mailbox, call: CallRef, what: impl FnOnce() -> What) {
+    mailbox.frame_ended(thread.who(), thread.depth(), call, what);
+}
+
+/// A call has not run: its object takes no calls any more.
+fn gone(thread: &Thread, mailbox: &Mailbox, call: CallRef, running: Running, object: Option<ObjectId>) {
+    let error = mailbox.object_gone(object);
+    frame_ended(thread, mailbox, call, || What::Gone { error: (&error).into() });
+    running.reject(Verdict::Failed(error));
 }
 
 /// Nobody waits for the result of an owned call any more: it goes here, at home, in no call and no chain.
@@ -371,6 +389,6 @@ pub fn register_filter(filter: Option<Rc<dyn MessageFilter>>) -> Result<Option<R
     };
     let set = filter.is_some();
     let before = home.filter.replace(filter);
-    home.mailbox.tell(thread.who(), None, || What::FilterSet { set });
+    home.mailbox.note(thread.who(), What::FilterSet { set });
     Ok(before)
 }

@@ -111,7 +111,8 @@ impl Sta {
     /// other threads block, and wait for the destructors of the thread's locals, too.
     ///
     /// # Errors
-    /// `Deadlock` on its own thread, which would wait for itself; the handle is gone then, and so the apartment quits.
+    /// `Deadlock` on its own thread, which would wait for itself; `NotSupported` on a thread whose host lets nothing block it
+    /// (rule AP-9). The handle is gone then, and so the apartment quits.
     #[track_caller]
     pub fn join(self) -> Result<(), CallError> {
         if self.is_here() {
@@ -119,6 +120,7 @@ impl Sta {
             let awaits = Awaited::End { of: mailbox.name.clone(), location: Some(Location::caller()) };
             return Err(waits_for_itself(&Thread::current(), &mailbox.common, awaits));
         }
+        Thread::current().may_block()?;
         self.wait_for_end();
         Ok(())
     }

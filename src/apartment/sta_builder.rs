@@ -1,5 +1,6 @@
 //! Making a single-threaded apartment: to order, on a thread of its own or on the current one; and a spawned one's loop.
 
+use super::adopt::Adopting;
 use super::entered::{Entered, leave};
 use super::handle::Apartment;
 use super::hook::{self, Hook};
@@ -13,7 +14,7 @@ use crate::filter::MessageFilter;
 use crate::mailbox::{DEFAULT_CAPACITY, Mailbox, Owner};
 use crate::process::{Coming, EndHandler, Host, HostOptions, Process};
 use crate::sync::{Arc, Bell, JoinHandle, spawn};
-use crate::thread::{Home, StaHome, Thread, contain, drop_unrun, panic_message};
+use crate::thread::{Adopted, Home, StaHome, Thread, contain, drop_unrun, panic_message};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -126,14 +127,17 @@ impl StaBuilder {
     /// `InvalidArgument` for a capacity of 0; `ServerStopping` if the process is ending, or has ended.
     pub fn spawn(mut self) -> Result<Sta, CallError> {
         self.check()?;
+        let waits = self.filter.is_some() || self.end_handler.is_some() || self.hook.is_some();
+        let maker = Thread::current();
+        if waits {
+            maker.may_block()?;
+        }
         let process = Process::or_global(self.process.take());
         let bell = Arc::new(Bell::new());
         let mailbox = self.mailbox(&process, &bell, ApartmentHow::Spawned);
         process.apartment_begins(&mailbox)?;
         let main = process.sta_began(&mailbox);
         self.tell_began(&mailbox, main);
-        let waits = self.filter.is_some() || self.end_handler.is_some() || self.hook.is_some();
-        let maker = Thread::current();
         let start = Coming::new();
         let told = Arc::clone(&start);
         let thread = self.start(&process, &mailbox, bell, main, move |outcome| told.settle(outcome))?;
@@ -181,7 +185,7 @@ impl StaBuilder {
             let (mailbox, process) = (Arc::clone(mailbox), process.clone());
             move || {
                 let thread = Thread::started(bell);
-                match self.settled(&thread, &mailbox, &process, main) {
+                match self.settled(&thread, &mailbox, &process, main, None) {
                     Ok(home) => {
                         settled(Ok(()));
                         run_loop(&thread, &home);
@@ -226,7 +230,12 @@ impl StaBuilder {
     /// the filter or the end handler cannot be made; `InvalidArgument` for a capacity of 0; `ServerStopping` if the process is ending, or
     /// has ended.
     #[doc(alias("CoInitializeEx", "CoInitialize"))]
-    pub fn enter(mut self) -> Result<Entered, CallError> {
+    pub fn enter(self) -> Result<Entered, CallError> {
+        self.enter_as(None)
+    }
+
+    /// The same, on a thread that belongs to an event loop if there is a host.
+    pub(super) fn enter_as(mut self, host: Option<Adopting>) -> Result<Entered, CallError> {
         self.check()?;
         let process = Process::or_global(self.process.take());
         let thread = Thread::current();
@@ -235,11 +244,16 @@ impl StaBuilder {
             None => {}
             Some(home) => return Entered::again(&thread, home, &process),
         }
-        let mailbox = self.mailbox(&process, thread.bell(), ApartmentHow::Entered);
+        let how = if host.is_some() { ApartmentHow::Adopted } else { ApartmentHow::Entered };
+        let mailbox = self.mailbox(&process, thread.bell(), how);
         process.apartment_begins(&mailbox)?;
+        // Before anybody can reach it: from its first arrival on the loop is woken.
+        let adopted = host.map(|host| host.begin(&thread, &mailbox));
         let main = process.sta_began(&mailbox);
         self.tell_began(&mailbox, main);
-        let home = self.settled(&thread, &mailbox, &process, main).inspect_err(|_| mailbox.thread_gone())?;
+        let home = self.settled(&thread, &mailbox, &process, main, adopted).inspect_err(|_| mailbox.thread_gone())?;
+        // What came while its filter was made may have been seen there, and left.
+        home.on_the_way_out(&thread);
         Ok(Entered::first(&thread, &home))
     }
 
@@ -257,7 +271,7 @@ impl StaBuilder {
     }
 
     fn tell_began(&self, mailbox: &Mailbox, main: bool) {
-        mailbox.tell(Thread::current().who(), None, || What::ApartmentBegan {
+        let began = What::ApartmentBegan {
             name: Arc::clone(&mailbox.name.name),
             sta: true,
             how: mailbox.how,
@@ -265,7 +279,8 @@ impl StaBuilder {
             capacity: mailbox.capacity,
             reentrancy: Some(self.reentrancy),
             process: Arc::clone(&mailbox.common.name),
-        });
+        };
+        mailbox.note(Thread::current().who(), began);
     }
 
     /// Makes the thread the apartment's; if that fails, nothing of it stays behind.
@@ -275,10 +290,11 @@ impl StaBuilder {
         mailbox: &Arc<Mailbox>,
         process: &Process,
         main: bool,
+        adopted: Option<Adopted>,
     ) -> Result<Rc<StaHome>, CallError> {
         let (hook, mut filter, mut handler) = (self.hook.take(), self.filter.take(), self.end_handler.take());
         let settled = self
-            .settle(thread, mailbox, process, main, hook.as_ref())
+            .settle(thread, mailbox, process, main, adopted, hook.as_ref())
             .and_then(|home| set_filter(thread, &home, &mut filter).map(|()| home))
             .and_then(|home| set_end_handler(thread, &home, &mut handler).map(|()| home));
         contain(mailbox, thread, "the destructor of a hook", || drop(hook));
@@ -302,9 +318,10 @@ impl StaBuilder {
         mailbox: &Arc<Mailbox>,
         process: &Process,
         main: bool,
+        adopted: Option<Adopted>,
         hook: Option<&Hook>,
     ) -> Result<Rc<StaHome>, CallError> {
-        let guard = hook::enter(hook, mailbox, true)?;
+        let guard = hook::enter(hook, mailbox, true).inspect_err(|_| drop(thread.bell().left()))?;
         let home = Rc::new(StaHome {
             mailbox: Arc::clone(mailbox),
             process: process.clone(),
@@ -319,10 +336,11 @@ impl StaBuilder {
             is_leaving: Cell::new(false),
             leave,
             guard: RefCell::new(guard),
+            adopted: RefCell::new(adopted.map(Rc::new)),
         });
         thread.set_home(Some(Home::Sta(Rc::clone(&home))));
         let name = Arc::clone(&mailbox.name.name);
-        mailbox.tell(thread.who(), None, || What::ThreadEntered { name, implicit: false });
+        mailbox.note(thread.who(), What::ThreadEntered { name, implicit: false });
         Ok(home)
     }
 }
@@ -332,7 +350,7 @@ fn set_filter(thread: &Thread, home: &StaHome, make: &mut Option<FilterMaker>) -
     // Its maker may have registered another.
     let before = home.filter.replace(Some(filter));
     contain(&home.mailbox, thread, "a filter's destructor", || drop(before));
-    home.mailbox.tell(thread.who(), None, || What::FilterSet { set: true });
+    home.mailbox.note(thread.who(), What::FilterSet { set: true });
     Ok(())
 }
 

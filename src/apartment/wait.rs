@@ -8,12 +8,13 @@
 //! Waits nest as the calls that they serve do, on the Rust stack: an outer one goes on when the inner one has ended
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
+use super::park::Sleeps;
 use super::serve::{Served, Situation, asks_about_messages, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::common::Common;
-use crate::diagnose::{Serves, WaitEnd, What};
-use crate::mailbox::{Door, Scope};
-use crate::sync::Clock;
+use crate::diagnose::{CallRef, Serves, WaitEnd, What};
+use crate::mailbox::{Door, Scope, Waits};
+use crate::sync::{Arc, Clock};
 use crate::thread::{Home, Outgoing, StaHome, Thread};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -41,29 +42,36 @@ struct PlainWait<'a> {
     home: Option<Home>,
     /// The process in which it waits for something, if it is of one.
     of: Option<&'a Common>,
+    /// The call that waits, if one does.
+    call: Option<CallRef>,
     /// Whether a thread of the pool blocks by this: one whose call is out does so already.
     blocks: bool,
 }
 
 impl<'a> PlainWait<'a> {
     fn begin(thread: &Thread, situation: Situation<'a>, until: Option<(&Clock, u64)>) -> Option<Self> {
-        let (on, of) = match situation {
-            Situation::Plain(on, of) => (on, Some(of)),
-            Situation::Elsewhere { on, .. } => (on, None),
+        let (on, of, whom, call) = match situation {
+            Situation::Plain(on, of) => (on, Some(of), None, None),
+            Situation::Of(on, whom, call) => (on, Some(&*whom.common), Some(whom), call),
+            Situation::Elsewhere { on, .. } => (on, None, None, None),
             Situation::Loop | Situation::Call(_) => return None,
         };
         let home = thread.home();
-        let began = || What::WaitBegan {
-            on,
-            serves: serves(thread, home.as_ref(), situation),
-            until: until.map(|(_, at)| Duration::from_nanos(at)),
-        };
+        let serves = serves(thread, home.as_ref(), situation);
+        let until = until.map(|(_, at)| Duration::from_nanos(at));
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
         match &home {
-            Some(home) => home.mailbox().wait_began(blocks, thread.who(), began),
-            None => of.into_iter().for_each(|of| of.tell(thread.who(), None, began)),
+            Some(home) => {
+                let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.nanos());
+                let waits = Waits { who: thread.who(), on, call, whom, serves, until, since };
+                home.mailbox().wait_began(blocks, waits);
+            }
+            None => {
+                let began = || What::WaitBegan { on, serves, until };
+                of.into_iter().for_each(|of| of.tell(thread.who(), call, began));
+            }
         }
-        Some(Self { home, of, blocks })
+        Some(Self { home, of, call, blocks })
     }
 
     fn end(self, thread: &Thread, situation: Situation<'_>, done: bool) {
@@ -77,7 +85,7 @@ impl<'a> PlainWait<'a> {
         let ended = || What::WaitEnded { by };
         match self.home {
             Some(home) => home.mailbox().wait_ended(self.blocks, thread.who(), thread.depth(), ended),
-            None => self.of.into_iter().for_each(|of| of.tell(thread.who(), None, ended)),
+            None => self.of.into_iter().for_each(|of| of.tell(thread.who(), self.call, ended)),
         }
     }
 }
@@ -85,14 +93,20 @@ impl<'a> PlainWait<'a> {
 /// What a wait that is about to begin will serve, as an event tells it.
 pub(super) fn serves(thread: &Thread, home: Option<&Home>, situation: Situation<'_>) -> Serves {
     match home {
-        Some(Home::Sta(home)) if situation.pumps() && !thread.dispatches_nothing() => {
-            match scope(home, thread, situation, thread.waits_open() + 1) {
-                Scope::Everything => Serves::Everything,
-                Scope::Chains(_) => Serves::Chain,
-                Scope::InputSynchronized | Scope::Nothing => Serves::InputSynchronized,
-            }
-        }
+        Some(Home::Sta(home)) => home_serves(home, thread, situation, thread.waits_open() + 1),
         _ => Serves::Nothing,
+    }
+}
+
+/// What a wait serves on an STA's thread, that many waits deep.
+pub(super) fn home_serves(home: &StaHome, thread: &Thread, situation: Situation<'_>, waits: u32) -> Serves {
+    if !situation.pumps() || thread.dispatches_nothing() {
+        return Serves::Nothing;
+    }
+    match scope(home, thread, situation, waits) {
+        Scope::Everything => Serves::Everything,
+        Scope::Chains(_) => Serves::Chain,
+        Scope::InputSynchronized | Scope::Nothing => Serves::InputSynchronized,
     }
 }
 
@@ -111,6 +125,8 @@ fn wait_for(
     // A filter, one that is set meanwhile too, may name a time on the apartment's own clock.
     let asks = home.as_ref().filter(|_| asks_about_messages(thread, situation));
     let _asks = asks.map(|home| home.mailbox.common.clock.watch(thread.bell()));
+    let sleeps = Sleeps::of(thread, home.as_ref(), situation);
+    let _late = sleeps.watch();
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
     while !done() {
@@ -129,14 +145,14 @@ fn wait_for(
         {
             continue;
         }
-        let sleep = earliest(thread, asks.map(|home| &**home), until);
-        cancelled = thread.bell().wait(sleep).cancelled;
+        let sleep = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread)].into_iter().flatten().min();
+        cancelled = sleeps.until(sleep).cancelled;
     }
 }
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call
 /// was cancelled; takes those out of the line for room whose time there is up. Buried ones too: they leave their queues at once, though they return only when their turn comes.
-fn attend(thread: &Thread, cancelled: bool) -> bool {
+pub(super) fn attend(thread: &Thread, cancelled: bool) -> bool {
     let mut any = false;
     while let Some((at, why)) = thread.with_outgoing(|calls| {
         calls.iter().enumerate().find_map(|(at, call)| {
@@ -160,8 +176,23 @@ fn attend(thread: &Thread, cancelled: bool) -> bool {
     any
 }
 
+/// A callee whose thread sleeps in a loop of its own may have slept through what it was woken for: then it is woken again.
+/// When to look the next time.
+fn wake_again(thread: &Thread) -> Option<Instant> {
+    let waits = |call: &Outgoing| call.callee.is_adopted() && !call.ticket.is_settled();
+    let mut next = None;
+    // Not with the calls borrowed: the waker is the user's.
+    for at in 0..thread.with_outgoing(<[Outgoing]>::len) {
+        let callee =
+            thread.with_outgoing(|calls| calls.get(at).filter(|call| waits(call)).map(|c| Arc::clone(&c.callee)));
+        let at = callee.and_then(|callee| callee.common.clock.instant(callee.wake_again()?));
+        next = next.into_iter().chain(at).min();
+    }
+    next
+}
+
 /// When the sleep has to end by itself, on a real clock; whoever advances a driven one rings.
-fn earliest(thread: &Thread, asks: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
+pub(super) fn earliest(thread: &Thread, asks: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
     let own = until.and_then(|(clock, at)| clock.instant(at));
     // Another kind of wait asks nobody about messages: a time that has come would keep it awake for nothing.
     let ask = asks
@@ -181,12 +212,18 @@ fn earliest(thread: &Thread, asks: Option<&StaHome>, until: Option<(&Clock, u64)
 /// loop of its own, it looks after the calls below it as every wait does.
 pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: impl FnMut() -> bool) {
     let serial = thread.new_wait();
+    let sleeps = Sleeps::of(thread, Some(home), Situation::Loop);
+    let _late = sleeps.watch();
     let mut cancelled = false;
     loop {
         attend(thread, std::mem::take(&mut cancelled));
         match serve_one(thread, home, Situation::Loop, serial) {
             Served::One => {}
-            Served::Nothing(Door::Open) => cancelled = thread.bell().wait(earliest(thread, None, None)).cancelled,
+            Served::Nothing(Door::Open) if thread.may_block().is_err() => return,
+            Served::Nothing(Door::Open) => {
+                let sleep = [earliest(thread, None, None), wake_again(thread)].into_iter().flatten().min();
+                cancelled = sleeps.until(sleep).cancelled;
+            }
             Served::Nothing(_) if over() => return,
             Served::Nothing(_) => {}
         }

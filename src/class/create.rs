@@ -196,8 +196,11 @@ impl Known {
 
 /// From where no call can leave the apartment, no creation can; then nothing is loaded, and no host made, for it.
 fn may_leave(process: &Process, thread: &Thread, route: Route) -> Result<(), CallError> {
-    let why = if route == Route::Mailbox { ban_of_all(thread) } else { None };
-    let Some(error) = why.map(CallError::CantCallOut) else { return Ok(()) };
+    if route != Route::Mailbox {
+        return Ok(());
+    }
+    let may = ban_of_all(thread).map_or_else(|| thread.may_block(), |why| Err(CallError::CantCallOut(why)));
+    let Err(error) = may else { return Ok(()) };
     thread.tell_in(process.common(), None, || What::Refused { error: (&error).into() });
     Err(error)
 }

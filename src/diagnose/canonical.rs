@@ -172,7 +172,7 @@ impl OneCall {
             What::Filtered { answer, .. } if *answer != ServerCall::Handled => self.rejected.push(at),
             What::Busy { .. } => self.rejected.push(at),
             What::CancelAsked { .. } => self.cancelled = Some(at),
-            What::Ended { .. } | What::Revoked { .. } => self.ended = Some(at),
+            What::Ended { .. } | What::Gone { .. } | What::Revoked { .. } => self.ended = Some(at),
             What::RetryAsked { .. } => {
                 self.rejected.get(self.asked).into_iter().for_each(|rejected| edges.add(*rejected, at));
                 self.asked += 1;

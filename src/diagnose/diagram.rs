@@ -2,7 +2,7 @@
 
 use super::console;
 use super::event::Event;
-use super::recorder::Recording;
+use super::recording::Recording;
 use super::story;
 use crate::id::ThreadId;
 use std::fmt;

@@ -9,9 +9,10 @@ use crate::sync::Arc;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// One step of a process, as a [`Recording`](crate::Recording) keeps it.
+/// One step of a process, as a [`Recording`](crate::Recording) keeps it and a [`Subscription`](crate::Subscription) passes
+/// it on.
 ///
-/// Events are numbered per process. A step of an apartment is numbered under that apartment's lock: the order of one
+/// Events are numbered per process, while anybody listens. A step of an apartment is numbered under that apartment's lock: the order of one
 /// apartment's events is the order in which they happened, and a cause has a smaller number than its effect.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -153,6 +154,11 @@ pub enum What {
         /// The message, if it panicked.
         panicked: Option<Arc<str>>,
     },
+    /// A call that began has not run: its object takes no calls any more (rule LT-5). On the callee.
+    Gone {
+        /// What its caller is told.
+        error: ErrorSeen,
+    },
     /// The result of an owned call came when its caller had already left: it is dropped here, at home (rule CA-2).
     ResultDropped,
     /// A call came back. On the caller.
@@ -286,6 +292,13 @@ pub enum What {
         /// The packet.
         mark: PacketMark,
     },
+    /// The loop to which the apartment's thread belongs was woken (rule AP-9). By whoever changed something.
+    Woken {
+        /// Whether a wake was outstanding: it was late, and this one repeats it.
+        before: bool,
+        /// Whether one is now: not if this one has failed.
+        after: bool,
+    },
     /// A wait would have closed a cycle in which nobody can be served: it fails, or, where a handle was dropped, ends
     /// (rule DL-1). On the thread that is told.
     Deadlock(Arc<Deadlock>),
@@ -306,7 +319,8 @@ pub enum What {
         /// The remark.
         text: Arc<str>,
     },
-    /// The recording had reached its bound: this many events were lost here, at its end.
+    /// A recording had reached its bound, or a subscription was full: this many events were lost here. It has the number of
+    /// the last of them.
     Lost {
         /// How many.
         count: u64,
@@ -321,6 +335,8 @@ pub enum ApartmentHow {
     Spawned,
     /// On a thread that entered it.
     Entered,
+    /// On an event loop's own thread, which entered it with a host (rule AP-9).
+    Adopted,
     /// By the library, for objects of classes that need such an apartment where there is none (rule CL-3).
     Host,
 }
@@ -426,8 +442,11 @@ pub enum PacketForm {
 pub enum HeldBy {
     /// The re-entrancy policy (rule DI-12).
     Policy,
-    /// The wait is for an input-synchronized call, and lets in only others of that kind (rule CK-3).
+    /// The wait is for an input-synchronized call, and lets in only others of that kind; or it is in one that is being
+    /// served, and lets in nothing (rule CK-3).
     InputSynchronized,
+    /// It is a wait inside a filter's method, and lets in nothing (rule CK-4).
+    Filter,
     /// The apartment is dropping its objects and takes only callbacks (rule LT-2).
     Ending,
 }

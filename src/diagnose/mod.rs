@@ -1,12 +1,16 @@
-//! Seeing what happens: every observable step as an event (rule DG-2), and pictures made of events alone (rule DG-3).
+//! Seeing what happens: every observable step as an event (rule DG-2), what is there at a moment (rule DG-1), and pictures
+//! made of events alone (rule DG-3).
 
 mod canonical;
 mod console;
 mod diagram;
 mod event;
 mod recorder;
+mod recording;
 mod scene;
+mod snapshot;
 mod story;
+mod table;
 mod words;
 
 pub(crate) use crate::describe::Serves;
@@ -15,5 +19,8 @@ pub use event::{
     ApartmentHow, CallMade, CallRef, CancelReason, ErrorSeen, Event, HeldBy, PacketForm, PacketMark, Placed, Route,
     ServerAnswer, WaitEnd, WaitFor, What,
 };
-pub(crate) use recorder::Recorder;
-pub use recorder::Recording;
+pub(crate) use recorder::{ListenerId, Recorder, Standing};
+pub use recording::{Recording, Subscription};
+pub use snapshot::{
+    ApartmentSeen, DoorSeen, EntryAt, EntrySeen, FrameSeen, PoolSeen, Snapshot, ThreadSeen, WaitSeen, WaitsForWhom,
+};

@@ -1,133 +1,298 @@
-//! The event sink: a leaf lock under which events are numbered and kept. It takes no other lock and runs no user code.
+//! The event sink: a leaf lock under which events are numbered and given to whoever listens. It takes no other lock, runs no
+//! user code, and rings nobody but those who read.
+//!
+//! # A listener that comes late
+//!
+//! A *listener* is a recording or a subscription. One that is there from the making of the process hears everything. One
+//! that comes later joins the apartments one after the other:
+//!
+//! 1. It is put on the sink's list as *joining*, and from here on [`Recorder::is_on`] says so.
+//! 2. For each apartment on the process' list: under that apartment's lock its state is told to this listener alone, as the
+//!    events that would have said it (the *prologue*), and the listener has joined it.
+//! 3. It is joining no more.
+//!
+//! While it joins it hears of an apartment only what is told after it has joined it; of one that begins meanwhile,
+//! everything; and what is no apartment's.
+//!
+//! *Nothing is said twice, and nothing falls between.* A step that changes what the prologue would say of an apartment is
+//! made, and told, under that apartment's lock: before the joining, then the prologue says it; or after it, then it is told,
+//! because whoever takes that lock later sees that somebody listens. An apartment that is not on the list in step 2 is put
+//! there later, and is told of after that, to a listener that hears of its beginning. An apartment on the list that has not
+//! told of its beginning has no prologue: it tells of it under its lock, later.
+//!
+//! Three things are done without the apartment's lock when nobody listens, since taking it would cost:
+//!
+//! - *The end of what is served.* The thread looks whether anybody listens, and tells, or does not. If somebody joins just
+//!   then and was told that it runs, the thread's next step under the lock, which takes the frame off, says that it has ended
+//!   (`mailbox/seen.rs`). So each beginning has one end; that one may come after the caller's return.
+//! - *A step that leaves nothing behind*, such as a call's return or a refusal. It was before the listener, or is told.
+//! - *A call that is direct*, which no monitor sees, and one of a thread in no apartment, of which its callee knows. Who comes
+//!   while one is under way may hear of its end alone.
+//!
+//! A call between two apartments may be told by one of them only, if it ends between the joinings of the two.
 
 use super::event::{CallRef, Event, What};
-use crate::id::{ApartmentId, ThreadId};
-use crate::sync::{Arc, Clock, Condvar, Mutex};
-use std::fmt;
+use crate::id::{ApartmentId, CallId, ThreadId};
+use crate::sync::{AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering};
+use crossbeam_channel::{Sender, TrySendError};
+use std::time::Duration;
 
-/// Where a process' events go. `None` inside: nobody records, and a step costs one look at that.
-#[derive(Clone)]
+/// Where a process' events go.
 pub(crate) struct Recorder {
-    sink: Option<Arc<Sink>>,
+    /// How many listen. While nobody does, a step costs one look at that.
+    listening: AtomicU64,
+    sink: Mutex<Sink>,
+    added: Condvar,
     clock: Clock,
 }
 
-struct Sink {
-    kept: Mutex<Kept>,
-    added: Condvar,
+pub(super) struct Sink {
+    next: u64,
+    listeners_made: u64,
+    listeners: Vec<Listener>,
 }
 
-struct Kept {
-    events: Vec<Event>,
-    next: u64,
-    bound: usize,
-    lost: u64,
+struct Listener {
+    id: ListenerId,
+    /// None once it hears everything.
+    joining: Option<Joining>,
+    ear: Ear,
+}
+
+/// Numbered from 1 within a process, never used again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListenerId(u64);
+
+#[derive(Default)]
+struct Joining {
+    /// The apartments it has joined, or heard the beginning of.
+    joined: Vec<ApartmentId>,
+    /// The calls whose making it was told: several apartments may know of one.
+    made: Vec<CallId>,
+}
+
+pub(super) enum Ear {
+    Keeps(Kept),
+    Sends { channel: Sender<Event>, lost: u64, last_lost: u64 },
+}
+
+/// A recording's events.
+pub(super) struct Kept {
+    pub(super) events: Vec<Event>,
+    pub(super) bound: usize,
+    pub(super) lost: u64,
+    /// The number of the last one that was lost.
+    pub(super) last_lost: u64,
+}
+
+/// A step of a prologue: what an event would have said.
+pub(crate) struct Standing {
+    pub(crate) apartment: Option<ApartmentId>,
+    pub(crate) who: (ThreadId, u16),
+    pub(crate) call: Option<CallRef>,
+    /// Since when.
+    pub(crate) at: Duration,
+    pub(crate) what: What,
 }
 
 impl Recorder {
-    pub(crate) fn new(clock: Clock, bound: Option<usize>) -> Self {
-        let sink = bound.map(|bound| {
-            let kept = Kept { events: Vec::new(), next: 1, bound, lost: 0 };
-            Arc::new(Sink { kept: Mutex::new(kept), added: Condvar::new() })
-        });
-        Self { sink, clock }
+    pub(crate) fn new(clock: Clock) -> Self {
+        let sink = Sink { next: 1, listeners_made: 0, listeners: Vec::new() };
+        Self { listening: AtomicU64::new(0), sink: Mutex::new(sink), added: Condvar::new(), clock }
     }
 
-    /// Whether anybody records. Whoever has to allocate for an event asks first.
+    /// Whether anybody listens. Whoever has to allocate for an event asks first. Under an apartment's lock it is true for all
+    /// who have joined the apartment; elsewhere somebody may come just now.
     pub(crate) fn is_on(&self) -> bool {
-        self.sink.is_some()
+        self.listening.load(Ordering::Relaxed) != 0
     }
 
-    /// Numbers an event, gives it its time and keeps it. For a step of an apartment, called under that apartment's lock.
-    pub(crate) fn push(
+    /// Numbers an event, gives it its time and passes it on. For a step of an apartment, called under that apartment's lock.
+    pub(crate) fn push(&self, apartment: Option<ApartmentId>, who: (ThreadId, u16), call: Option<CallRef>, what: What) {
+        self.push_under(apartment, apartment, who, call, what);
+    }
+
+    /// The same for a step that is told under the lock of an apartment other than its own: the callee's.
+    pub(crate) fn push_under(
         &self,
+        under: Option<ApartmentId>,
         apartment: Option<ApartmentId>,
         (thread, frame): (ThreadId, u16),
         call: Option<CallRef>,
         what: What,
     ) {
-        let Some(sink) = &self.sink else { return };
-        let mut kept = sink.kept.lock();
-        let seq = kept.next;
-        kept.next += 1;
-        if kept.events.len() < kept.bound {
-            let at = self.clock.now();
-            kept.events.push(Event { seq, at, apartment, thread, frame, call, what });
-        } else {
-            kept.lost += 1;
-        }
-        drop(kept);
-        sink.added.notify_all();
-    }
-
-    pub(crate) fn recording(&self) -> Option<Recording> {
-        self.sink.as_ref().map(|sink| Recording { sink: Arc::clone(sink) })
-    }
-}
-
-/// The events of a process since its making, which [`ProcessBuilder::record`](crate::ProcessBuilder::record) asked for
-/// (rule DG-2). Below its bound nothing is lost.
-///
-/// ```
-/// use apartment::{Process, What};
-///
-/// let process = Process::builder().record(1_000).build();
-/// let sta = process.sta("db").spawn()?;
-/// let number = sta.create(|| 7)?;
-/// assert_eq!(number.call(|n| *n)?, 7);
-/// let began = process.recording().unwrap().events().iter().filter(|e| matches!(e.what, What::Began { .. })).count();
-/// assert_eq!(began, 2); // the making of the object, and the call
-/// # Ok::<(), apartment::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Recording {
-    sink: Arc<Sink>,
-}
-
-impl Recording {
-    /// All events so far, in their order; a last one says how many were lost, if any were.
-    pub fn events(&self) -> Vec<Event> {
-        let kept = self.sink.kept.lock();
-        let mut events = kept.events.clone();
-        if let (true, Some(last)) = (kept.lost > 0, events.last().cloned()) {
-            events.push(Event {
-                seq: kept.next,
-                apartment: None,
-                call: None,
-                what: What::Lost { count: kept.lost },
-                ..last
-            });
-        }
-        events
-    }
-
-    /// The first event that meets the condition, past ones included; if there is none yet, waits for it. The condition
-    /// is called with no lock held.
-    ///
-    /// For tests, which wait for what happens and never for time: it blocks until the event comes, for ever if it does
-    /// not, and pumps nothing.
-    pub fn until(&self, mut condition: impl FnMut(&Event) -> bool) -> Event {
-        let mut seen = 0;
-        let mut kept = self.sink.kept.lock();
-        loop {
-            // Looked at as a copy and with the lock released: the condition is the user's code.
-            let new = kept.events[seen..].to_vec();
-            seen = kept.events.len();
-            drop(kept);
-            if let Some(found) = new.into_iter().find(|event| condition(event)) {
-                return found;
+        let mut sink = self.sink.lock();
+        let seq = sink.number();
+        let event = Event { seq, at: self.clock.now(), apartment, thread, frame, call, what };
+        if let Some((last, others)) = sink.listeners.split_last_mut() {
+            for ear in others.iter_mut().filter_map(|listener| listener.hears(under, &event)) {
+                ear.take(event.clone());
             }
-            kept = self.sink.kept.lock();
-            while kept.events.len() == seen {
-                kept = self.sink.added.wait(kept, None);
+            if let Some(ear) = last.hears(under, &event) {
+                ear.take(event);
             }
         }
+        drop(sink);
+        self.added.notify_all();
+    }
+
+    /// One more listens: from the beginning of everything, or joining.
+    pub(super) fn listen(&self, ear: Ear, late: bool) -> ListenerId {
+        let mut sink = self.sink.lock();
+        sink.listeners_made += 1;
+        let id = ListenerId(sink.listeners_made);
+        let joining = late.then(Joining::default);
+        sink.listeners.push(Listener { id, joining, ear });
+        self.listening.fetch_add(1, Ordering::Relaxed);
+        id
+    }
+
+    /// It joins an apartment, whose lock is held. Nothing if it has heard of its beginning.
+    pub(crate) fn join(&self, id: ListenerId, apartment: ApartmentId, prologue: impl FnOnce() -> Vec<Standing>) {
+        let mut sink = self.sink.lock();
+        if sink.joining(id).is_none_or(|joining| joining.joined.contains(&apartment)) {
+            return;
+        }
+        for Standing { apartment, who: (thread, frame), call, at, what } in prologue() {
+            let made = matches!(what, What::CallMade(_)).then_some(call).flatten();
+            let told = sink.joining(id).is_some_and(|joining| made.is_some_and(|call| !joining.makes(call.id)));
+            if told {
+                continue;
+            }
+            let event = Event { seq: sink.number(), at, apartment, thread, frame, call, what };
+            if let Some(listener) = sink.listener(id) {
+                listener.ear.take(event);
+            }
+        }
+        if let Some(joining) = sink.joining(id) {
+            joining.joined.push(apartment);
+        }
+        drop(sink);
+        self.added.notify_all();
+    }
+
+    /// It has joined all that there are.
+    pub(crate) fn joined(&self, id: ListenerId) {
+        if let Some(listener) = self.sink.lock().listener(id) {
+            listener.joining = None;
+        }
+    }
+
+    /// It listens no more.
+    pub(super) fn leave(&self, id: ListenerId) {
+        let mut sink = self.sink.lock();
+        let at = sink.listeners.iter().position(|listener| listener.id == id);
+        let gone = at.map(|at| sink.listeners.remove(at));
+        self.listening.fetch_sub(u64::from(gone.is_some()), Ordering::Relaxed);
+        drop(sink);
+        drop(gone);
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock()
+    }
+
+    /// Sleeps until something was told.
+    pub(super) fn sleep<'a>(&'a self, sink: MutexGuard<'a, Sink>) -> MutexGuard<'a, Sink> {
+        self.added.wait(sink, None)
     }
 }
 
-impl fmt::Debug for Recording {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kept = self.sink.kept.lock();
-        f.debug_struct("Recording").field("events", &kept.events.len()).field("lost", &kept.lost).finish()
+impl Sink {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn listener(&mut self, id: ListenerId) -> Option<&mut Listener> {
+        self.listeners.iter_mut().find(|listener| listener.id == id)
+    }
+
+    fn joining(&mut self, id: ListenerId) -> Option<&mut Joining> {
+        self.listener(id).and_then(|listener| listener.joining.as_mut())
+    }
+
+    /// What a recording has kept.
+    pub(super) fn kept(&self, id: ListenerId) -> &Kept {
+        match self.listeners.iter().find(|listener| listener.id == id) {
+            Some(Listener { ear: Ear::Keeps(kept), .. }) => kept,
+            _ => crate::broken("a recording listens as long as somebody holds it"),
+        }
+    }
+
+    /// What a subscription has lost goes into its stream, if there is room now.
+    pub(super) fn say_lost(&mut self, id: ListenerId, now: Duration) {
+        if let Some(Listener { ear, .. }) = self.listener(id) {
+            ear.say_lost(now);
+        }
+    }
+}
+
+impl Joining {
+    /// A call's making is about to be told. False if it was.
+    fn makes(&mut self, call: CallId) -> bool {
+        let new = !self.made.contains(&call);
+        if new {
+            self.made.push(call);
+        }
+        new
+    }
+}
+
+impl Listener {
+    /// Its ear, if it is to hear of that.
+    fn hears(&mut self, under: Option<ApartmentId>, event: &Event) -> Option<&mut Ear> {
+        if let (Some(joining), Some(under)) = (&mut self.joining, under) {
+            if matches!(event.what, What::ApartmentBegan { .. }) {
+                joining.joined.push(under);
+            } else if !joining.joined.contains(&under) {
+                return None;
+            }
+            if let (What::CallMade(_), Some(call)) = (&event.what, event.call) {
+                joining.makes(call.id);
+            }
+        }
+        Some(&mut self.ear)
+    }
+}
+
+impl Ear {
+    fn take(&mut self, event: Event) {
+        match self {
+            Self::Keeps(kept) if kept.events.len() < kept.bound => kept.events.push(event),
+            Self::Keeps(kept) => {
+                kept.lost += 1;
+                kept.last_lost = event.seq;
+            }
+            Self::Sends { .. } => self.send(event),
+        }
+    }
+
+    fn send(&mut self, event: Event) {
+        self.say_lost(event.at);
+        let Self::Sends { channel, lost, last_lost } = self else { return };
+        let number = event.seq;
+        // What was lost has to be said first. If there is room now, a reader has just made it.
+        if *lost > 0 || matches!(channel.try_send(event), Err(TrySendError::Full(_))) {
+            *lost += 1;
+            *last_lost = number;
+        }
+    }
+
+    /// Says what was lost, where it was.
+    fn say_lost(&mut self, at: Duration) {
+        let Self::Sends { channel, lost, last_lost } = self else { return };
+        if *lost == 0 {
+            return;
+        }
+        let what = What::Lost { count: *lost };
+        let event = Event { seq: *last_lost, at, apartment: None, thread: ThreadId(0), frame: 0, call: None, what };
+        if channel.try_send(event).is_ok() {
+            *lost = 0;
+        }
     }
 }

@@ -474,6 +474,15 @@ impl<'a> Story<'a> {
                     self.mark((Topic::Cancels, false), lane, format!("{name} taken out of the queue: {why}"));
                 }
             }
+            What::Gone { error } => {
+                let reason = words::error(error);
+                if lane == caller {
+                    self.failure((Topic::Calls, false), lane, format!("{name}: {reason}"));
+                } else if self.arrow(Topic::Calls, (lane, Some(caller)), Head::Answer, String::new(), reason) {
+                    self.answers(call, caller);
+                }
+                self.close_above(lane, u32::from(event.frame), next);
+            }
             What::PostDropped { error } => {
                 self.failure((Topic::Calls, false), lane, format!("{name} dropped: {}", words::error(error)));
             }

@@ -31,6 +31,7 @@ pub(super) fn held(by: HeldBy) -> &'static str {
     match by {
         HeldBy::Policy => "held by the re-entrancy policy",
         HeldBy::InputSynchronized => "held while an input-synchronized call is out",
+        HeldBy::Filter => "held while a filter is asked",
         HeldBy::Ending => "held while the apartment drops its objects",
     }
 }

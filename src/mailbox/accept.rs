@@ -11,8 +11,8 @@ use crate::error::CallError;
 use crate::sync::Arc;
 
 impl Mailbox {
-    /// Accepts an entry, lets it wait for room, or gives it back. Never waits.
-    pub(crate) fn accept(self: &Arc<Self>, entry: Entry, no_room: NoRoom, who: Who) -> Result<(), Box<NotAccepted>> {
+    /// Accepts an entry, lets it wait for room, or gives it back. Never waits. True if it stands in the line for room.
+    pub(crate) fn accept(self: &Arc<Self>, entry: Entry, no_room: NoRoom, who: Who) -> Result<bool, Box<NotAccepted>> {
         let mut later = Later::default();
         let accepted = self.accept_now(entry, no_room, who, &mut later);
         self.carry_out(later);
@@ -25,15 +25,16 @@ impl Mailbox {
         no_room: NoRoom,
         who: Who,
         later: &mut Later,
-    ) -> Result<(), Box<NotAccepted>> {
+    ) -> Result<bool, Box<NotAccepted>> {
         let mut monitor = self.monitor.lock();
+        self.tell_made(&monitor, &entry.header);
         if entry.is_cancelled() {
             // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
             if let Body::Call(errand) = entry.body {
                 // Its caller asks, and need not be rung.
                 later.unrun.push(errand.revoke().unrung());
             }
-            return Ok(());
+            return Ok(false);
         }
         self.drop_expired(&mut monitor, who, later);
         let callback = !entry.header.kind.is_one_way() && monitor.chain_is_out(entry.header.chain);
@@ -51,7 +52,7 @@ impl Mailbox {
             None
         } else if no_room == NoRoom::Wait {
             monitor.waiting.push_back(entry);
-            return Ok(());
+            return Ok(true);
         } else {
             Some(CallError::MailboxFull(Arc::new(self.full(&monitor))))
         };
@@ -64,7 +65,7 @@ impl Mailbox {
             let _sender = taken.taken();
         }
         self.enqueue(&mut monitor, entry, who, later);
-        Ok(())
+        Ok(false)
     }
 
     /// A full mailbox makes room: what is past its deadline will not run, though its caller may be too busy to take it
@@ -105,8 +106,8 @@ impl Mailbox {
             entry.room = true;
             if let Some(taken) = entry.taken.take() {
                 later.tickets.extend(taken.taken());
-            } else if let (true, Body::Call(errand)) = (self.common.recorder.is_on(), &entry.body) {
-                // The caller tells that its wait turned.
+            } else if let Body::Call(errand) = &entry.body {
+                // The caller says that its wait turned.
                 later.tickets.extend(errand.ticket().cloned());
             }
             self.enqueue(monitor, entry, who, later);

@@ -1,11 +1,11 @@
 //! Serving: what the owner's thread does next.
 
-use super::Mailbox;
 use super::entry::{Ask, Body, Entry};
 use super::later::Later;
-use super::monitor::{Asked, Looker, Messages, Monitor, Next, Offer, Started, StartedBody};
+use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Runs, Started, StartedBody};
+use super::{Mailbox, Who};
 use crate::call::{Ticket, Verdict};
-use crate::diagnose::What;
+use crate::diagnose::{HeldBy, What};
 use crate::filter::{IncomingCall, ServerCall};
 use crate::id::CallId;
 use crate::sync::Arc;
@@ -15,20 +15,25 @@ impl Mailbox {
     pub(crate) fn next(self: &Arc<Self>, looker: &Looker) -> Next {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
-        monitor.frames_left(looker.who.0, looker.depth);
+        self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
         let next = self.look(&mut monitor, looker, &mut later);
         drop(monitor);
         self.carry_out(later);
         next
     }
 
+    /// Whether a look would find something to do.
+    pub(crate) fn offers(&self, looker: &Looker) -> bool {
+        self.monitor.lock().offers(looker)
+    }
+
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker, later: &mut Later) -> Next {
         if let Some(object) = monitor.releases.pop_front() {
-            monitor.drops(looker);
+            monitor.drops(looker, Some(object));
             return Next::Release(object);
         }
         if let Some(shared) = monitor.pool.as_mut().and_then(|pool| pool.late.pop()) {
-            monitor.drops(looker);
+            monitor.drops(looker, None);
             return Next::Late(shared);
         }
         let mut at = 0;
@@ -57,6 +62,21 @@ impl Mailbox {
         Next::Nothing(monitor.door)
     }
 
+    /// A wait of the owner that lets in nothing at all passes over everything. Says how the door stands.
+    pub(crate) fn holds_all(&self, who: Who, wait: u32, by: HeldBy) -> Door {
+        let mut monitor = self.monitor.lock();
+        if self.common.recorder.is_on() {
+            for at in 0..monitor.entries.len() {
+                let entry = &mut monitor.entries[at];
+                if std::mem::replace(&mut entry.held_told, wait) != wait {
+                    let call = entry.header.call_ref();
+                    self.push_event(&monitor, who, Some(call), || What::Held { by });
+                }
+            }
+        }
+        monitor.door
+    }
+
     /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
     pub(super) fn take(&self, monitor: &mut Monitor, at: usize, looker: &Looker, later: &mut Later) -> Option<Started> {
         let mut entry = monitor.entries.remove(at)?;
@@ -82,7 +102,11 @@ impl Mailbox {
             Body::Post(closure) => StartedBody::Post(closure),
             Body::Message { class, run, .. } => StartedBody::Message { class, run },
         };
-        monitor.dispatched(looker, header.target, now);
+        let runs = match &body {
+            StartedBody::Message { class, .. } => Runs::Message(header.clone(), *class),
+            _ => Runs::Call(header.clone(), call_type),
+        };
+        monitor.dispatched(looker, runs, now);
         let queued = monitor.queued;
         self.push_event(monitor, looker.who, Some(header.call_ref()), || match &body {
             StartedBody::Message { class, .. } => What::MessageBegan { class: *class, queued },

@@ -29,7 +29,7 @@ impl Mailbox {
             return;
         }
         monitor.door = Door::Closing;
-        self.push_event(monitor, who, None, || What::DoorClosed);
+        self.note_under(monitor, who, What::DoorClosed);
         for mut entry in std::mem::take(&mut monitor.waiting) {
             let error = self.disconnected(Door::Closing, entry.header.target.object);
             if let Some(taken) = entry.taken.take() {
@@ -70,7 +70,7 @@ impl Mailbox {
         monitor.releases.clear();
         let unrun = self.answer_all(&mut monitor, abnormal, who, &mut later);
         let messages_dropped = unrun.iter().filter(|entry| entry.is_message()).count();
-        self.push_event(&monitor, who, None, || What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
+        self.note_under(&mut monitor, who, What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
         later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
         drop(monitor);
         self.carry_out(later);
@@ -115,7 +115,7 @@ impl Mailbox {
         self.close_locked(&mut monitor, who, &mut later);
         if !monitor.cut_off {
             monitor.cut_off = true;
-            self.push_event(&monitor, who, None, || What::LeftBehind);
+            self.note_under(&mut monitor, who, What::LeftBehind);
         }
         let unrun = self.answer_all(&mut monitor, false, who, &mut later);
         drop(monitor);

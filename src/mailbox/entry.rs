@@ -2,13 +2,14 @@
 
 use crate::call::{Errand, Ticket};
 use crate::describe::{CallKind, CallTarget, Caller};
-use crate::diagnose::CallRef;
+use crate::diagnose::{CallMade, CallRef, Route, What};
 use crate::error::CallError;
 use crate::filter::MessageClass;
-use crate::id::{CallId, ChainId};
-use crate::mailbox::Mailbox;
+use crate::id::{ApartmentId, CallId, ChainId};
+use crate::mailbox::{Mailbox, Who};
 use crate::sync::Weak;
 use std::any::Any;
+use std::time::Duration;
 
 /// What is known of an entry without running it. Copied for whoever looks at it with the lock released.
 #[derive(Clone)]
@@ -31,11 +32,57 @@ pub(crate) struct Header {
     pub(crate) internal: bool,
     /// For an interface's one-way method: the apartment that sent it, which it cannot call back (rule CK-2).
     pub(crate) sender: Option<Weak<Mailbox>>,
+    /// When it was made, on the callee's clock.
+    pub(crate) made: u64,
+    /// The call that it was made in.
+    pub(crate) parent: Option<CallId>,
+    /// Whether it lends something of its caller's stack.
+    pub(crate) borrows: bool,
+    /// How deep its caller's thread stood.
+    pub(crate) frame: u16,
+    /// Who tells of its making.
+    pub(crate) told_by: ToldBy,
+}
+
+/// Under whose lock the making of a call is told. Who comes to listen finds it in the same apartment's monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToldBy {
+    /// The caller's apartment, together with the beginning of the wait.
+    Caller,
+    /// The callee's, as it comes in: a one-way call.
+    Callee,
+    /// The callee's, too, with the wait: the caller's thread is in no apartment.
+    CalleeWithWait,
+    /// The caller's apartment is of another process, which tells of it.
+    Elsewhere,
 }
 
 impl Header {
     pub(crate) fn call_ref(&self) -> CallRef {
         CallRef { id: self.id, chain: self.chain, attempt: self.attempt }
+    }
+
+    pub(crate) fn who(&self) -> Who {
+        (self.caller.thread, self.frame)
+    }
+
+    pub(crate) fn until(&self) -> Option<Duration> {
+        self.deadline.map(Duration::from_nanos)
+    }
+
+    /// Its making, as an event tells it.
+    pub(crate) fn call_made(&self, to: Option<ApartmentId>, route: Route) -> What {
+        What::CallMade(Box::new(CallMade {
+            kind: self.kind,
+            route,
+            from: self.caller.apartment.as_ref().map(|name| name.id),
+            to,
+            parent: self.parent,
+            from_chain: self.from_chain,
+            target: self.target,
+            deadline: self.until(),
+            borrows: self.borrows,
+        }))
     }
 
     pub(crate) fn is_input_synchronized(&self) -> bool {
@@ -76,11 +123,14 @@ pub(crate) struct Entry {
     pub(crate) taken: Option<Errand>,
     /// For which wait of the owner it has been told last that it is held.
     pub(crate) held_told: u32,
+    /// When it came, on the apartment's clock.
+    pub(crate) since: u64,
 }
 
 impl Entry {
     pub(crate) fn new(header: Header, body: Body) -> Self {
-        Self { header, body, room: false, taken: None, held_told: 0 }
+        let since = header.made;
+        Self { header, body, room: false, taken: None, held_told: 0, since }
     }
 
     pub(crate) fn is_message(&self) -> bool {

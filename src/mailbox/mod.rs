@@ -10,9 +10,10 @@ mod monitor;
 mod objects;
 mod out;
 mod pool;
+mod seen;
 
-pub(crate) use entry::{Ask, Body, Closure, Entry, Header};
-pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Scope, Started, StartedBody};
+pub(crate) use entry::{Ask, Body, Closure, Entry, Header, ToldBy};
+pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Scope, Started, StartedBody, Waits};
 pub(crate) use pool::{Pool, Shared, Use};
 
 use crate::call::record::Why;
@@ -79,6 +80,19 @@ impl Mailbox {
         self.how == ApartmentHow::Host
     }
 
+    /// Whether its thread belongs to an event loop, which has to be woken (rule AP-9).
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.how == ApartmentHow::Adopted
+    }
+
+    /// Wakes that loop once more if it swallowed a wake. When to ask again.
+    pub(crate) fn wake_again(&self) -> Option<u64> {
+        match &self.owner {
+            Owner::Sta(bell) if self.is_adopted() => bell.wake_again(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_sta(&self) -> bool {
         matches!(self.owner, Owner::Sta(_))
     }
@@ -129,7 +143,7 @@ impl Mailbox {
             queued: monitor.queued,
             capacity: self.capacity,
             waiting: monitor.waiting.len(),
-            executing: monitor.executing.last().map(|executing| (executing.target, since(executing.since))),
+            executing: monitor.executing.last().map(|executing| (executing.target(), since(executing.since))),
             idle_for: since(monitor.last_dispatch),
         }
     }

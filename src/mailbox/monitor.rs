@@ -4,9 +4,10 @@ use super::Who;
 use super::entry::{Ask, Body, Closure, Entry, Header};
 use super::later::Wake;
 use super::pool::{Pool, Shared};
+use super::seen::Standings;
 use crate::call::{Running, Ticket};
-use crate::describe::{CallKind, CallTarget, DROP};
-use crate::diagnose::HeldBy;
+use crate::describe::{ApartmentName, CallKind, CallTarget, DROP};
+use crate::diagnose::{CallRef, HeldBy, Serves, WaitFor};
 use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, Bell};
@@ -26,21 +27,64 @@ pub(crate) enum Door {
 
 /// A call of this apartment that is out.
 pub(crate) struct Out {
-    pub(crate) id: CallId,
-    pub(crate) chain: ChainId,
-    /// When it was made.
+    pub(crate) header: Header,
+    /// When it was made, on this apartment's clock.
     pub(crate) made: u64,
     /// The bell of the thread that waits for it.
     pub(crate) bell: Arc<Bell>,
+    pub(crate) callee: ApartmentName,
+    /// What the wait for it is for just now, and until when.
+    pub(crate) on: WaitFor,
+    pub(crate) until: Option<Duration>,
+    pub(crate) serves: Serves,
+}
+
+impl Out {
+    pub(crate) fn id(&self) -> CallId {
+        self.header.id
+    }
+
+    pub(crate) fn chain(&self) -> ChainId {
+        self.header.chain
+    }
+}
+
+/// A wait of the apartment's threads that is for no call.
+pub(crate) struct Waits {
+    pub(crate) who: Who,
+    pub(crate) on: WaitFor,
+    /// What waits for room.
+    pub(crate) call: Option<CallRef>,
+    pub(crate) whom: Option<ApartmentName>,
+    pub(crate) serves: Serves,
+    pub(crate) until: Option<Duration>,
+    pub(crate) since: u64,
 }
 
 /// What a thread of the apartment runs.
 pub(crate) struct Executing {
-    pub(crate) thread: ThreadId,
+    pub(crate) who: Who,
     /// How many calls and messages are open on that thread below it.
     pub(crate) depth: u32,
-    pub(crate) target: CallTarget,
+    pub(crate) runs: Runs,
     pub(crate) since: u64,
+}
+
+/// What it is that runs.
+pub(crate) enum Runs {
+    Call(Header, Option<CallType>),
+    Message(Header, MessageClass),
+    /// A destructor.
+    Drop(CallTarget),
+}
+
+impl Executing {
+    pub(crate) fn target(&self) -> CallTarget {
+        match &self.runs {
+            Runs::Call(header, _) | Runs::Message(header, _) => header.target,
+            Runs::Drop(target) => *target,
+        }
+    }
 }
 
 pub(crate) struct Monitor {
@@ -63,11 +107,17 @@ pub(crate) struct Monitor {
     pub(crate) queued: usize,
     /// Calls of this apartment that are out, innermost last.
     pub(crate) out: Vec<Out>,
+    /// Waits of its threads that are for no call.
+    pub(crate) waits: Vec<Waits>,
     /// Who waits for what is no call, in a call of that chain: rung when that is cancelled.
     pub(crate) in_calls: Vec<(ChainId, Arc<Bell>)>,
     pub(crate) executing: Vec<Executing>,
+    /// What has been said of it and still holds.
+    pub(super) standing: Standings,
     pub(crate) last_dispatch: u64,
     pub(crate) objects_made: u64,
+    /// How many objects an STA has; the MTA's are on their shelf.
+    pub(crate) objects: usize,
     /// Objects that were disconnected by themselves and still have references.
     pub(crate) disconnected: Vec<ObjectId>,
     /// Ended, and every thread of it has left the library.
@@ -154,6 +204,13 @@ pub(crate) enum StartedBody {
     Message { class: MessageClass, run: Box<dyn Closure> },
 }
 
+/// Whether an entry may come in now.
+enum Admits {
+    Yes,
+    No,
+    Held(HeldBy),
+}
+
 pub(super) enum Offer {
     Pass,
     Held(HeldBy),
@@ -173,10 +230,13 @@ impl Monitor {
             releases: VecDeque::new(),
             queued: 0,
             out: Vec::new(),
+            waits: Vec::new(),
             in_calls: Vec::new(),
             executing: Vec::new(),
+            standing: Standings::default(),
             last_dispatch: now,
             objects_made: 0,
+            objects: 0,
             disconnected: Vec::new(),
             gone: false,
             joining: Vec::new(),
@@ -200,7 +260,7 @@ impl Monitor {
     }
 
     pub(crate) fn chain_is_out(&self, chain: ChainId) -> bool {
-        self.out.iter().any(|out| out.chain == chain)
+        self.out.iter().any(|out| out.chain() == chain)
     }
 
     /// Whether the door lets in: an open one everybody, a closing one callbacks (rule LT-2).
@@ -245,22 +305,20 @@ impl Monitor {
 
     /// The thread's calls and messages above that depth have ended.
     pub(crate) fn frames_left(&mut self, thread: ThreadId, depth: u32) {
-        self.executing.retain(|executing| executing.thread != thread || executing.depth < depth);
+        self.executing.retain(|executing| executing.who.0 != thread || executing.depth < depth);
     }
 
-    pub(crate) fn dispatched(&mut self, looker: &Looker, target: CallTarget, now: u64) {
+    pub(crate) fn dispatched(&mut self, looker: &Looker, runs: Runs, now: u64) {
         self.last_dispatch = now;
-        self.executing.push(Executing { thread: looker.who.0, depth: looker.depth, target, since: now });
+        self.executing.push(Executing { who: looker.who, depth: looker.depth, runs, since: now });
     }
 
-    /// A thread of the pool runs a destructor: the end waits for it as for a call.
-    pub(super) fn drops(&mut self, looker: &Looker) {
-        if self.pool.is_some() {
-            let location = std::panic::Location::caller();
-            let target = CallTarget { object: None, type_name: "object", method: Some(&DROP), location };
-            let Looker { who, depth, now, .. } = *looker;
-            self.executing.push(Executing { thread: who.0, depth, target, since: now });
-        }
+    /// A thread runs a destructor: the MTA's end waits for it as for a call.
+    pub(super) fn drops(&mut self, looker: &Looker, object: Option<ObjectId>) {
+        let location = std::panic::Location::caller();
+        let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
+        let Looker { who, depth, now, .. } = *looker;
+        self.executing.push(Executing { who, depth, runs, since: now });
     }
 
     pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {
@@ -272,13 +330,16 @@ impl Monitor {
         sta.then(|| call_type(header.kind.is_one_way(), !self.out.is_empty(), self.chain_is_out(header.chain)))
     }
 
-    /// What is to become of an entry now.
-    pub(super) fn offer(&mut self, at: usize, looker: &Looker) -> Offer {
-        let entry = &self.entries[at];
+    /// Whether a look would find something.
+    pub(super) fn offers(&self, looker: &Looker) -> bool {
+        !self.releases.is_empty() || self.entries.iter().any(|entry| matches!(self.admits(entry, looker), Admits::Yes))
+    }
+
+    fn admits(&self, entry: &Entry, looker: &Looker) -> Admits {
         if entry.is_message() {
             // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
             let runs = looker.messages == Messages::InOrder && self.door == Door::Open;
-            return if runs { Offer::Take } else { Offer::Pass };
+            return if runs { Admits::Yes } else { Admits::No };
         }
         let of_ours = !entry.header.kind.is_one_way() && self.chain_is_out(entry.header.chain);
         let held = match (self.door, looker.scope) {
@@ -289,9 +350,21 @@ impl Monitor {
             (_, Scope::InputSynchronized) => Some(HeldBy::InputSynchronized),
             (_, Scope::Chains(_) | Scope::Nothing) => Some(HeldBy::Policy),
         };
-        if let Some(by) = held {
+        held.map_or(Admits::Yes, Admits::Held)
+    }
+
+    /// What is to become of an entry now.
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker) -> Offer {
+        let entry = &self.entries[at];
+        let admits = self.admits(entry, looker);
+        if let Admits::Held(by) = admits {
             let told = std::mem::replace(&mut self.entries[at].held_told, looker.wait);
             return if told == looker.wait { Offer::Pass } else { Offer::Held(by) };
+        }
+        match admits {
+            Admits::Yes if entry.is_message() => return Offer::Take,
+            Admits::Yes => {}
+            _ => return Offer::Pass,
         }
         // What is past its deadline is taken without asking, and revoked.
         let asks = looker.filter && !entry.header.internal;

@@ -78,7 +78,15 @@ impl Mailbox {
             return None;
         }
         monitor.objects_made += 1;
+        monitor.objects += 1;
         Some(ObjectId(monitor.objects_made))
+    }
+
+    /// An STA gives up its reference to an object.
+    pub(crate) fn object_dropped(&self, object: ObjectId, who: Who) {
+        let mut monitor = self.monitor.lock();
+        monitor.objects = monitor.objects.saturating_sub(1);
+        self.push_event(&monitor, who, None, || What::ObjectDropped { object });
     }
 
     /// Puts an object of the MTA on its shelf; gives it back if that has been cleared for good.

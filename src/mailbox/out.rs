@@ -1,53 +1,67 @@
 //! What the apartment waits for: calls that are out, and other waits of its threads.
 
 use super::later::Later;
-use super::monitor::{Monitor, Out};
+use super::monitor::{Monitor, Out, Waits};
 use super::{Mailbox, Who};
-use crate::diagnose::{CallRef, What};
-use crate::id::{CallId, ChainId};
+use crate::diagnose::{CallRef, Route, WaitFor, What};
+use crate::id::{ApartmentId, CallId, ChainId};
 use crate::sync::{Arc, Bell};
+use std::time::Duration;
 
 impl Mailbox {
     /// A call of this apartment goes out: callbacks of its chain need no room, and filters are told that it is pending.
-    pub(crate) fn out_began(self: &Arc<Self>, out: Out, pool_thread: bool, event: Option<(Who, CallRef, What)>) {
+    pub(crate) fn out_began(self: &Arc<Self>, out: Out, pool_thread: bool) {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
-        monitor.out.push(out);
         self.blocks(&mut monitor, pool_thread, &mut later);
-        if let Some((who, call, what)) = event {
-            self.push_event(&monitor, who, Some(call), || what);
-        }
+        let (who, call) = (out.header.who(), Some(out.header.call_ref()));
+        self.push_event(&monitor, who, call, || out.made());
+        self.push_event(&monitor, who, call, || out.began());
+        monitor.out.push(out);
         drop(monitor);
         self.carry_out(later);
+    }
+
+    /// The wait for it goes on, for another reason.
+    pub(crate) fn out_turned(&self, who: Who, call: CallRef, on: WaitFor, until: Option<Duration>) {
+        let mut monitor = self.monitor.lock();
+        if let Some(out) = monitor.out.iter_mut().rfind(|out| out.id() == call.id) {
+            (out.on, out.until, out.header.attempt) = (on, until, call.attempt);
+        }
+        self.push_event(&monitor, who, Some(call), || What::WaitTurned { on, until });
     }
 
     /// It came back.
     pub(crate) fn out_ended(&self, id: CallId, pool_thread: bool, depth: u32, event: (Who, CallRef, What)) {
         let mut monitor = self.monitor.lock();
-        monitor.frames_left(event.0.0, depth);
-        if let Some(at) = monitor.out.iter().rposition(|out| out.id == id) {
-            monitor.out.remove(at);
-        }
-        monitor.unblocks(pool_thread);
         let (who, call, what) = event;
+        self.frames_left_under(&mut monitor, who.0, depth);
+        let out = monitor.out.iter().rposition(|out| out.id() == id).map(|at| monitor.out.remove(at));
+        monitor.unblocks(pool_thread);
         self.push_event(&monitor, who, Some(call), || what);
+        drop(monitor);
+        drop(out);
     }
 
     /// A thread of it waits for something that is no call: one of the pool's serves nobody meanwhile.
-    pub(crate) fn wait_began(self: &Arc<Self>, pool_thread: bool, who: Who, what: impl FnOnce() -> What) {
+    pub(crate) fn wait_began(self: &Arc<Self>, pool_thread: bool, waits: Waits) {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         self.blocks(&mut monitor, pool_thread, &mut later);
-        self.push_event(&monitor, who, None, what);
+        self.push_event(&monitor, waits.who, waits.call, || waits.began());
+        monitor.waits.push(waits);
         drop(monitor);
         self.carry_out(later);
     }
 
     pub(crate) fn wait_ended(&self, pool_thread: bool, who: Who, depth: u32, what: impl FnOnce() -> What) {
         let mut monitor = self.monitor.lock();
-        monitor.frames_left(who.0, depth);
+        self.frames_left_under(&mut monitor, who.0, depth);
         monitor.unblocks(pool_thread);
-        self.push_event(&monitor, who, None, what);
+        let at = monitor.waits.iter().rposition(|waits| waits.who.0 == who.0);
+        let waits = at.map(|at| monitor.waits.remove(at));
+        let call = waits.as_ref().and_then(|waits| waits.call);
+        self.push_event(&monitor, who, call, what);
     }
 
     pub(super) fn blocks(&self, monitor: &mut Monitor, pool_thread: bool, later: &mut Later) {
@@ -63,7 +77,7 @@ impl Mailbox {
     /// Wakes the threads that have a call of that chain out, or wait in one: it was cancelled, and so is what they wait for.
     pub(crate) fn ring_out(&self, chain: ChainId) {
         let monitor = self.monitor.lock();
-        let out = monitor.out.iter().filter(|out| out.chain == chain).map(|out| &out.bell);
+        let out = monitor.out.iter().filter(|out| out.chain() == chain).map(|out| &out.bell);
         let waits = monitor.in_calls.iter().filter(|waits| waits.0 == chain).map(|waits| &waits.1);
         let bells: Vec<_> = out.chain(waits).cloned().collect();
         drop(monitor);
@@ -93,6 +107,26 @@ impl Mailbox {
 
     /// What a thread of it served above that depth has ended.
     pub(crate) fn frames_left(&self, who: Who, depth: u32) {
-        self.monitor.lock().frames_left(who.0, depth);
+        self.frames_left_under(&mut self.monitor.lock(), who.0, depth);
+    }
+}
+
+impl Out {
+    fn to(&self) -> Option<ApartmentId> {
+        Some(self.callee.id)
+    }
+
+    pub(super) fn made(&self) -> What {
+        self.header.call_made(self.to(), Route::Mailbox)
+    }
+
+    pub(super) fn began(&self) -> What {
+        What::WaitBegan { on: self.on, serves: self.serves, until: self.until }
+    }
+}
+
+impl Waits {
+    pub(super) fn began(&self) -> What {
+        What::WaitBegan { on: self.on, serves: self.serves, until: self.until }
     }
 }

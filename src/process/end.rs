@@ -111,6 +111,8 @@ pub enum NotFromHere {
     InCall,
     /// Under strict rules: the thread is in no apartment, and there is no MTA (rule ST-1).
     NotInitialized,
+    /// The thread's host lets nothing block it (rule AP-9).
+    MayNotBlock,
 }
 
 impl fmt::Display for EndRefused {
@@ -136,6 +138,9 @@ impl fmt::Display for EndRefused {
             }
             Self::NotFromHere(NotFromHere::NotInitialized) => {
                 write!(f, "the process cannot be ended from here: {}", CallError::NotInitialized)
+            }
+            Self::NotFromHere(NotFromHere::MayNotBlock) => {
+                f.write_str("the process cannot be ended from here: the thread's host lets nothing block it")
             }
             Self::UnderWay => f.write_str("the process is being ended already"),
         }

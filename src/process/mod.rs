@@ -4,6 +4,7 @@
 mod coming;
 mod end;
 mod hosts;
+mod listen;
 mod servers;
 mod table;
 
@@ -45,6 +46,8 @@ pub struct Process(Arc<Inner>);
 
 struct Inner {
     common: Arc<Common>,
+    /// From its making on.
+    recording: Option<Recording>,
     hosts: HostOptions,
     state: Mutex<State>,
     ends: Ends,
@@ -125,9 +128,11 @@ impl ProcessBuilder {
     pub fn build(self) -> Process {
         let clock = self.clock.unwrap_or_else(Clock::real);
         let name = self.name.unwrap_or_else(|| "process".to_owned()).into();
-        let recorder = Recorder::new(clock.clone(), self.record);
+        let recorder = Arc::new(Recorder::new(clock.clone()));
+        let recording = self.record.map(|bound| Recording::begin(&recorder, bound, false));
         Process(Arc::new(Inner {
             common: Common::new(name, clock, recorder, self.strict),
+            recording,
             hosts: self.hosts,
             ends: Ends::new(),
             state: Mutex::new(State { apartments_made: 0, places: Places::default(), servers: Servers::default() }),
@@ -177,11 +182,7 @@ impl Process {
 
     /// Its events since its making, if it was made with [`ProcessBuilder::record`].
     pub fn recording(&self) -> Option<Recording> {
-        self.0.common.recorder.recording()
-    }
-
-    pub(crate) fn recorder(&self) -> &Recorder {
-        &self.0.common.recorder
+        self.0.recording.clone()
     }
 
     pub(crate) fn common(&self) -> &Arc<Common> {

@@ -4,6 +4,7 @@ use super::{Going, Thread, contain, drop_unrun};
 use crate::describe::Reentrancy;
 use crate::diagnose::What;
 use crate::filter::MessageFilter;
+use crate::host::Host;
 use crate::id::ObjectId;
 use crate::mailbox::{Mailbox, Use};
 use crate::process::{EndHandler, Process};
@@ -12,6 +13,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// A thread is in at most one apartment (rules AP-3, AP-11).
 #[derive(Clone)]
@@ -42,6 +44,33 @@ pub(crate) struct StaHome {
     pub(crate) leave: fn(&Rc<Thread>, &Rc<Self>),
     /// Whose life ends with the apartment's: the guard that the hook around the thread's life made.
     pub(crate) guard: RefCell<Option<Box<dyn Any>>>,
+    /// The event loop that the thread belongs to, if it does (rule AP-9).
+    pub(crate) adopted: RefCell<Option<Rc<Adopted>>>,
+}
+
+/// A thread's own event loop, as the thread sees it.
+pub(crate) struct Adopted {
+    pub(crate) host: Rc<dyn Host>,
+    pub(crate) may_block: bool,
+    /// After how long a wake is repeated.
+    pub(crate) late_after: u64,
+    /// When the wait that parks in the loop now ends by itself.
+    pub(crate) until: Cell<Option<Instant>>,
+    /// Whether a dispatch has said that the apartment was asked to quit.
+    pub(crate) told_to_quit: Cell<bool>,
+    /// What is to happen whenever something returns on the thread; told by the layer above, which looks.
+    way_out: fn(&Rc<Thread>, &Rc<StaHome>),
+}
+
+impl Adopted {
+    pub(crate) fn new(
+        host: Rc<dyn Host>,
+        may_block: bool,
+        late_after: u64,
+        way_out: fn(&Rc<Thread>, &Rc<StaHome>),
+    ) -> Self {
+        Self { host, may_block, late_after, until: Cell::new(None), told_to_quit: Cell::new(false), way_out }
+    }
 }
 
 pub(crate) struct MtaHome {
@@ -81,6 +110,7 @@ impl Home {
             Self::Mta(home) => {
                 home.abandoned.set(true);
                 if !home.pool_thread {
+                    home.mailbox.note(thread.who(), What::ThreadLeft);
                     home.mailbox.use_ends(Use::Thread, thread.who());
                 }
             }
@@ -96,7 +126,7 @@ impl MtaHome {
 
     /// The last guard of a thread that entered is gone.
     pub(crate) fn leave(&self, thread: &Thread) {
-        self.mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        self.mailbox.note(thread.who(), What::ThreadLeft);
         thread.set_home(None);
         self.mailbox.use_ends(Use::Thread, thread.who());
     }
@@ -105,6 +135,35 @@ impl MtaHome {
 impl StaHome {
     pub(crate) fn object(&self, id: ObjectId) -> Option<Rc<dyn Any>> {
         self.objects.borrow().get(&id).cloned()
+    }
+
+    /// The loop that the thread belongs to, if it does.
+    pub(crate) fn adopted(&self) -> Option<Rc<Adopted>> {
+        self.adopted.borrow().clone()
+    }
+
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.adopted.borrow().is_some()
+    }
+
+    /// Whether the thread is not in it any more: a guard was kept longer.
+    pub(crate) fn has_left(&self, thread: &Thread) -> bool {
+        thread.sta().is_none_or(|home| !std::ptr::eq(&*home, self))
+    }
+
+    /// Something has returned on its thread: the loop below may have to be woken (rule AP-9).
+    pub(crate) fn on_the_way_out(self: &Rc<Self>, thread: &Rc<Thread>) {
+        if let Some(adopted) = self.adopted() {
+            (adopted.way_out)(thread, self);
+        }
+    }
+
+    /// The thread leaves its loop to itself.
+    fn leave_loop(&self, thread: &Thread) {
+        let wakes = thread.bell().left();
+        let adopted = self.adopted.borrow_mut().take();
+        drop(wakes);
+        contain(&self.mailbox, thread, "the destructor of a host", || drop(adopted));
     }
 
     /// Puts an object on the thread's table. Once the apartment has ended there is none: the object is dropped here.
@@ -123,7 +182,7 @@ impl StaHome {
     pub(crate) fn let_go(&self, thread: &Rc<Thread>, id: ObjectId) {
         let object = self.objects.borrow_mut().remove(&id);
         if let Some(object) = object {
-            self.mailbox.tell(thread.who(), None, || What::ObjectDropped { object: id });
+            self.mailbox.object_dropped(id, thread.who());
             thread.drop_object(Going::Own(object));
         }
     }
@@ -157,10 +216,11 @@ impl StaHome {
         let late: Vec<_> = std::mem::take(&mut *self.objects.borrow_mut()).into_values().collect();
         late.into_iter().for_each(|object| thread.drop_object(Going::Own(object)));
         self.process.sta_ended(&self.mailbox);
-        self.mailbox.tell(thread.who(), None, || What::ThreadLeft);
+        self.mailbox.note(thread.who(), What::ThreadLeft);
         let guard = self.guard.borrow_mut().take();
         contain(&self.mailbox, thread, "the destructor of the guard around the thread", || drop(guard));
         thread.set_home(None);
+        self.leave_loop(thread);
         self.mailbox.thread_gone();
     }
 }

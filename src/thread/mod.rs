@@ -12,7 +12,7 @@ pub use cancel::CancelHandle;
 pub(crate) use cancel::Target;
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
-pub(crate) use home::{Home, MtaHome, StaHome};
+pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
 
 use crate::call::record::{Waiter, Why};
 use crate::call::{Record, Ticket};
@@ -45,6 +45,8 @@ pub(crate) struct Thread {
     /// How many filter methods are on its stack: while there is one nothing is dispatched (rule CK-4).
     filters: Cell<u32>,
     home: RefCell<Option<Home>>,
+    /// Whether it belongs to an event loop, and is an STA.
+    is_adopted: Cell<bool>,
     /// The apartment that begins with it, while the hook around its life runs: it is in none yet.
     begins: RefCell<Option<Arc<Mailbox>>>,
     /// As whom it last visited an MTA: kept, for such a call allocates nothing once warm.
@@ -98,6 +100,7 @@ impl Thread {
             open: Cell::new(0),
             filters: Cell::new(0),
             home: RefCell::new(None),
+            is_adopted: Cell::new(false),
             begins: RefCell::new(None),
             visitor: RefCell::new(None),
             frames: RefCell::new(Vec::new()),
@@ -215,6 +218,7 @@ impl Thread {
     }
 
     pub(crate) fn set_home(&self, home: Option<Home>) {
+        self.is_adopted.set(matches!(&home, Some(Home::Sta(home)) if home.is_adopted()));
         let before = self.home.replace(home);
         drop(before);
     }
@@ -258,6 +262,17 @@ impl Thread {
         DropsAfresh(self, self.is_dropping.replace(false))
     }
 
+    /// Whether it may sleep at all: a host can say that nothing blocks its thread (rule AP-9).
+    pub(crate) fn may_block(&self) -> Result<(), CallError> {
+        let adopted = if self.is_adopted.get() { self.sta().and_then(|home| home.adopted()) } else { None };
+        match adopted {
+            Some(adopted) if !adopted.may_block => Err(CallError::NotSupported {
+                what: "waiting on this thread, whose host lets nothing block it; `Proxy::call_async` gives a future instead",
+            }),
+            _ => Ok(()),
+        }
+    }
+
     // ---- leaving
 
     /// Whether something of the user's is on the stack that still counts on the apartment.
@@ -267,8 +282,14 @@ impl Thread {
         is_out || self.depth() > 0 || self.waits_open() > 0 || self.in_filter() || self.is_dropping.get()
     }
 
-    /// The outermost call has returned: if the last guard left meanwhile, now is the time.
+    /// Something has returned: the loop below it may have to be woken. If it was the outermost call and the last guard left
+    /// meanwhile, now is the time.
     pub(crate) fn leave_if_due(self: &Rc<Self>) {
+        if self.is_adopted.get()
+            && let Some(home) = self.sta()
+        {
+            home.on_the_way_out(self);
+        }
         if self.is_in_the_middle() {
             return;
         }

@@ -1,0 +1,86 @@
+//! Where a wait sleeps: on the thread's bell, or in the loop that the thread belongs to (rule AP-9).
+
+use super::serve::Situation;
+use super::wait::home_serves;
+use crate::describe::Serves;
+use crate::diagnose::What;
+use crate::host::{Parked, Parking};
+use crate::sync::{Clock, Ring, Watch};
+use crate::thread::{Adopted, StaHome, Thread, panic_message};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// The one blocking point of a wait or a loop.
+pub(super) struct Sleeps<'a> {
+    thread: &'a Thread,
+    loops: Option<Loops>,
+}
+
+/// The loop that the wait runs where it would sleep.
+struct Loops {
+    adopted: Rc<Adopted>,
+    home: Rc<StaHome>,
+    serves: Serves,
+    /// Its host has panicked in this wait, which sleeps on the bell from then on.
+    failed: Cell<bool>,
+}
+
+impl<'a> Sleeps<'a> {
+    pub(super) fn of(thread: &'a Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Self {
+        let loops = home.and_then(|home| Loops::of(thread, home, situation));
+        Self { thread, loops }
+    }
+
+    /// A wake that its loop swallows is repeated by time; a driven clock has to ring for that.
+    pub(super) fn watch(&self) -> Option<Watch<'_>> {
+        self.loops.as_ref().map(|loops| loops.clock().watch(self.thread.bell()))
+    }
+
+    /// Sleeps until the bell is rung, or until then, and consumes the ring. It may return early.
+    pub(super) fn until(&self, until: Option<Instant>) -> Ring {
+        let bell = self.thread.bell();
+        let Some(loops) = self.loops.as_ref().filter(|loops| !loops.failed.get()) else { return bell.wait(until) };
+        // Whatever rings from here on wakes the loop.
+        if let Some(ring) = bell.take() {
+            return ring;
+        }
+        match loops.park(self.thread, until) {
+            Parked::Looped => bell.take().unwrap_or_default(),
+            Parked::Cannot => bell.wait(until),
+        }
+    }
+}
+
+impl Loops {
+    /// None if the wait must not run it: it lets in no calls, or input-synchronized ones only, and whatever the loop runs
+    /// would come in all the same.
+    fn of(thread: &Thread, home: &Rc<StaHome>, situation: Situation<'_>) -> Option<Self> {
+        let adopted = home.adopted().filter(|adopted| adopted.may_block)?;
+        let serves = home_serves(home, thread, situation, thread.waits_open());
+        let runs = matches!(serves, Serves::Everything | Serves::Chain);
+        runs.then(|| Self { adopted, home: Rc::clone(home), serves, failed: Cell::new(false) })
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.home.mailbox.common.clock
+    }
+
+    fn park(&self, thread: &Thread, until: Option<Instant>) -> Parked {
+        let Self { adopted, home, serves, .. } = self;
+        // A wake that is swallowed while it is parked costs no more than this.
+        let late = self.clock().instant(self.clock().nanos().saturating_add(adopted.late_after));
+        let until = until.into_iter().chain(late).min();
+        let parking = Parking::new(until, thread.waits_open() as usize, *serves);
+        let outer = adopted.until.replace(until);
+        let parked = catch_unwind(AssertUnwindSafe(|| adopted.host.park(&parking)));
+        adopted.until.set(outer);
+        parked.unwrap_or_else(|payload| {
+            self.failed.set(true);
+            let message = panic_message(payload);
+            home.mailbox.tell(thread.who(), None, || What::Contained { place: "a host's park", message });
+            Parked::Cannot
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! An event loop's own thread as an STA: its loop sleeps elsewhere, and has to be woken.
+#![cfg(loom)]
+
+use apartment::{Budget, Clock, Host, NotWoken, Parked, Parking, Process, Reentrancy, Wake};
+use apartment_models::{Model, Seen, big_stack};
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A loop that sleeps until somebody wakes it, and hears nothing of as many wakes as it swallows.
+#[derive(Clone)]
+struct Loop(Arc<Inner>);
+
+struct Inner {
+    woken: Mutex<bool>,
+    changed: Condvar,
+    /// std's own: no part of the model.
+    swallows: AtomicUsize,
+}
+
+impl Loop {
+    fn new(swallows: usize) -> Self {
+        Self(Arc::new(Inner {
+            woken: Mutex::new(false),
+            changed: Condvar::new(),
+            swallows: AtomicUsize::new(swallows),
+        }))
+    }
+
+    fn sleep(&self) {
+        let mut woken = self.0.woken.lock().unwrap();
+        while !std::mem::take(&mut *woken) {
+            woken = self.0.changed.wait(woken).unwrap();
+        }
+    }
+}
+
+impl Host for Loop {
+    fn waker(&self) -> Box<dyn Wake> {
+        let Self(inner) = self.clone();
+        Box::new(move || {
+            if inner.swallows.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
+                *inner.woken.lock().unwrap() = true;
+                inner.changed.notify_all();
+            }
+            Ok::<(), NotWoken>(())
+        })
+    }
+
+    fn park(&self, _: &Parking) -> Parked {
+        self.sleep();
+        Parked::Looped
+    }
+}
+
+/// A post against a loop that dispatches once it is woken: it is served, whenever it comes.
+#[test]
+fn arrival_against_a_dispatch() {
+    Model::new("an arrival against a loop's dispatch").preemptions(4).check(|| {
+        let process = Process::new();
+        let own = Loop::new(0);
+        let ui = process.sta("ui").host(own.clone()).enter().unwrap();
+        let here = ui.create(|| Cell::new(0)).unwrap();
+        let posts = here.clone();
+        let other = thread::spawn(move || {
+            posts.post(|n| n.set(n.get() + 1)).unwrap();
+            posts.post(|n| n.set(n.get() + 1)).unwrap();
+        });
+        while here.call(Cell::get).unwrap() < 2 {
+            own.sleep();
+            let _ = ui.dispatch(Budget::ALL);
+        }
+        other.join().unwrap();
+    });
+}
+
+/// The loop's thread makes a call; the callee and a third thread post to it meanwhile. Under policy *none* its wait holds
+/// what comes, and consumes the ring: the loop has to be woken for it.
+#[test]
+fn arrival_against_a_wait_that_lets_nothing_in() {
+    Model::new("an arrival against a loop's wait of policy none").preemptions(2).check(|| {
+        big_stack(|| {
+            let process = Process::new();
+            let own = Loop::new(0);
+            let ui = process.sta("ui").reentrancy(Reentrancy::None).host(own.clone()).enter().unwrap();
+            let here = ui.create(|| Cell::new(0)).unwrap();
+            let worker = process.sta("worker").spawn().unwrap();
+            let job = worker.create(|| ()).unwrap();
+            let posts = here.clone();
+            let third = thread::spawn(move || posts.post(|n| n.set(1)).unwrap());
+            job.call(|()| ()).unwrap();
+            while here.call(Cell::get).unwrap() == 0 {
+                own.sleep();
+                let _ = ui.dispatch(Budget::ALL);
+            }
+            third.join().unwrap();
+            drop(job);
+            drop(worker);
+        });
+    });
+}
+
+/// The loop runs inside the wait for a call, which holds a post of another chain: the callback wakes it all the same.
+#[test]
+fn callback_against_a_held_entry() {
+    Model::new("a callback against an entry that is held").preemptions(2).check(|| {
+        big_stack(|| {
+            let process = Process::new();
+            let own = Loop::new(0);
+            let ui = process.sta("ui").reentrancy(Reentrancy::SameCausality).host(own.clone()).enter().unwrap();
+            let here = ui.create(|| Cell::new(0)).unwrap();
+            let worker = process.sta("worker").spawn().unwrap();
+            let job = worker.create(|| ()).unwrap();
+            let seen = job.call(|()| {
+                here.post(|n| n.set(n.get() + 10)).unwrap();
+                here.call(|n| n.replace(1))
+            });
+            assert_eq!(seen.unwrap().unwrap(), 0, "the post is of another chain");
+            own.sleep();
+            assert_eq!(ui.dispatch(Budget::ALL).served, 1);
+            assert_eq!(here.call(Cell::get).unwrap(), 11);
+            drop(job);
+            drop(worker);
+        });
+    });
+}
+
+/// The loop swallows a wake; the caller that waits repeats it when it is late.
+#[test]
+fn wake_swallowed_once() {
+    let seen = Seen::new(&["swallowed, repeated", "late before it was sent"]);
+    let see = seen.clone();
+    Model::new("a wake is swallowed once").preemptions(3).check(move || {
+        let clock = Clock::driven();
+        let process = Process::builder().clock(clock.clone()).build();
+        let own = Loop::new(1);
+        let ui = process.sta("ui").host(own.clone()).enter().unwrap();
+        let here = ui.create(|| 7).unwrap();
+        let swallowed = own.clone();
+        let caller = thread::spawn(move || here.call(|n| *n).unwrap());
+        let time = thread::spawn(move || {
+            let before = swallowed.0.swallows.load(Relaxed) == 0;
+            clock.advance(Duration::from_millis(100));
+            before
+        });
+        // The wake is swallowed before the time has moved, and repeated; or after it, and then it is not late yet: who
+        // moves the time once more repeats it.
+        if !time.join().unwrap() {
+            see.saw("late before it was sent");
+            process.clock().advance(Duration::from_millis(100));
+        } else {
+            see.saw("swallowed, repeated");
+        }
+        own.sleep();
+        assert!(ui.dispatch(Budget::ALL).served > 0);
+        assert_eq!(caller.join().unwrap(), 7);
+    });
+    seen.all();
+}
