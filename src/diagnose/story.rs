@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The scene that a diagram shows.
 pub(super) fn scene(diagram: &Diagram) -> Scene {
     let events = ordered(&diagram.events);
-    let mut story = Story::new(diagram, Cast::of(&events));
+    let mut story = Story::new(diagram, Cast::of(&events, diagram.shows(Topic::Lives, true)));
     for (place, event) in events.iter().enumerate() {
         story.visible = event.seq > diagram.since;
         story.at = story.at.max(event.at);
@@ -45,6 +45,8 @@ struct Cast<'a> {
     served: HashMap<(CallId, u32), usize>,
     calls: HashMap<CallId, CallMade>,
     objects: HashMap<(Option<ApartmentId>, ObjectId), &'static str>,
+    /// The calls whose callers had left when they ended.
+    left: HashSet<CallId>,
     /// Who made the first apartment.
     made_first: Option<(ApartmentId, ThreadId)>,
     /// The last step of each lane, and whether its thread left an apartment with it.
@@ -52,11 +54,14 @@ struct Cast<'a> {
 }
 
 impl<'a> Cast<'a> {
-    fn of(events: &[&'a Event]) -> Self {
+    fn of(events: &[&'a Event], told_lives: bool) -> Self {
         let mut cast = Self { events: events.to_vec(), ..Self::default() };
         for (place, event) in events.iter().enumerate() {
-            cast.by_thread.entry(event.thread).or_default().push(place);
-            event.apartment.into_iter().for_each(|id| cast.by_apartment.entry(id).or_default().push(place));
+            // That a pool gets one more thread for a call is no news of its own.
+            if told_lives || !matches!(event.what, What::ThreadEntered { .. }) {
+                cast.by_thread.entry(event.thread).or_default().push(place);
+                event.apartment.into_iter().for_each(|id| cast.by_apartment.entry(id).or_default().push(place));
+            }
             cast.see(event);
         }
         cast
@@ -119,6 +124,7 @@ impl<'a> Cast<'a> {
                     self.is_home(lane, id);
                 }
             }
+            (What::ResultDropped, _) => self.left.extend(event.call.map(|call| call.id)),
             (What::CallMade(made), _) => {
                 if let Some(call) = event.call {
                     self.calls.insert(call.id, (**made).clone());
@@ -256,7 +262,8 @@ impl<'a> Story<'a> {
 
     /// Says more of a row.
     fn add(&mut self, row: usize, more: &str) {
-        if let Some(row) = self.scene.rows.get_mut(row.wrapping_sub(1)).filter(|_| !more.is_empty()) {
+        let says_so = |row: &&mut Row| more.is_empty() || row.reason.ends_with(more);
+        if let Some(row) = self.scene.rows.get_mut(row.wrapping_sub(1)).filter(|row| !says_so(row)) {
             let between = if row.reason.is_empty() { "" } else { "; " };
             row.reason.push_str(between);
             row.reason.push_str(more);
@@ -408,7 +415,8 @@ impl<'a> Story<'a> {
             What::Ended { panicked } => {
                 let reason = panicked.as_deref().map(words::panicked).unwrap_or_default();
                 let made = self.cast.calls.get(&call.id);
-                let answers = made.is_none_or(|made| !made.kind.is_one_way()) && lane != caller;
+                let waited_for = !self.cast.left.contains(&call.id);
+                let answers = made.is_none_or(|made| !made.kind.is_one_way()) && lane != caller && waited_for;
                 if answers {
                     if self.arrow(Topic::Calls, (lane, Some(caller)), Head::Answer, String::new(), reason) {
                         self.answers(call, caller);
@@ -417,6 +425,10 @@ impl<'a> Story<'a> {
                     self.failure((Topic::Calls, false), lane, format!("{name} {reason}"));
                 }
                 self.close_above(lane, u32::from(event.frame), next);
+            }
+            What::ResultDropped => {
+                let dropped = format!("the result of {name} is dropped, its caller has left");
+                self.mark((Topic::Calls, false), lane, dropped);
             }
             What::Returned { error } => {
                 let to = self.answered.get(&call.id).copied().unwrap_or(next);

@@ -10,6 +10,7 @@ mod com_map;
 mod dg;
 mod dg_3;
 mod di;
+mod dl;
 mod drops;
 mod endings;
 mod ends;
