@@ -296,7 +296,7 @@ fn lt_3_an_owned_call_that_runs_when_its_threads_locals_are_destroyed_is_server_
             }
             std::process::exit(0)
         };
-        let error = owned.call_owned(waits).map(|()| ()).unwrap_err();
+        let error = owned.call_owned(waits).map(drop).unwrap_err();
         tell.send((error.hresult(), error.outcome())).unwrap();
     });
     stands.recv().unwrap();
@@ -480,7 +480,7 @@ fn lt_4_what_is_served_while_another_panic_unwinds_may_panic_filters_and_destruc
             at_b.call(|()| own.call(|()| ()).unwrap()).unwrap();
             ui.pump();
         });
-        assert_eq!(own.call(|()| current().kind.is_some())?, true);
+        assert!(own.call(|()| current().kind.is_some())?);
         ui.leave();
         s.until(&apartment, like!(ApartmentEnded { abnormal: false }));
         Ok(())
