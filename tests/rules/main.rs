@@ -18,6 +18,7 @@ mod errors;
 mod filters;
 mod foreign;
 mod free;
+mod futures;
 mod interfaces;
 mod kinds;
 mod leaving;
