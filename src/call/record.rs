@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | `IDLE` | no call, or one between two attempts | the caller, by lending: `QUEUED` |
 //! | `QUEUED` | the callee's mailbox has the [`Errand`] | the callee: `RUNNING`, or `REJECTED`; whoever revokes: `REVOKED`; all of them under the callee's lock, but for an errand that is in no queue (withdrawn, or lost): `REJECTED` |
-//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee: `DONE`, or `REJECTED` (object busy, or gone); of an owned call alone its caller: `DETACHED` |
+//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee: `DONE`, or `REJECTED` (object busy, or gone); of an owned call alone its caller: `DETACHED`, and its callee's thread, if its locals are destroyed under it: `DONE` without a result |
 //! | `DETACHED` | an owned call runs, and its caller has left | the callee alone: `DONE`. The record serves no other call |
 //! | `DONE` | the callee has let go; the result is in the caller's frame, or in the work | the caller, by its next call |
 //! | `REVOKED` | it will never run | the caller, by its next call |
@@ -266,6 +266,14 @@ impl<V> Ticket<V> {
         word & GENERATION == self.generation && !matches!(word & STATE, DONE | REVOKED) && why_of(word).is_none()
     }
 
+    /// The thread that runs it is gone, and with it whatever would have answered: the caller finds no result. Rings. Only of an
+    /// owned call, whose callee has nothing of its caller's: one that lends is answered by the end of the borrow alone.
+    pub(crate) fn died(&self) {
+        if self.step_from(RUNNING, DONE) {
+            self.ring();
+        }
+    }
+
     /// Asks for the call to be cancelled; the first to ask says why. False if it is over, or was asked before.
     pub(crate) fn ask_cancel(&self, why: Why) -> bool {
         self.swap(RUNNING, |word| {
@@ -464,6 +472,11 @@ pub(crate) struct Running<V> {
 impl<V> Running<V> {
     pub(crate) fn ticket(&self) -> Option<&Ticket<V>> {
         self.ticket.as_ref()
+    }
+
+    /// Whether it runs what both sides share, and so may be answered before it has let go.
+    pub(crate) fn is_owned(&self) -> bool {
+        matches!(self.carried, Carried::Owned(_))
     }
 
     /// Runs the caller's closure on the object.

@@ -1,5 +1,6 @@
 //! The rules of `docs/semantics.md`, each tested under its id.
 
+mod abnormal;
 mod ap;
 mod arguments;
 mod ca;
