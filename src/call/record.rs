@@ -254,6 +254,12 @@ impl<V> Ticket<V> {
         (word & GENERATION == self.generation).then(|| why_of(word)).flatten()
     }
 
+    /// Whether it runs. By whoever wants to hear of its end: that it looks is seen by whoever sees that the call is over.
+    pub(crate) fn runs(&self) -> bool {
+        // An exchange of the word for itself, so that the step to `DONE` comes after it, and acquires it.
+        self.swap(RUNNING, |word| matches!(word & STATE, RUNNING | DETACHED).then_some(word)).is_some()
+    }
+
     /// Whether it can still be cancelled: it is not over, and nobody has.
     pub(crate) fn is_open(&self) -> bool {
         let word = self.record.word.load(Ordering::Acquire);

@@ -22,6 +22,7 @@ mod futures;
 mod interfaces;
 mod kinds;
 mod leaving;
+mod listen;
 mod lt;
 mod ma;
 mod mb;
