@@ -4,6 +4,7 @@ use crate::diagnose::{CallRef, Recorder, What};
 use crate::error::CallError;
 use crate::id::{ApartmentId, ObjectId, ThreadId};
 use crate::sync::{Arc, AtomicU64, Clock, Ordering};
+use crate::wait_graph::Graph;
 
 /// Below the process, which knows its apartments; an apartment knows only this of its process.
 pub(crate) struct Common {
@@ -12,6 +13,8 @@ pub(crate) struct Common {
     pub(crate) recorder: Arc<Recorder>,
     /// Whether COM's rules hold to the letter (rules ST-1 to ST-3).
     pub(crate) strict: bool,
+    /// Who waits for whom (rule DL-1).
+    pub(crate) graph: Graph,
     /// The id of the MTA while there is one; 0 otherwise. Written under the process' lock.
     mta: AtomicU64,
     /// 1 once the process' end has begun (rule LT-8): nothing is made any more. Written under the list's lock.
@@ -21,9 +24,9 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Arc<Recorder>, strict: bool) -> Arc<Self> {
+    pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Arc<Recorder>, graph: Graph, strict: bool) -> Arc<Self> {
         let (mta, stopping, objects_made) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { name, clock, recorder, strict, mta, stopping, objects_made })
+        Arc::new(Self { name, clock, recorder, strict, graph, mta, stopping, objects_made })
     }
 
     /// The MTA began, or ended.

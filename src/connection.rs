@@ -14,7 +14,8 @@
 //! | `Cutting` | nothing | the same thread, when the mailbox has turned away what is queued: `Gone` |
 //! | `Gone` | nothing | nobody |
 //!
-//! It only ever moves on. Who waits has put its bell on `waiting` under the lock under which it has not seen `Gone`, and
+//! It only ever moves on, but for one step back: from `Leaving` to `Connected` when all who asked have given up, because
+//! the calls that run wait for them (rule DL-1). Who waits has put its bell on `waiting` under the lock under which it has not seen `Gone`, and
 //! is rung after that.
 //!
 //! Who asks must not wait for a call that waits for it. A chain of calls is a line, and `depth` is a call's place in it:
@@ -37,6 +38,8 @@ pub(crate) struct Connection(Mutex<State>);
 struct State {
     phase: Phase,
     running: Vec<Runs>,
+    /// How many have asked for the disconnecting and not given it up.
+    askers: usize,
     /// Who waits until it is gone.
     waiting: Vec<Arc<Bell>>,
 }
@@ -63,7 +66,7 @@ pub(crate) enum Asked {
 
 impl Connection {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(State { phase: Phase::Connected, running: Vec::new(), waiting: Vec::new() }))
+        Self(Mutex::new(State { phase: Phase::Connected, running: Vec::new(), askers: 0, waiting: Vec::new() }))
     }
 
     /// A call is about to run. False if it does not get in.
@@ -105,15 +108,32 @@ impl Connection {
         }
         if state.running.iter().any(waits_for_us) {
             state.phase = Phase::Leaving;
+            state.askers += 1;
             return Asked::Nothing;
         }
         match cannot_wait {
             Some(why) => Asked::CannotWait(why),
             None => {
                 state.phase = Phase::Leaving;
+                state.askers += 1;
                 Asked::Wait
             }
         }
+    }
+
+    /// One who waits could wait for ever, and gives up. If nobody else has asked, it lets calls in again. False if it is
+    /// being cut off after all.
+    pub(crate) fn gives_up(&self, bell: &Arc<Bell>) -> bool {
+        let mut state = self.0.lock();
+        if state.phase != Phase::Leaving {
+            return false;
+        }
+        state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, bell));
+        state.askers -= 1;
+        if state.askers == 0 {
+            state.phase = Phase::Connected;
+        }
+        true
     }
 
     /// The mailbox knows. Whoever waits is rung.

@@ -17,6 +17,30 @@ use std::time::Duration;
 /// │   word waits for db in Table::find at src/word.rs:77 (for 0.2 s), serves its own chain only
 /// ╰── db waits for excel in Sheet::value at src/db.rs:31 (for 0.0 s), serves its own chain only
 /// ```
+///
+/// ```
+/// use apartment::{CallError, Process, Reentrancy};
+/// use std::sync::Barrier;
+///
+/// let process = Process::new();
+/// let own_chain = |name| process.sta(name).reentrancy(Reentrancy::SameCausality).spawn();
+/// let (excel, word) = (own_chain("excel")?, own_chain("word")?);
+/// let (sheet, text) = (excel.create(|| ())?, word.create(|| ())?);
+/// let both = Barrier::new(2);
+/// // Each is in a call, and calls the other, which lets in its own chain only.
+/// let crossed = std::thread::scope(|s| {
+///     let one = s.spawn(|| sheet.call(|()| (both.wait(), text.call(|()| ())).1).unwrap());
+///     let two = s.spawn(|| text.call(|()| (both.wait(), sheet.call(|()| ())).1).unwrap());
+///     [one.join().unwrap(), two.join().unwrap()]
+/// });
+/// // One of the two was told, and the other went on.
+/// let [told] = &crossed.iter().filter_map(|result| result.as_ref().err()).collect::<Vec<_>>()[..] else {
+///     panic!("{crossed:?}")
+/// };
+/// let CallError::Deadlock(deadlock) = told else { panic!("{told}") };
+/// assert_eq!(deadlock.cycle.len(), 2);
+/// # Ok::<(), apartment::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Deadlock {
     /// Each waits for the one after it, and the last for the first, which is the one that was told.

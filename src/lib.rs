@@ -19,6 +19,8 @@ mod host;
 
 mod call;
 
+mod wait_graph;
+
 mod common;
 
 mod mailbox;

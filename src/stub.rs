@@ -123,6 +123,11 @@ impl Stub {
         self.connection.is_gone_or_rings(thread.bell())
     }
 
+    /// Who waits for that gives up; false if it need not any more.
+    pub(crate) fn gives_up_disconnect(&self, thread: &Thread) -> bool {
+        self.connection.gives_up(thread.bell())
+    }
+
     /// Nothing runs on it any more: the mailbox turns away what would, and the apartment's own reference goes.
     fn cut_off(&self, mailbox: &Arc<Mailbox>, thread: &Rc<Thread>) {
         mailbox.disconnect(self.object, thread.who());

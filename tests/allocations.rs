@@ -2,13 +2,13 @@
 //! retry asks for it gives back.
 
 use apartment::{
-    CallError, CallOptions, IncomingCall, MessageFilter, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall,
-    implements, interface,
+    CallError, CallOptions, Clock, IncomingCall, MessageFilter, Process, Proxy, Reentrancy, RejectedCall, Retry,
+    ServerCall, Sta, implements, interface,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The system's allocator, which counts for each thread how often memory was asked for.
@@ -172,32 +172,124 @@ impl MessageFilter for Busy {
     }
 }
 
+/// Has that many attempts of a call refused before it runs, and gives how much memory the two threads hold then. The
+/// callee has one place in its queue, which each attempt needs.
+struct Retries {
+    busy: Arc<AtomicU32>,
+    from: Sta,
+    to: Sta,
+}
+
+impl Retries {
+    fn new(process: &Process) -> Self {
+        let busy = Arc::new(AtomicU32::new(0));
+        let filter = Busy(Arc::clone(&busy));
+        let from = process.sta("from").spawn().unwrap();
+        let to = process.sta("to").capacity(1).filter(|| filter).spawn().unwrap();
+        Self { busy, from, to }
+    }
+
+    /// Runs `body` on the caller's thread, with what makes the call.
+    fn run(&self, answer: impl Fn(&RejectedCall) -> Retry + Send, body: impl FnOnce(&dyn Fn(u32) -> i64) + Send) {
+        let (caller, object) = (self.from.create(|| ()).unwrap(), self.to.create(|| ()).unwrap());
+        let run = move || {
+            let options = CallOptions::new().retry(|call: &RejectedCall| {
+                // It has given its place back.
+                assert_eq!(self.to.apartment().queued(), 0);
+                answer(call)
+            });
+            body(&|retries| {
+                self.busy.store(retries, Relaxed);
+                let there = object.with(&options).call(|()| held()).unwrap();
+                assert_eq!(self.busy.load(Relaxed), 0);
+                there + held()
+            });
+        };
+        caller.call(move |()| run()).unwrap();
+        assert_eq!((self.to.apartment().queued(), self.from.apartment().queued()), (0, 0));
+    }
+}
+
+// A million where they are quick: `.ci/test` runs this built for release, too.
+const RETRIES: u32 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
+
 #[test]
 fn mf_7_however_many_retries_leave_nothing_behind() {
-    // A million where they are quick: `.ci/test` runs this built for release, too.
-    const RETRIES: u32 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
-    let process = Process::new();
-    let busy = Arc::new(AtomicU32::new(0));
-    let filter = Busy(Arc::clone(&busy));
-    let (from, to) = (process.sta("from").spawn().unwrap(), process.sta("to").filter(|| filter).spawn().unwrap());
-    let (caller, object) = (from.create(|| ()).unwrap(), to.create(|| ()).unwrap());
-    caller
-        .call(|()| {
-            let at_once = CallOptions::new().retry(|call: &RejectedCall| {
-                assert!(call.attempts <= RETRIES);
-                Retry::Now
-            });
-            let held_after = |retries| {
-                busy.store(retries, Relaxed);
-                let there = object.with(&at_once).call(|()| held()).unwrap();
-                assert_eq!(busy.load(Relaxed), 0);
-                there + held()
-            };
-            held_after(100);
-            assert_eq!(held_after(1), held_after(RETRIES));
-        })
-        .unwrap();
-    assert_eq!(to.apartment().queued(), 0);
+    let retries = Retries::new(&Process::new());
+    let at_once = |call: &RejectedCall| {
+        assert!(call.attempts <= RETRIES);
+        Retry::Now
+    };
+    retries.run(at_once, |held_after| {
+        held_after(100);
+        assert_eq!(held_after(1), held_after(RETRIES));
+    });
+}
+
+#[test]
+fn mf_7_retries_that_wait_leave_nothing_behind_either() {
+    let clock = Clock::driven();
+    let retries = Retries::new(&Process::builder().clock(clock.clone()).build());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        // The time passes by itself.
+        s.spawn(|| {
+            while !over.load(Relaxed) {
+                clock.advance(Duration::from_secs(1));
+                std::thread::yield_now();
+            }
+        });
+        retries.run(
+            |_| Retry::After(Duration::from_millis(150)),
+            |held_after| {
+                held_after(100);
+                assert_eq!(held_after(1), held_after(RETRIES / 50));
+            },
+        );
+        over.store(true, Relaxed);
+    });
+}
+
+/// How many handles this process has open, and how many threads it has, where the system tells.
+fn handles_and_threads() -> (Option<usize>, Option<usize>) {
+    let own = sysinfo::get_current_pid().unwrap();
+    let mut system = sysinfo::System::new();
+    system.refresh_processes(sysinfo::ProcessesToUpdate::Some(&[own]), true);
+    let process = system.process(own).unwrap();
+    (process.open_files(), process.tasks().map(std::collections::HashSet::len))
+}
+
+#[test]
+fn mf_7_however_many_retries_open_no_handle_and_start_no_thread() {
+    const CHILD: &str = "APARTMENT_TEST_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        // In a process of its own: the other tests open and start what they like.
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "mf_7_however_many_retries_open_no_handle_and_start_no_thread", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(said.contains("running 1 test"), "{said}");
+        assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
+        return;
+    }
+    let retries = Retries::new(&Process::new());
+    retries.run(
+        |_| Retry::Now,
+        |held_after| {
+            held_after(1);
+            let before = handles_and_threads();
+            // What is counted is counted.
+            let more = (std::fs::File::open(std::env::current_exe().unwrap()).unwrap(), handles_and_threads());
+            assert!(before.0.is_none() || more.1.0 > before.0, "{before:?}, {:?}", more.1);
+            drop(more);
+            held_after(RETRIES);
+            let after = handles_and_threads();
+            println!("handles and threads before and after {RETRIES} retries: {before:?}, {after:?}");
+            assert_eq!(before, after);
+        },
+    );
 }
 
 interface! {

@@ -1,14 +1,16 @@
 //! Waiting for an apartment's threads: until they have started, and until they are gone.
 
+use super::asleep::Depends;
 use super::serve::Situation;
-use super::wait::wait;
+use super::wait::{wait, wait_on};
 use crate::common::Common;
 use crate::diagnose::WaitFor;
 use crate::error::CallError;
 use crate::mailbox::Mailbox;
 use crate::process::Coming;
-use crate::sync::{JoinHandle, is_this_thread, thread_is_unwinding};
+use crate::sync::{Arc, JoinHandle, is_this_thread, thread_is_unwinding};
 use crate::thread::Thread;
+use std::panic::Location;
 use std::rc::Rc;
 
 /// Waits for what somebody brings about. Pumps on an STA, blocks elsewhere.
@@ -33,10 +35,15 @@ pub(super) fn may_wait_for_end(mailbox: &Mailbox) -> bool {
     waits && !thread_is_unwinding() && !mailbox.is_left_behind()
 }
 
-/// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere.
-pub(super) fn wait_until_gone(mailbox: &Mailbox) {
+/// Waits until an apartment has ended and its threads have left the library. Pumps on an STA, blocks elsewhere. Fails if
+/// the apartment could never end, because it waits for this thread (rule DL-1).
+pub(super) fn wait_until_gone(
+    mailbox: &Arc<Mailbox>,
+    location: Option<&'static Location<'static>>,
+) -> Result<(), CallError> {
     let thread = Thread::current();
-    wait(&thread, Situation::Of(WaitFor::Thread, mailbox, None), None, || mailbox.is_gone(thread.bell()));
+    let of = Situation::Of(WaitFor::Thread, mailbox, None);
+    wait_on(&thread, of, Depends::End(mailbox, location), None, || mailbox.is_gone(thread.bell()))
 }
 
 /// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so

@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod adopt;
+mod asleep;
 mod ban;
 mod context;
 mod deadlock;

@@ -49,6 +49,8 @@ const DEFAULT_MAXIMUM: usize = 64;
 pub struct Mta {
     apartment: Apartment,
     starter: Arc<Starter>,
+    /// Its drop does not wait: a join does.
+    is_joined: bool,
 }
 
 /// Makes an [`Mta`] to order.
@@ -179,7 +181,7 @@ impl MtaBuilder {
             join_threads(starter.take_threads());
             return Err(error);
         }
-        Ok(Mta { apartment: Apartment(mailbox), starter })
+        Ok(Mta { apartment: Apartment(mailbox), starter, is_joined: false })
     }
 
     /// Starts the first thread of an MTA that is a host, if there is still no MTA. Waits for nothing; how it ended the
@@ -356,18 +358,19 @@ impl Mta {
     /// `Deadlock` on a thread of the MTA, which would wait for itself; `NotSupported` on a thread whose host lets nothing
     /// block it (rule AP-9). The handle is gone then, as if it were dropped.
     #[track_caller]
-    pub fn join(self) -> Result<(), CallError> {
+    pub fn join(mut self) -> Result<(), CallError> {
+        let location = Location::caller();
         if self.is_here() {
             let mailbox = &self.apartment.0;
-            let awaits = Awaited::End { of: mailbox.name.clone(), location: Some(Location::caller()) };
+            let awaits = Awaited::End { of: mailbox.name.clone(), location: Some(location) };
             return Err(waits_for_itself(&Thread::current(), &mailbox.common, awaits));
         }
         Thread::current().may_block()?;
         let mailbox = Arc::clone(&self.apartment.0);
         let starter = Arc::clone(&self.starter);
+        self.is_joined = true;
         drop(self);
-        wait_for_end(&mailbox, &starter);
-        Ok(())
+        wait_for_end(&mailbox, &starter, Some(location))
     }
 
     fn is_here(&self) -> bool {
@@ -375,16 +378,22 @@ impl Mta {
     }
 }
 
-fn wait_for_end(mailbox: &Mailbox, starter: &Starter) {
-    wait_until_gone(mailbox);
+fn wait_for_end(
+    mailbox: &Arc<Mailbox>,
+    starter: &Starter,
+    location: Option<&'static Location<'static>>,
+) -> Result<(), CallError> {
+    wait_until_gone(mailbox, location)?;
     join_threads(starter.take_threads());
+    Ok(())
 }
 
 impl Drop for Mta {
     fn drop(&mut self) {
         let last = self.apartment.0.use_ends(Use::Guard, Thread::current().who());
-        if last && may_wait_for_end(&self.apartment.0) && !self.is_here() {
-            wait_for_end(&self.apartment.0, &self.starter);
+        if last && !self.is_joined && may_wait_for_end(&self.apartment.0) && !self.is_here() {
+            // If it can never end while this waits it is not joined; that has been told.
+            let _told = wait_for_end(&self.apartment.0, &self.starter, None);
         }
     }
 }

@@ -92,11 +92,13 @@ fn go_out(
         id: header.id,
         chain: header.chain,
         kind: header.kind,
+        target: header.target,
         attempt: header.attempt,
         ticket: ticket.clone(),
         callee: Arc::clone(callee),
         made: *made,
         deadline: header.deadline,
+        waits_for_room: terms.room != Room::Refuse,
         room_until: None,
         parent: parent.clone(),
     };

@@ -5,10 +5,11 @@ use super::serve::run;
 use crate::diagnose::What;
 use crate::error::CallError;
 use crate::id::ObjectId;
-use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Scope, Shared};
+use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Shared};
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, reap, spawn};
 use crate::thread::{Frame, Home, MtaHome, Thread, contain, drop_shared, drop_unrun, panic_message};
+use crate::wait_graph::Scope;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 

@@ -1,18 +1,19 @@
 //! One-way entries: posts and application messages.
 
+use super::asleep::Depends;
 use super::ban::is_banned;
 use super::invoke::invoke;
 use super::making::{Load, Making, Terms, made, making, tell, tell_refused};
 use super::options::Room;
 use super::serve::Situation;
-use super::wait::wait;
+use super::wait::wait_on;
 use crate::call::record::{Attempt, Look};
 use crate::call::{Ticket, Verdict};
 use crate::describe::{CallKind, CallTarget};
-use crate::diagnose::{CallRef, Route, WaitFor, What};
+use crate::diagnose::{Route, WaitFor, What};
 use crate::error::{CallError, CantCallOut, Outcome};
 use crate::id::ChainId;
-use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom, ToldBy};
+use crate::mailbox::{Body, Closure, Entry, Header, Mailbox, NoRoom, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Home, Thread, panic_message};
 use std::any::Any;
@@ -72,7 +73,7 @@ pub(crate) fn send(
             entry.taken = Some(ticket.queue_without_loan());
             let line = PostLine::of(&making);
             callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
-            line.wait(&thread, callee, call, ticket)
+            line.wait(&thread, callee, ticket, &making.header)
         })
     };
     result.map_err(|(error, entry)| {
@@ -130,12 +131,14 @@ impl PostLine {
         self,
         thread: &Rc<Thread>,
         callee: &Arc<Mailbox>,
-        call: CallRef,
         ticket: &Ticket,
+        header: &Header,
     ) -> Result<(), (CallError, Box<dyn Closure>)> {
         let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
-            wait(thread, Situation::Of(WaitFor::Room, callee, Some(call)), until, || ticket.is_settled());
+            let of = Situation::Of(WaitFor::Room, callee, Some(header.call_ref()));
+            // If it could never get room its entry is turned away, which settles it.
+            let _settled = wait_on(thread, of, Depends::Room(callee, ticket, header), until, || ticket.is_settled());
         }
         if ticket.look().0 == Look::Done {
             return Ok(());

@@ -10,11 +10,12 @@ use crate::filter::{
     MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType, ServerCall, lets_run,
 };
 use crate::id::{CallId, ChainId, ObjectId};
-use crate::mailbox::{Asked, Closure, Door, Header, Looker, Mailbox, Messages, Next, Scope, Started, StartedBody};
+use crate::mailbox::{Asked, Closure, Door, Header, Looker, Mailbox, Messages, Next, Started, StartedBody};
 use crate::sync::Arc;
 use crate::thread::{
     Borrow, Frame, Going, Home, Outgoing, StaHome, Target, Thread, contain, drop_shared, panic_message,
 };
+use crate::wait_graph::Scope;
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,6 +61,7 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
         let by = if thread.in_filter() { HeldBy::Filter } else { HeldBy::InputSynchronized };
         return Served::Nothing(home.mailbox.holds_all(thread.who(), wait, by));
     }
+    let _stirred = thread.stirs();
     let looker = looker(thread, home, situation, wait);
     match home.mailbox.next(&looker) {
         Next::Nothing(door) => return Served::Nothing(door),

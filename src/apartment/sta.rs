@@ -115,24 +115,31 @@ impl Sta {
     /// (rule AP-9). The handle is gone then, and so the apartment quits.
     #[track_caller]
     pub fn join(self) -> Result<(), CallError> {
+        let location = Location::caller();
         if self.is_here() {
             let mailbox = &self.apartment.0;
-            let awaits = Awaited::End { of: mailbox.name.clone(), location: Some(Location::caller()) };
+            let awaits = Awaited::End { of: mailbox.name.clone(), location: Some(location) };
             return Err(waits_for_itself(&Thread::current(), &mailbox.common, awaits));
         }
         Thread::current().may_block()?;
-        self.wait_for_end();
-        Ok(())
+        let joined = self.wait_for_end(Some(location));
+        if joined.is_err() {
+            // It ends without being joined.
+            drop(self.thread.lock().take());
+            self.quit();
+        }
+        joined
     }
 
     fn is_here(&self) -> bool {
         Thread::current().home().is_some_and(|home| home.is_at(&self.apartment.0))
     }
 
-    fn wait_for_end(&self) {
-        wait_until_gone(&self.apartment.0);
+    fn wait_for_end(&self, location: Option<&'static Location<'static>>) -> Result<(), CallError> {
+        wait_until_gone(&self.apartment.0, location)?;
         let thread = self.thread.lock().take();
         join_threads(thread);
+        Ok(())
     }
 }
 
@@ -143,7 +150,8 @@ impl Drop for Sta {
         }
         self.quit();
         if may_wait_for_end(&self.apartment.0) && !self.is_here() {
-            self.wait_for_end();
+            // If it can never end while this waits it is not joined; that has been told.
+            let _told = self.wait_for_end(None);
         }
     }
 }

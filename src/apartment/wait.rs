@@ -8,14 +8,18 @@
 //! Waits nest as the calls that they serve do, on the Rust stack: an outer one goes on when the inner one has ended
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
+use super::asleep::{Depends, Wait};
 use super::park::Sleeps;
 use super::serve::{Served, Situation, asks_about_messages, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::common::Common;
+use crate::cycle::Deadlock;
 use crate::diagnose::{CallRef, Serves, WaitEnd, What};
-use crate::mailbox::{Door, Scope, Waits};
+use crate::error::CallError;
+use crate::mailbox::{Door, Waits};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Home, Outgoing, StaHome, Thread};
+use crate::wait_graph::Scope;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -25,15 +29,32 @@ pub(crate) fn wait(
     thread: &Rc<Thread>,
     situation: Situation<'_>,
     until: Option<(&Clock, u64)>,
-    mut done: impl FnMut() -> bool,
+    done: impl FnMut() -> bool,
 ) {
+    // A call that nobody could ever serve is taken back, which ends its wait.
+    let _done = wait_on(thread, situation, Depends::Unknown, until, done);
+}
+
+/// The same, for one of which it is known on whom it depends. Fails if none of these could ever go on (rule DL-1); a post
+/// is taken back instead, like a call.
+pub(crate) fn wait_on(
+    thread: &Rc<Thread>,
+    situation: Situation<'_>,
+    depends: Depends<'_>,
+    until: Option<(&Clock, u64)>,
+    mut done: impl FnMut() -> bool,
+) -> Result<(), CallError> {
     let plain = PlainWait::begin(thread, situation, until);
-    wait_for(thread, situation, until, &mut done);
+    let stuck = wait_for(Wait::new(thread, situation, depends, until), &mut done);
     if let Some(plain) = plain {
-        plain.end(thread, situation, done());
+        if let (Err(deadlock), Some(home)) = (&stuck, &plain.home) {
+            home.mailbox().tell(thread.who(), None, || What::Deadlock(Arc::clone(deadlock)));
+        }
+        plain.end(thread, situation, stuck.is_err(), done());
         // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
         thread.leave_if_due();
     }
+    stuck.map_err(CallError::Deadlock)
 }
 
 /// A wait for something that is no call, as its apartment sees it. (One for a call begins when that goes out.)
@@ -74,8 +95,9 @@ impl<'a> PlainWait<'a> {
         Some(Self { home, of, call, blocks })
     }
 
-    fn end(self, thread: &Thread, situation: Situation<'_>, done: bool) {
+    fn end(self, thread: &Thread, situation: Situation<'_>, stuck: bool, done: bool) {
         let by = match done {
+            _ if stuck => WaitEnd::Deadlock,
             true => WaitEnd::Done,
             false => match situation.ends_with_its_call().then(|| thread.served_is_cancelled()).flatten() {
                 Some(Why::Handle | Why::Filter) => WaitEnd::Cancelled,
@@ -110,12 +132,9 @@ pub(super) fn home_serves(home: &StaHome, thread: &Thread, situation: Situation<
     }
 }
 
-fn wait_for(
-    thread: &Rc<Thread>,
-    situation: Situation<'_>,
-    until: Option<(&Clock, u64)>,
-    done: &mut impl FnMut() -> bool,
-) {
+fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<Deadlock>> {
+    let Wait { thread, situation, until, .. } = wait;
+    let _stirred = thread.stirs();
     let home = thread.sta();
     let serial = thread.new_wait();
     let _wait = thread.waits();
@@ -134,10 +153,10 @@ fn wait_for(
             continue;
         }
         if until.is_some_and(|(clock, at)| at <= clock.nanos()) {
-            return;
+            return Ok(());
         }
         if situation.ends_with_its_call() && thread.served_is_cancelled().is_some() {
-            return;
+            return Ok(());
         }
         if let Some(home) = &home
             && situation.pumps()
@@ -146,8 +165,13 @@ fn wait_for(
             continue;
         }
         let sleep = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread)].into_iter().flatten().min();
-        cancelled = sleeps.until(sleep).cancelled;
+        cancelled = match wait.sleep(&sleeps, sleep) {
+            Ok(cancelled) => cancelled,
+            Err(_) if done() => break,
+            Err(deadlock) => return Err(deadlock),
+        };
     }
+    Ok(())
 }
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call

@@ -215,6 +215,20 @@ impl<V> Ticket<V> {
         self.look().0 != Look::Pending
     }
 
+    /// Whether nobody has taken it out of the queue, or the line for room, yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.is_in(QUEUED)
+    }
+
+    /// Whether the callee runs it.
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_in(RUNNING)
+    }
+
+    fn is_in(&self, state: u64) -> bool {
+        self.record.word.load(Ordering::Acquire) & (GENERATION | STATE) == self.generation | state
+    }
+
     /// Why the call was cancelled, if it was.
     pub(crate) fn why(&self) -> Option<Why> {
         let word = self.record.word.load(Ordering::Acquire);

@@ -79,6 +79,7 @@ impl Mailbox {
         while let Some(at) = monitor.entries.iter().position(expired) {
             let Some(mut entry) = monitor.entries.remove(at) else { return };
             self.give_back_room(monitor, &mut entry, who, later);
+            Self::ring_line(monitor, later);
             self.revoked(monitor, &entry.header, Some(Why::Deadline), who);
             if let Body::Call(errand) = entry.body {
                 errand.expire();
@@ -107,11 +108,17 @@ impl Mailbox {
             if let Some(taken) = entry.taken.take() {
                 later.tickets.extend(taken.taken());
             } else if let Body::Call(errand) = &entry.body {
-                // The caller says that its wait turned.
+                // The caller says that its wait turned, and looks whether it can go on now.
                 later.tickets.extend(errand.ticket().cloned());
             }
             self.enqueue(monitor, entry, who, later);
         }
+    }
+
+    /// An entry went that nobody served, and its room with it: who still stands in the line may have counted on that, and
+    /// looks again whether it can go on.
+    pub(super) fn ring_line(monitor: &Monitor, later: &mut Later) {
+        later.tickets.extend(monitor.waiting.iter().filter_map(Entry::ticket).cloned());
     }
 
     pub(super) fn give_back_room(&self, monitor: &mut Monitor, entry: &mut Entry, who: Who, later: &mut Later) {
@@ -159,6 +166,7 @@ impl Mailbox {
         };
         if let Some(mut entry) = found {
             self.give_back_room(&mut monitor, &mut entry, who, &mut later);
+            Self::ring_line(&monitor, &mut later);
             self.revoked(&monitor, &entry.header, Some(why), who);
             later.dropped.push(entry);
         }

@@ -139,11 +139,19 @@ impl Entry {
 
     /// Whether it is that call's, or that of the sender who waits for it to be taken.
     pub(crate) fn is_of(&self, ticket: &Ticket) -> bool {
-        let errand = match &self.body {
+        self.errand().is_some_and(|errand| errand.is_of(ticket))
+    }
+
+    /// Of the call, or of the sender who waits for it to be taken.
+    pub(crate) fn ticket(&self) -> Option<&Ticket> {
+        self.errand().and_then(Errand::ticket)
+    }
+
+    fn errand(&self) -> Option<&Errand> {
+        match &self.body {
             Body::Call(errand) => Some(errand),
             _ => self.taken.as_ref(),
-        };
-        errand.is_some_and(|errand| errand.is_of(ticket))
+        }
     }
 
     /// Whether it is a call that was cancelled already.

@@ -11,9 +11,10 @@ mod objects;
 mod out;
 mod pool;
 mod seen;
+mod waits;
 
 pub(crate) use entry::{Ask, Body, Closure, Entry, Header, ToldBy};
-pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Scope, Started, StartedBody, Waits};
+pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Started, StartedBody, Waits};
 pub(crate) use pool::{Pool, Shared, Use};
 
 use crate::call::record::Why;
@@ -23,6 +24,7 @@ use crate::diagnose::{ApartmentHow, CallRef, CancelReason, What};
 use crate::error::{CallError, Disconnected, MailboxFull, Outcome, WhyDisconnected};
 use crate::id::{ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Mutex};
+use crate::wait_graph::Seat;
 use monitor::Monitor;
 
 /// How many entries have room where nothing else is said: Windows' own limit for a thread's posted messages.
@@ -39,6 +41,8 @@ pub(crate) struct Mailbox {
     /// How it came about.
     pub(crate) how: ApartmentHow,
     owner: Owner,
+    /// Which of its threads sleep, as the graph of waits knows it.
+    seat: Seat,
     monitor: Mutex<Monitor>,
 }
 
@@ -72,7 +76,8 @@ impl Mailbox {
         pool: Option<Pool>,
     ) -> Arc<Self> {
         let now = common.clock.nanos();
-        Arc::new(Self { name, capacity, common, how, owner, monitor: Mutex::new(Monitor::new(now, pool)) })
+        let seat = Seat::new(pool.as_ref().map(|pool| pool.maximum));
+        Arc::new(Self { name, capacity, common, how, owner, seat, monitor: Mutex::new(Monitor::new(now, pool)) })
     }
 
     /// Whether it was made for objects rather than by anybody (rule CL-3).

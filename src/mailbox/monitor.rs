@@ -11,6 +11,7 @@ use crate::diagnose::{CallRef, HeldBy, Serves, WaitFor};
 use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, Bell};
+use crate::wait_graph::Scope;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -143,18 +144,6 @@ pub(crate) struct Looker {
     pub(crate) messages: Messages,
     /// Whether there is a filter to ask.
     pub(crate) filter: bool,
-}
-
-/// Which calls a wait lets in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    Everything,
-    /// Those of the chains that are out, and of this one.
-    Chains(Option<ChainId>),
-    /// The wait for an input-synchronized call lets in others of that kind.
-    InputSynchronized,
-    /// Input-synchronized ones come in all the same: they do in every scope (rule CK-3).
-    Nothing,
 }
 
 /// What becomes of application messages.
@@ -341,16 +330,7 @@ impl Monitor {
             let runs = looker.messages == Messages::InOrder && self.door == Door::Open;
             return if runs { Admits::Yes } else { Admits::No };
         }
-        let of_ours = !entry.header.kind.is_one_way() && self.chain_is_out(entry.header.chain);
-        let held = match (self.door, looker.scope) {
-            (Door::Ending, _) if !of_ours => Some(HeldBy::Ending),
-            (_, Scope::Everything) => None,
-            _ if entry.header.is_input_synchronized() => None,
-            (_, Scope::Chains(chain)) if of_ours || chain == Some(entry.header.chain) => None,
-            (_, Scope::InputSynchronized) => Some(HeldBy::InputSynchronized),
-            (_, Scope::Chains(_) | Scope::Nothing) => Some(HeldBy::Policy),
-        };
-        held.map_or(Admits::Yes, Admits::Held)
+        self.holds(entry, looker.scope).map_or(Admits::Yes, Admits::Held)
     }
 
     /// What is to become of an entry now.
@@ -372,6 +352,16 @@ impl Monitor {
             return Offer::Ask(self.asked(&self.entries[at].header, looker));
         }
         Offer::Take
+    }
+
+    /// By what a call or post is held.
+    pub(super) fn holds(&self, entry: &Entry, scope: Scope) -> Option<HeldBy> {
+        let Header { kind, chain, .. } = entry.header;
+        let is_callback = !kind.is_one_way() && self.chain_is_out(chain);
+        match self.door {
+            Door::Ending if !is_callback => Some(HeldBy::Ending),
+            _ => scope.holds(kind, chain, is_callback),
+        }
     }
 
     fn asked(&self, header: &Header, looker: &Looker) -> Asked {

@@ -48,6 +48,7 @@ impl Mailbox {
                 later.unrun.push(errand.reject(gone()));
             }
         }
+        Self::ring_line(&monitor, &mut later);
         drop(monitor);
         self.carry_out(later);
     }

@@ -12,6 +12,7 @@ use crate::view::{Declares, Implements, View};
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::panic::Location;
 use std::time::Duration;
 
 /// A reference to an object of an apartment, to be called from anywhere.
@@ -202,11 +203,14 @@ impl<T: ?Sized + 'static> Proxy<T> {
     /// # Errors
     /// `NotSupported` for a free-threaded object, which is in no apartment and goes with its last reference. `CantCallOut`,
     /// and nothing has changed, where it would have to wait and cannot: in a filter's method or an
-    /// input-synchronized call, where a wait serves nothing; likewise `NotSupported` while the thread's locals are destroyed. Under strict rules as any use of the proxy.
+    /// input-synchronized call, where a wait serves nothing; likewise `NotSupported` while the thread's locals are
+    /// destroyed, and `Deadlock` if the calls that run could not end before this thread goes on (rule DL-1). Under strict
+    /// rules as any use of the proxy.
     #[doc(alias = "CoDisconnectObject")]
+    #[track_caller]
     pub fn disconnect(&self) -> Result<(), CallError> {
         self.reference.usable()?;
-        disconnect(&self.reference.stub)
+        disconnect(&self.reference.stub, Location::caller())
     }
 
     /// A reference that does not keep the object.

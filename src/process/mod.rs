@@ -19,6 +19,7 @@ use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
 use crate::id::ApartmentId;
 use crate::sync::{Arc, Clock, Mutex};
+use crate::wait_graph::Graph;
 use end::Ends;
 use hosts::Places;
 use servers::Servers;
@@ -70,6 +71,8 @@ pub struct ProcessBuilder {
     record: Option<usize>,
     strict: bool,
     hosts: HostOptions,
+    #[cfg(all(loom, feature = "loom"))]
+    undetected: bool,
 }
 
 impl ProcessBuilder {
@@ -124,14 +127,31 @@ impl ProcessBuilder {
         Self { hosts, ..self }
     }
 
+    /// Without deadlock detection (rule DL-1): for models that show what becomes of a deadlock then (rule DL-3).
+    #[cfg(all(loom, feature = "loom"))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_deadlock_detection(self) -> Self {
+        Self { undetected: true, ..self }
+    }
+
+    fn graph(&self) -> Graph {
+        #[cfg(all(loom, feature = "loom"))]
+        if self.undetected {
+            return Graph::off();
+        }
+        Graph::new()
+    }
+
     /// Makes the process.
     pub fn build(self) -> Process {
+        let graph = self.graph();
         let clock = self.clock.unwrap_or_else(Clock::real);
         let name = self.name.unwrap_or_else(|| "process".to_owned()).into();
         let recorder = Arc::new(Recorder::new(clock.clone()));
         let recording = self.record.map(|bound| Recording::begin(&recorder, bound, false));
         Process(Arc::new(Inner {
-            common: Common::new(name, clock, recorder, self.strict),
+            common: Common::new(name, clock, recorder, graph, self.strict),
             recording,
             hosts: self.hosts,
             ends: Ends::new(),

@@ -99,6 +99,7 @@ pub(crate) struct Outgoing {
     pub(crate) id: CallId,
     pub(crate) chain: ChainId,
     pub(crate) kind: CallKind,
+    pub(crate) target: CallTarget,
     pub(crate) attempt: u32,
     pub(crate) ticket: Ticket,
     pub(crate) callee: Arc<Mailbox>,
@@ -106,6 +107,8 @@ pub(crate) struct Outgoing {
     pub(crate) made: u64,
     /// When it ends by itself, on the callee's clock.
     pub(crate) deadline: Option<u64>,
+    /// Whether it may stand in the line for room.
+    pub(crate) waits_for_room: bool,
     /// When its time in the line for room is up, on the callee's clock, should it still stand there.
     pub(crate) room_until: Option<u64>,
     /// The call it was made in: cancelled with it.

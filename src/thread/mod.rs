@@ -6,6 +6,7 @@ mod cancel;
 mod drops;
 mod frame;
 mod home;
+mod stirs;
 mod tell;
 
 pub use cancel::CancelHandle;
@@ -17,11 +18,13 @@ pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
 use crate::call::record::{Waiter, Why};
 use crate::call::{Record, Ticket};
 use crate::common::Common;
+use crate::cycle::Deadlock;
 use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, PacketId, ThreadId};
 use crate::mailbox::{Mailbox, Who};
 use crate::sync::{Arc, Bell, local, next_thread_number};
+use crate::wait_graph::Asleep;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -58,6 +61,10 @@ pub(crate) struct Thread {
     /// Objects to be dropped, in a loop rather than in each other (rule LT-1).
     dropping: RefCell<VecDeque<Going>>,
     is_dropping: Cell<bool>,
+    /// While it sleeps in a wait, its place in the graph of waits.
+    asleep: Cell<Option<Asleep>>,
+    /// What its innermost wait was told while something ran on top of it.
+    told: RefCell<Option<Arc<Deadlock>>>,
 }
 
 /// What the thread-local holds. It is dropped with the thread's locals: a thread that is still in an apartment then has
@@ -104,6 +111,8 @@ impl Thread {
             records: RefCell::new(Vec::new()),
             dropping: RefCell::new(VecDeque::new()),
             is_dropping: Cell::new(false),
+            asleep: Cell::new(None),
+            told: RefCell::new(None),
         })
     }
 

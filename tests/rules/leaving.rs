@@ -222,7 +222,7 @@ fn ap_10_a_hook_that_needs_the_apartment_it_begins_is_told_so() {
         let spawned = process.sta("main").around(move || inner.create_instance::<Object>("Single").map(drop)).spawn();
         let error = spawned.unwrap_err();
         assert_eq!(error.hresult(), SYS_CALL_FAILED);
-        assert!(error.source().unwrap().to_string().contains("would wait for that"), "{error:?}");
+        assert!(error.source().unwrap().to_string().contains("waits for the start of main"), "{error:?}");
     });
 }
 
@@ -238,7 +238,7 @@ fn ap_10_a_hook_of_hosts_that_needs_its_host_is_told_so() {
         classes(&process);
         let error = process.create_instance::<Object>("Apartment").unwrap_err();
         assert_eq!(error.hresult(), SYS_CALL_FAILED);
-        assert!(error.source().unwrap().to_string().contains("would wait for that"), "{error:?}");
+        assert!(error.source().unwrap().to_string().contains("waits for the start of host STA"), "{error:?}");
         process.end(Duration::MAX).unwrap();
     });
 }

@@ -98,6 +98,32 @@ fn callback() {
     });
 }
 
+/// Work comes to A before, while and after A goes into the wait for its own call: it is served in that wait. B answers only
+/// once it has been, so a wait that missed it would have no end.
+#[test]
+fn queued_work_against_the_beginning_of_a_wait() {
+    Model::new("queued work against the beginning of a wait").preemptions(3).check(|| {
+        let process = Process::new();
+        let here = process.sta("a").enter().unwrap();
+        let a = here.create(|| Cell::new(0)).unwrap();
+        let b = process.sta("b").spawn().unwrap();
+        let at_b = b.create(|| ()).unwrap();
+        let (served, is_served) = mpsc::channel();
+        let caller = thread::spawn({
+            let a = a.clone();
+            move || {
+                a.call(|n| n.set(1)).unwrap();
+                served.send(()).unwrap();
+            }
+        });
+        at_b.call(move |()| is_served.recv().unwrap()).unwrap();
+        assert_eq!(a.call(Cell::get).unwrap(), 1);
+        drop(b);
+        drop(here);
+        caller.join().unwrap();
+    });
+}
+
 /// An apartment to which the other side sends its proxy, and which then calls it while it is called.
 fn cross(process: &Process, send: &mpsc::Sender<Proxy<u32>>, receive: &mpsc::Receiver<Proxy<u32>>, own: u32) {
     let here = process.sta("one of two").enter().unwrap();

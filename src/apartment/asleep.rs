@@ -1,0 +1,203 @@
+//! A thread that sleeps in a wait as the others see it, and what becomes of a wait that closes a cycle (rule DL-1).
+
+use super::park::Sleeps;
+use super::serve::{Situation, asks_about_messages, scope};
+use crate::call::Ticket;
+use crate::cycle::Deadlock;
+use crate::diagnose::{CallRef, What};
+use crate::error::CallError;
+use crate::id::ObjectId;
+use crate::mailbox::{Header, Mailbox};
+use crate::sync::{Arc, Clock};
+use crate::thread::{Frame, Home, StaHome, Thread};
+use crate::wait_graph::{Entry, Node, On, Place, Scope, Serving};
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// On whom a wait depends that is for no call.
+#[derive(Clone, Copy)]
+pub(crate) enum Depends<'a> {
+    /// That is not known, or the wait ends by itself: it is in no cycle.
+    Unknown,
+    /// A post's sender waits for room.
+    Room(&'a Arc<Mailbox>, &'a Ticket, &'a Header),
+    /// An apartment is to end.
+    End(&'a Arc<Mailbox>, Option<&'static Location<'static>>),
+    /// The calls that run on an object are to end.
+    Calls(&'a Arc<Mailbox>, ObjectId, &'static Location<'static>),
+}
+
+/// One wait, for all the times that it sleeps.
+pub(super) struct Wait<'a> {
+    pub(super) thread: &'a Rc<Thread>,
+    pub(super) situation: Situation<'a>,
+    pub(super) depends: Depends<'a>,
+    pub(super) until: Option<(&'a Clock, u64)>,
+    home: Option<Home>,
+    /// When it began, for one that is for no call.
+    began: u64,
+    /// Threads of this apartment are waited for as long as the wait lasts.
+    _end_of: Option<WaitsForEnd<'a>>,
+}
+
+/// See [`Seat::is_awaited`](crate::wait_graph::Seat::is_awaited).
+struct WaitsForEnd<'a>(&'a Arc<Mailbox>);
+
+impl<'a> WaitsForEnd<'a> {
+    /// Its threads are to be seen from here on; who sleeps already wakes once for that.
+    fn begin(of: &'a Arc<Mailbox>) -> Self {
+        of.seat().begins_to_be_awaited();
+        of.ring_owner();
+        Self(of)
+    }
+}
+
+impl Drop for WaitsForEnd<'_> {
+    fn drop(&mut self) {
+        self.0.seat().is_awaited_no_more();
+    }
+}
+
+impl<'a> Wait<'a> {
+    pub(super) fn new(
+        thread: &'a Rc<Thread>,
+        situation: Situation<'a>,
+        depends: Depends<'a>,
+        until: Option<(&'a Clock, u64)>,
+    ) -> Self {
+        let home = thread.home();
+        let began = match (&home, depends) {
+            (None, _) | (_, Depends::Unknown) => 0,
+            (Some(home), _) => home.mailbox().common.clock.nanos(),
+        };
+        let end_of = match depends {
+            Depends::End(of, _) | Depends::Calls(of, ..) if home.is_some() => Some(WaitsForEnd::begin(of)),
+            _ => None,
+        };
+        Self { thread, situation, depends, until, home, began, _end_of: end_of }
+    }
+
+    /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
+    /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
+    pub(super) fn sleep(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
+        let seen = self.home.as_ref().filter(|home| self.somebody_may_depend(home));
+        let Some((home, on)) = seen.and_then(|home| Some((home, self.on(home)?))) else {
+            return Ok(sleeps.until(until).cancelled);
+        };
+        let common = &home.mailbox().common;
+        self.thread.asleep(common.graph.sleeps(&common.clock, |node| self.fill(node, home, on)));
+        let cancelled = sleeps.until(until).cancelled;
+        match self.thread.awake(&common.graph) {
+            Some(told) => self.hear(told).map(|()| cancelled),
+            None => Ok(cancelled),
+        }
+    }
+
+    /// Whether anybody can have to wait for this thread: not if it is an STA's, serves all there is, runs nothing that
+    /// another thread waits for, and nobody waits for its end.
+    fn somebody_may_depend(&self, home: &Home) -> bool {
+        let Home::Sta(home) = home else { return true };
+        let own = self.thread.who().0;
+        let waits = |frame: &Frame| frame.chain.is_some() && !frame.kind.is_one_way() && frame.caller.thread != own;
+        self.lets_less(home)
+            || self.thread.with_frames(|frames| frames.iter().any(waits))
+            || home.mailbox.seat().is_awaited()
+    }
+
+    fn lets_less(&self, home: &StaHome) -> bool {
+        let Self { thread, situation, .. } = self;
+        thread.dispatches_nothing() || scope(home, thread, *situation, thread.waits_open()) != Scope::Everything
+    }
+
+    /// What it waits for; none if that, or the wait itself, ends by itself, or is elsewhere: in another process, or unknown.
+    fn on(&self, home: &Home) -> Option<On> {
+        let common = &home.mailbox().common;
+        let ours = |mailbox: &Arc<Mailbox>| Arc::ptr_eq(&mailbox.common, common);
+        if self.until.is_some() || !common.graph.is_on() {
+            return None;
+        }
+        if let Situation::Call(at) = self.situation {
+            return self.thread.with_outgoing(|calls| {
+                let call = calls.get(at).filter(|call| ours(&call.callee))?;
+                let has_deadline = call.deadline.is_some() && call.ticket.is_open();
+                let leaves_line = call.room_until.is_some() && call.callee.waits_for_room(&call.ticket);
+                let entry = || Entry {
+                    ticket: call.ticket.clone(),
+                    callee: place(&call.callee),
+                    id: call.id,
+                    chain: call.chain,
+                    kind: call.kind,
+                    target: call.target,
+                    waits_for_room: call.waits_for_room,
+                };
+                (!has_deadline && !leaves_line).then(|| On::Entry(entry()))
+            });
+        }
+        match self.depends {
+            Depends::Room(callee, ticket, header) if ours(callee) => Some(On::Entry(Entry {
+                ticket: ticket.clone(),
+                callee: place(callee),
+                id: header.id,
+                chain: header.chain,
+                kind: header.kind,
+                target: header.target,
+                waits_for_room: true,
+            })),
+            Depends::End(of, location) if ours(of) => Some(On::End { of: place(of), location }),
+            Depends::Calls(of, object, location) if ours(of) => {
+                Some(On::Disconnect { of: place(of), object, location })
+            }
+            _ => None,
+        }
+    }
+
+    fn fill(&self, node: &mut Node, home: &Home, on: On) {
+        let Self { thread, situation, .. } = self;
+        node.thread = Some(thread.who().0);
+        node.bell = Some(Arc::clone(thread.bell()));
+        node.home = Some(place(home.mailbox()));
+        node.is_pool_thread = home.is_pool_thread();
+        node.lets.nothing = !situation.pumps() || thread.dispatches_nothing() || matches!(home, Home::Mta(_));
+        node.lets.scope = match home {
+            Home::Sta(home) => scope(home, thread, *situation, thread.waits_open()),
+            Home::Mta(_) => Scope::Nothing,
+        };
+        node.lets.messages = asks_about_messages(thread, *situation);
+        node.since = self.began;
+        thread.with_outgoing(|calls| {
+            node.lets.chains.extend(calls.iter().map(|call| call.chain));
+            if let Situation::Call(at) = situation {
+                node.since = calls.get(*at).map_or(node.since, |call| call.made);
+            }
+        });
+        thread.with_frames(|frames| {
+            let serving = frames.iter().map(|frame| Serving { id: frame.id, chain: frame.chain, target: frame.target });
+            node.serving.extend(serving);
+        });
+        node.on = Some(on);
+    }
+
+    /// Nobody can go on if it waits on. A call or a post is taken back, if it still can be: that ends the wait.
+    fn hear(&self, told: Arc<Deadlock>) -> Result<(), Arc<Deadlock>> {
+        let error = || CallError::Deadlock(Arc::clone(&told));
+        let who = self.thread.who();
+        let failed = match (self.situation, self.depends) {
+            (Situation::Call(at), _) => self.thread.outgoing(at).and_then(|call| {
+                let failed = call.callee.fail(&call.ticket, error(), who);
+                failed.then_some(CallRef { id: call.id, chain: call.chain, attempt: call.attempt })
+            }),
+            (_, Depends::Room(callee, ticket, header)) => callee.fail(ticket, error(), who).then(|| header.call_ref()),
+            _ => return Err(told),
+        };
+        if let (Some(call), Some(home)) = (failed, &self.home) {
+            home.mailbox().tell(who, Some(call), || What::Deadlock(told));
+        }
+        Ok(())
+    }
+}
+
+fn place(mailbox: &Arc<Mailbox>) -> Arc<dyn Place> {
+    let place: Arc<Mailbox> = Arc::clone(mailbox);
+    place
+}
