@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// The scene that a diagram shows.
 pub(super) fn scene(diagram: &Diagram) -> Scene {
-    let events = ordered(&diagram.events);
-    let mut story = Story::new(diagram, Cast::of(&events));
+    let events = ordered(&diagram.events, diagram.since);
+    let mut story = Story::new(diagram, Cast::of(&events, diagram.shows(Topic::Lives, true)));
     for (place, event) in events.iter().enumerate() {
         story.visible = event.seq > diagram.since;
         story.at = story.at.max(event.at);
@@ -45,6 +45,8 @@ struct Cast<'a> {
     served: HashMap<(CallId, u32), usize>,
     calls: HashMap<CallId, CallMade>,
     objects: HashMap<(Option<ApartmentId>, ObjectId), &'static str>,
+    /// The calls whose callers had left when they ended.
+    left: HashSet<CallId>,
     /// Who made the first apartment.
     made_first: Option<(ApartmentId, ThreadId)>,
     /// The last step of each lane, and whether its thread left an apartment with it.
@@ -52,11 +54,14 @@ struct Cast<'a> {
 }
 
 impl<'a> Cast<'a> {
-    fn of(events: &[&'a Event]) -> Self {
+    fn of(events: &[&'a Event], told_lives: bool) -> Self {
         let mut cast = Self { events: events.to_vec(), ..Self::default() };
         for (place, event) in events.iter().enumerate() {
-            cast.by_thread.entry(event.thread).or_default().push(place);
-            event.apartment.into_iter().for_each(|id| cast.by_apartment.entry(id).or_default().push(place));
+            // That a pool gets one more thread for a call is no news of its own.
+            if told_lives || !matches!(event.what, What::ThreadEntered { .. }) {
+                cast.by_thread.entry(event.thread).or_default().push(place);
+                event.apartment.into_iter().for_each(|id| cast.by_apartment.entry(id).or_default().push(place));
+            }
             cast.see(event);
         }
         cast
@@ -119,6 +124,7 @@ impl<'a> Cast<'a> {
                     self.is_home(lane, id);
                 }
             }
+            (What::ResultDropped, _) => self.left.extend(event.call.map(|call| call.id)),
             (What::CallMade(made), _) => {
                 if let Some(call) = event.call {
                     self.calls.insert(call.id, (**made).clone());
@@ -230,7 +236,7 @@ impl<'a> Story<'a> {
     fn row(&mut self, (topic, detail): (Topic, bool), shape: Shape, reason: impl Into<String>) -> bool {
         let shown = self.visible && self.diagram.shows(topic, detail);
         if shown {
-            self.scene.rows.push(Row { at: self.at, shape, reason: reason.into() });
+            self.scene.rows.push(Row { at: self.at, shape, reason: reason.into(), more: Vec::new() });
         }
         shown
     }
@@ -256,7 +262,8 @@ impl<'a> Story<'a> {
 
     /// Says more of a row.
     fn add(&mut self, row: usize, more: &str) {
-        if let Some(row) = self.scene.rows.get_mut(row.wrapping_sub(1)).filter(|_| !more.is_empty()) {
+        let says_so = |row: &&mut Row| more.is_empty() || row.reason.ends_with(more);
+        if let Some(row) = self.scene.rows.get_mut(row.wrapping_sub(1)).filter(|row| !says_so(row)) {
             let between = if row.reason.is_empty() { "" } else { "; " };
             row.reason.push_str(between);
             row.reason.push_str(more);
@@ -306,7 +313,10 @@ impl<'a> Story<'a> {
         self.settle(event, lane);
         match (event.call, &event.what) {
             (_, What::Deadlock(deadlock)) => {
-                self.failure((Topic::Faults, false), lane, words::deadlock(deadlock));
+                if self.failure((Topic::Faults, false), lane, "deadlock: nobody here can go on") {
+                    self.scene.rows.last_mut().into_iter().for_each(|row| row.more = words::ring(deadlock));
+                    event.call.into_iter().for_each(|call| self.answers(call, lane));
+                }
             }
             (Some(call), _) => self.tell_of_call(event, lane, call),
             (None, _) => self.tell_of_others(event, lane),
@@ -385,12 +395,12 @@ impl<'a> Story<'a> {
                 }
             }
             What::Held { by } => {
-                if self.held.insert(call.id) || self.diagram.shows(Topic::Calls, true) {
-                    let held = words::held(*by);
-                    if let Some(row) = self.asked.remove(&call.id) {
-                        self.add(row, held);
-                    } else {
-                        self.mark((Topic::Calls, false), lane, format!("{name} {held}"));
+                let asked = self.asked.remove(&call.id);
+                let detail = !self.held.insert(call.id);
+                match asked.filter(|_| self.diagram.shows(Topic::Holds, detail)) {
+                    Some(row) => self.add(row, words::held(*by)),
+                    None => {
+                        self.mark((Topic::Holds, detail), lane, format!("{name} {}", words::held(*by)));
                     }
                 }
             }
@@ -408,7 +418,8 @@ impl<'a> Story<'a> {
             What::Ended { panicked } => {
                 let reason = panicked.as_deref().map(words::panicked).unwrap_or_default();
                 let made = self.cast.calls.get(&call.id);
-                let answers = made.is_none_or(|made| !made.kind.is_one_way()) && lane != caller;
+                let waited_for = !self.cast.left.contains(&call.id);
+                let answers = made.is_none_or(|made| !made.kind.is_one_way()) && lane != caller && waited_for;
                 if answers {
                     if self.arrow(Topic::Calls, (lane, Some(caller)), Head::Answer, String::new(), reason) {
                         self.answers(call, caller);
@@ -418,11 +429,17 @@ impl<'a> Story<'a> {
                 }
                 self.close_above(lane, u32::from(event.frame), next);
             }
+            What::ResultDropped => {
+                let dropped = format!("the result of {name} is dropped, its caller has left");
+                self.mark((Topic::Calls, false), lane, dropped);
+            }
             What::Returned { error } => {
                 let to = self.answered.get(&call.id).copied().unwrap_or(next);
                 self.close_above(lane, u32::from(event.frame), to);
                 let error = error.as_ref().map(words::error);
                 if let Some(row) = self.answered.remove(&call.id) {
+                    // A refusal has said it.
+                    let error = error.filter(|error| !self.scene.rows[row - 1].reason.ends_with(error));
                     self.add(row, &error.unwrap_or_default());
                 } else if let Some(error) = error {
                     self.failure((Topic::Calls, false), lane, format!("{name}: {error}"));
@@ -457,7 +474,11 @@ impl<'a> Story<'a> {
             What::RetryAsked { elapsed, answer, own_policy, .. } => {
                 let who = if *own_policy { "its own policy" } else { "filter" };
                 let after = words::time(*elapsed);
-                self.mark((Topic::Filters, false), lane, format!("{who}: {}, after {after}", words::retry(*answer)));
+                let said = format!("{who}: {}, after {after}", words::retry(*answer));
+                let shape = Shape::Mark { lane, failed: answer.delay().is_none() };
+                if self.row((Topic::Filters, false), shape, said) {
+                    self.answers(call, lane);
+                }
             }
             What::CancelAsked { why } => {
                 let callee = self.cast.callee(call, event.apartment);
@@ -627,6 +648,14 @@ impl<'a> Story<'a> {
                 let object = self.cast.object(mark.of, mark.object);
                 self.mark((Topic::Packets, true), lane, format!("packet of {object} given back"));
             }
+            What::Woken { before, after } => {
+                let again = if *before { " again" } else { "" };
+                let apartment = self.cast.apartment(of);
+                let failed = !after;
+                let text = if failed { "could not be woken" } else { "is woken" };
+                let shape = Shape::Mark { lane, failed };
+                self.row((Topic::Waits, !failed), shape, format!("the loop of {apartment} {text}{again}"));
+            }
             What::FilterSet { set } => {
                 let text = if *set { "filter set" } else { "filter removed" };
                 self.mark((Topic::Filters, true), lane, text);
@@ -683,7 +712,7 @@ impl<'a> Story<'a> {
         }
         // Closed from within, and drawn from without.
         self.scene.bands.reverse();
-        self.scene.bands.sort_by_key(|band| band.from);
+        self.scene.bands.sort_by_key(|band| (band.state != State::There, band.from));
         self.scene.bands.retain_mut(|band| {
             place.get(&band.lane).is_some_and(|to| {
                 band.lane = *to;

@@ -140,9 +140,14 @@ impl Play<'_> {
         does: impl FnOnce() -> T + Send + 'scope,
     ) -> ScopedJoinHandle<'scope, T> {
         scope.spawn(move || {
-            self.note(&format!("{I_AM}{name}"));
+            self.i_am(name);
             does()
         })
+    }
+
+    /// Names the column of the calling thread.
+    pub(crate) fn i_am(&self, name: &str) {
+        self.note(&format!("{I_AM}{name}"));
     }
 
     fn drawn(&self, change: impl FnOnce(&mut Drawn, u64)) {

@@ -1,11 +1,24 @@
 //! The scenarios, a file for each group of rules, in the order in which they are best read.
 
 pub(crate) mod basics;
+mod calls;
+mod cancels;
+mod cast;
+mod lives;
+mod queue;
+mod refusals;
 
 use crate::harness::Scenario;
 
 /// Each group's title, and what is in it.
-pub(crate) const GROUPS: &[(&str, &[Scenario])] = &[("The basics", basics::ALL)];
+pub(crate) const GROUPS: &[(&str, &[Scenario])] = &[
+    ("The basics", basics::ALL),
+    ("Calls and callbacks", calls::ALL),
+    ("The mailbox", queue::ALL),
+    ("Refusals and retries", refusals::ALL),
+    ("Cancels and deadlines", cancels::ALL),
+    ("How objects and apartments end", lives::ALL),
+];
 
 pub(crate) fn all() -> Vec<Scenario> {
     GROUPS.iter().flat_map(|(_, all)| *all).copied().collect()

@@ -1,0 +1,164 @@
+//! How objects and apartments end.
+
+use super::cast::{Chart, Letter, Workbook};
+use crate::harness::{Play, scenarios};
+use crate::stage::{gate, hresult, incoming, like};
+use apartment::{CallError, CallKind, Outcome, Proxy, ServerCall, Topic};
+use std::panic::resume_unwind;
+use std::sync::mpsc::channel;
+use std::thread;
+
+scenarios! {
+    /// `word`'s thread drops the last reference and goes on; the destructor runs on `excel`'s thread.
+    lt_1_release_from_another_thread: "The last reference goes on a foreign thread", ["LT-1", "AP-2"];
+    /// A release is no call: the filter is not asked, and nothing can refuse it.
+    lt_1_release_is_not_rejected: "The last release, against a filter that rejects everything", ["LT-1", "MF-2"];
+    /// Two callers are in the queue when `excel` is asked to quit. What was accepted is served, each is answered; who
+    /// comes later meets a closed door.
+    lt_2_queued_callers_are_served: "Callers queued when the apartment is asked to quit", ["LT-2"];
+    /// The owner of the thread panics: callers in the queue learn that the server died before it began.
+    lt_3_queued_callers_when_the_owner_panics: "Callers queued when the thread's owner panics", ["LT-3"];
+    /// The panic is the call's failure; the apartment serves the next one as if nothing had been.
+    lt_4_method_panics: "A method panics", ["LT-4"];
+    /// The same thread enters an apartment again. Proxies of the old one stay disconnected, whatever the names.
+    ap_7_apartment_is_made_again: "A new apartment on the same thread", ["AP-7", "LT-3"];
+}
+
+/// Tells where it is dropped.
+struct Report;
+
+fn lt_1_release_from_another_thread(stage: &Play) -> Result<(), CallError> {
+    let (word, excel) = (stage.sta("word").spawn()?, stage.sta("excel").spawn()?);
+    let (letter, report) = (word.create(|| Letter)?, excel.create(|| Report)?);
+    stage.begin();
+    letter.call(move |_| {
+        stage.note("word drops the last reference");
+        stage.later();
+        drop(report);
+    })?;
+    stage.until(excel.apartment(), like!(ObjectDropped));
+    stage.end();
+    Ok(())
+}
+
+fn lt_1_release_is_not_rejected(stage: &Play) -> Result<(), CallError> {
+    let filter =
+        || incoming(|call| if call.kind == CallKind::Create { ServerCall::Handled } else { ServerCall::Rejected });
+    let excel = stage.sta("excel").filter(filter).spawn()?;
+    let report = excel.create(|| Report)?;
+    stage.begin();
+    assert_eq!(report.call(|_| ()).unwrap_err().hresult(), hresult::CALL_REJECTED);
+    stage.note("the caller drops the last reference");
+    stage.later();
+    drop(report);
+    stage.until(excel.apartment(), like!(ObjectDropped));
+    stage.end();
+    Ok(())
+}
+
+fn lt_2_queued_callers_are_served(stage: &Play) -> Result<(), CallError> {
+    let excel = stage.sta("excel").spawn()?;
+    let (sheet, chart) = (excel.create(|| Workbook)?, excel.create(|| Chart)?);
+    stage.show(Topic::Lives);
+    stage.hide(Topic::Objects);
+    stage.begin();
+    let (key, closed) = gate();
+    sheet.post(move |_| closed.pass())?;
+    stage.until(excel.apartment(), like!(Began));
+    thread::scope(|scope| {
+        let calls = |name| stage.actor(scope, name, || chart.call(|_| ()));
+        let first = calls("first");
+        stage.until_nth(2, excel.apartment(), like!(Queued));
+        stage.later();
+        let second = calls("second");
+        stage.until_nth(3, excel.apartment(), like!(Queued));
+        stage.later();
+        excel.quit();
+        assert_eq!(chart.call(|_| ()).unwrap_err().hresult(), hresult::DISCONNECTED);
+        stage.later();
+        key.open();
+        first.join().expect("no panic")?;
+        second.join().expect("no panic")
+    })?;
+    stage.until(excel.apartment(), like!(ThreadLeft));
+    stage.end();
+    Ok(())
+}
+
+fn lt_3_queued_callers_when_the_owner_panics(stage: &Play) -> Result<(), CallError> {
+    let (tell, told) = channel::<Proxy<Workbook>>();
+    let (key, closed) = gate();
+    stage.show(Topic::Lives);
+    stage.hide(Topic::Objects);
+    thread::scope(|scope| {
+        let owner = stage.actor(scope, "excel", move || {
+            let excel = stage.sta("excel").enter().unwrap();
+            tell.send(excel.create(|| Workbook).unwrap()).unwrap();
+            closed.pass();
+            resume_unwind(Box::new("the owner panics"));
+        });
+        let sheet = told.recv().expect("the owner makes one");
+        let excel = sheet.apartment().expect("it is at home there");
+        stage.begin();
+        thread::scope(|scope| {
+            let first = stage.actor(scope, "first", || sheet.call(|_| ()).unwrap_err());
+            stage.until(&excel, like!(Queued));
+            stage.later();
+            let second = stage.actor(scope, "second", || sheet.call(|_| ()).unwrap_err());
+            stage.until_nth(2, &excel, like!(Queued));
+            stage.later();
+            key.open();
+            for caller in [first, second] {
+                let error = caller.join().expect("no panic");
+                assert_eq!((error.hresult(), error.outcome()), (hresult::SERVER_DIED_DNE, Outcome::NotStarted));
+            }
+        });
+        owner.join().unwrap_err();
+        stage.end();
+        Ok(())
+    })
+}
+
+fn lt_4_method_panics(stage: &Play) -> Result<(), CallError> {
+    let excel = stage.sta("excel").spawn()?;
+    let sheet = excel.create(|| Workbook)?;
+    stage.begin();
+    let error = sheet.call::<()>(|_| resume_unwind(Box::new("no such cell"))).unwrap_err();
+    assert_eq!((error.hresult(), error.outcome()), (hresult::SERVER_FAULT, Outcome::MayHaveRun));
+    sheet.call(|_| ())?;
+    stage.end();
+    Ok(())
+}
+
+fn ap_7_apartment_is_made_again(stage: &Play) -> Result<(), CallError> {
+    let (tell, told) = channel::<Proxy<Workbook>>();
+    stage.show(Topic::Lives);
+    stage.i_am("main");
+    thread::scope(|scope| {
+        let (key, closed) = gate();
+        let owner = stage.actor(scope, "owner", move || {
+            let old = stage.sta("excel").enter().unwrap();
+            tell.send(old.create(|| Workbook).unwrap()).unwrap();
+            closed.pass();
+            old.leave();
+            let new = stage.sta("excel").enter().unwrap();
+            tell.send(new.create(|| Workbook).unwrap()).unwrap();
+            new.run();
+        });
+        let old = told.recv().expect("the owner makes one");
+        let was = old.apartment().expect("it is at home there");
+        stage.begin();
+        key.open();
+        let new = told.recv().expect("the owner makes another");
+        let is = new.apartment().expect("it is at home there");
+        assert_ne!(was, is);
+        stage.later();
+        assert_eq!(old.call(|_| ()).unwrap_err().hresult(), hresult::DISCONNECTED);
+        new.call(|_| ())?;
+        stage.end();
+        drop((old, new));
+        is.quit();
+        owner.join().expect("no panic");
+        Ok(())
+    })
+}
