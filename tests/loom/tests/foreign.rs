@@ -26,17 +26,20 @@ struct State {
 
 impl Loop {
     fn new(swallows: usize) -> Self {
-        Self(Arc::new(Inner {
-            woken: Mutex::new(false),
-            changed: Condvar::new(),
-            swallows: AtomicUsize::new(swallows),
-        }))
+        Self(Arc::new(Inner { state: Mutex::new(State { woken: false, swallows }), changed: Condvar::new() }))
     }
 
     fn sleep(&self) {
-        let mut woken = self.0.woken.lock().unwrap();
-        while !std::mem::take(&mut *woken) {
-            woken = self.0.changed.wait(woken).unwrap();
+        let mut state = self.0.state.lock().unwrap();
+        while !std::mem::take(&mut state.woken) {
+            state = self.0.changed.wait(state).unwrap();
+        }
+    }
+
+    fn until_swallowed(&self) {
+        let mut state = self.0.state.lock().unwrap();
+        while state.swallows > 0 {
+            state = self.0.changed.wait(state).unwrap();
         }
     }
 }
