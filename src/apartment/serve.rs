@@ -51,25 +51,25 @@ impl Situation<'_> {
 /// What came of looking for something to serve.
 pub(crate) enum Served {
     One,
-    /// There was nothing that may come in now; how the door stood.
-    Nothing(Door),
+    /// There was nothing that may come in now; how the door stood, and when to look again for a future that is to be woken.
+    Nothing(Door, Option<u64>),
 }
 
 /// Serves one thing on an STA's thread, if there is one that may come in now.
 pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situation<'_>, wait: u32) -> Served {
     if thread.dispatches_nothing() {
         let by = if thread.in_filter() { HeldBy::Filter } else { HeldBy::InputSynchronized };
-        return Served::Nothing(home.mailbox.holds_all(thread.who(), wait, by));
+        return Served::Nothing(home.mailbox.holds_all(thread.who(), wait, by), None);
     }
     let looker = looker(thread, home, situation, wait);
     let next = home.mailbox.next(&looker);
-    if let Next::Nothing(door) = next {
-        return Served::Nothing(door);
+    if let Next::Nothing(door, alarm) = next {
+        return Served::Nothing(door, alarm);
     }
     // A look that finds nothing leaves the thread asleep, if it sleeps in a loop: it would be woken for each look.
     let _stirred = thread.stirs();
     match next {
-        Next::Nothing(_) => {}
+        Next::Nothing(..) => {}
         Next::Release(object) => {
             // Its destructor belongs to no chain: not to that of the call that may be below it on the stack.
             thread.push_frame(Frame::of_a_release(thread, object));
@@ -77,6 +77,7 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
             thread.pop_frame();
             thread.leave_if_due();
         }
+        Next::Rung => thread.leave_if_due(),
         Next::Late(_) => crate::broken("an STA's objects are not shared"),
         Next::Run(started) => run(thread, &home.mailbox, started),
         Next::Ask(asked) => {
