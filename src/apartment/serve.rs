@@ -246,7 +246,8 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                 gone(thread, mailbox, call, running, id);
                 return;
             };
-            thread.push_frame(frame(&header, mailbox, Some(header.chain), running.ticket().cloned()));
+            let frame = frame(&header, mailbox, Some(header.chain), running.ticket().cloned());
+            thread.push_frame(Frame { owned: running.is_owned(), ..frame });
             let attempt = running.run(target);
             thread.pop_frame();
             drop(opened);
@@ -349,6 +350,7 @@ fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket
         target: header.target,
         deadline: header.deadline.map(|at| (mailbox.common.clock.clone(), at)),
         ticket,
+        owned: false,
         cancel: None,
         around: Vec::new(),
         sender: header.sender.clone(),
