@@ -174,7 +174,7 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
             continue;
         }
         let times = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread, situation), alarm.at];
-        cancelled = match wait.sleep(&sleeps, times.into_iter().flatten().min()) {
+        cancelled = match wait.rest(&sleeps, times.into_iter().flatten().min()) {
             Ok(cancelled) => cancelled,
             Err(_) if done() => break,
             Err(deadlock) => return Err(deadlock),
