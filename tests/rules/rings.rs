@@ -3,11 +3,11 @@
 use crate::dl::{home, names, only_told, told};
 use crate::stage::{gate, hresult, like, pending, play, secs};
 use apartment::{
-    Awaited, CallError, MessageClass, PendingAnswer, PostOptions, Proxy, Reentrancy, WaitFor, What, Worker,
+    Awaited, CallError, CallOptions, MessageClass, PendingAnswer, PostOptions, Proxy, Reentrancy, WaitFor, What, Worker,
 };
 use crossbeam_channel::{Sender, unbounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 const CHAIN: Reentrancy = Reentrancy::SameCausality;
@@ -279,6 +279,73 @@ fn dl_1_a_worker_is_an_apartment_itself_and_no_alarm_is_false() {
         // One that a classic apartment joins calls it as it likes.
         let to_c = c.object.clone();
         c.object.call(|()| Worker::spawn("calls", move || to_c.call(|()| ()))?.join())??.unwrap()?;
+        Ok(())
+    });
+}
+
+/// A little randomness, the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    fn another(&mut self) -> Self {
+        Self(self.roll(u64::MAX))
+    }
+}
+
+/// Calls, posts and joins at random, each of which does the same; all that may go wrong is a deadlock.
+fn at_random(mut dice: Dice, depth: u64, all: &Arc<Vec<Proxy<()>>>) {
+    if depth == 0 {
+        return;
+    }
+    for _ in 0..=dice.roll(2) {
+        let to = &all[usize::try_from(dice.roll(all.len() as u64)).unwrap()];
+        let (next, others) = (dice.another(), Arc::clone(all));
+        let went = match dice.roll(8) {
+            0 | 1 => {
+                let post = PostOptions::new().wait_for_room();
+                to.with(&post).post(move |()| at_random(next, depth - 1, &others)).map_err(CallError::from)
+            }
+            2 => {
+                let to = to.clone();
+                let worker = Worker::spawn("any", move || to.call(|()| at_random(next, depth - 1, &others)));
+                worker.and_then(Worker::join).and_then(|ended| ended.unwrap())
+            }
+            _ => to.with(&CallOptions::new().wait_for_room()).call(|()| at_random(next, depth - 1, &others)),
+        };
+        assert!(matches!(went, Ok(()) | Err(CallError::Deadlock(_) | CallError::MailboxFull(_))), "{went:?}");
+    }
+}
+
+#[test]
+fn dl_1_whatever_calls_whom_nobody_waits_for_ever() {
+    play(|stage| {
+        for seed in 0..40 {
+            let mut dice = Dice(seed);
+            let process = apartment::Process::new();
+            let sta = |dice: &mut Dice| {
+                let policy = [CLASSIC, CHAIN, NONE][usize::try_from(dice.roll(3)).unwrap()];
+                let capacity = usize::try_from(dice.roll(3)).unwrap() + 1;
+                process.sta("any").reentrancy(policy).nested_waits(3).capacity(capacity).spawn()
+            };
+            let stas: Vec<_> = (0..3).map(|_| sta(&mut dice)).collect::<Result<_, _>>()?;
+            let mta = process.mta().threads(1).max_threads(2).capacity(2).spawn()?;
+            let mut all: Vec<_> = stas.iter().map(|sta| sta.create(|| ())).collect::<Result<_, _>>()?;
+            all.push(mta.create(|| ())?);
+            let all = Arc::new(all);
+            thread::scope(|s| {
+                for _ in 0..3 {
+                    let (dice, all) = (dice.another(), &all);
+                    s.spawn(move || at_random(dice, 4, all));
+                }
+            });
+            stage.process.note(format!("seed {seed}"));
+            drop(all);
+        }
         Ok(())
     });
 }
