@@ -43,7 +43,7 @@ use crate::letter::Letter;
 use crate::office::Sheet;
 use crate::person::{Answer, Answers, say};
 use crate::value::Pos;
-use crate::word::{Document, Patience};
+use crate::word::{Document, patience};
 
 /// Fills in a letter from a spreadsheet, in which somebody is typing.
 ///
@@ -113,7 +113,7 @@ fn run(args: Args) -> Result<(), Failure> {
     let document = word.create(|| Document { sheet: sheet.clone() })?;
     sheet.advise(&document.cast())?;
     let (answers, there) = (Answers::new(args.answer), excel.apartment().clone());
-    register_filter(Some(Rc::new(Patience::new(args.patience, answers, there, workbook.clone()))))?;
+    register_filter(Some(Rc::new(patience(args.patience, answers, there, workbook.clone()))))?;
 
     workbook.call(|workbook| workbook.begin_formula(args.edit))?;
     let text = thread::scope(|scope| {

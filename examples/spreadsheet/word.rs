@@ -1,10 +1,9 @@
 //! The `word` apartment: the document, and the filter that asks the person.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use apartment::{
-    Apartment, MessageClass, MessageFilter, Proxy, RejectedCall, Retry, RetryFor, RetryPolicy, implements,
+    Apartment, BusyAnswer, BusyCall, BusyDialogue, MessageClass, MessageFilter, Proxy, RejectedCall, Retry, implements,
 };
 
 use crate::Failure;
@@ -63,63 +62,43 @@ pub(crate) fn write(
     })
 }
 
-/// The filter: tries for a while on its own, then asks the person, and so on.
-pub(crate) struct Patience {
-    retry: RetryFor,
+/// The filter: tries for a while on its own, then asks the person, and so on; and says so.
+pub(crate) struct Patience<F>(F);
+
+/// One with that much patience, which asks so; who switches to excel has the workbook shown.
+pub(crate) fn patience(
+    patience: Duration,
     answers: Answers,
     excel: Apartment,
     workbook: Proxy<Workbook>,
-    /// How long the call had been tried, and how often, when the person was asked last.
-    asked: Cell<(Duration, u32)>,
-}
-
-impl Patience {
-    pub(crate) fn new(patience: Duration, answers: Answers, excel: Apartment, workbook: Proxy<Workbook>) -> Patience {
-        Patience { retry: RetryFor::new(patience), answers, excel, workbook, asked: Cell::default() }
-    }
-
-    fn ask(&self, call: &RejectedCall) -> Retry {
-        let thinks = Instant::now();
-        let question = format!("{} has been busy for {:.1} s. What now?", call.callee.name, call.elapsed.as_secs_f64());
-        let answer = self.answers.next("word", &question);
-        self.asked.set((call.elapsed + thinks.elapsed(), call.attempts));
-        match answer {
-            Answer::GiveUp => Retry::GiveUp,
-            Answer::GoOn => Retry::After(Duration::from_millis(100)),
-            Answer::Switch => {
-                // No call can leave from here, but a message can. Behind it comes the next attempt.
-                let workbook = self.workbook.clone();
-                let activate = move || drop(workbook.call(|workbook| workbook.activate()));
-                match self.excel.post_message(MessageClass::Activation, activate) {
-                    Ok(()) => Retry::Now,
-                    Err(refused) => {
-                        say("word", refused.error());
-                        Retry::GiveUp
-                    }
-                }
-            }
+) -> Patience<impl MessageFilter> {
+    let ask = move |busy: &BusyCall| {
+        let seconds = busy.elapsed.as_secs_f64();
+        match answers.next("word", &format!("{} has been busy for {seconds:.1} s. What now?", busy.callee.name)) {
+            Answer::GoOn => BusyAnswer::GoOn,
+            Answer::Switch => BusyAnswer::SwitchTo,
+            Answer::GiveUp => BusyAnswer::GiveUp,
         }
-    }
+    };
+    let switch = move |_: &BusyCall| {
+        // No call can leave from here, but a message can. Behind it comes the next attempt.
+        let workbook = workbook.clone();
+        let activate = move || drop(workbook.call(|workbook| workbook.activate()));
+        if let Err(refused) = excel.post_message(MessageClass::Activation, activate) {
+            say("word", refused.error());
+        }
+    };
+    // There is no input here that a call could keep waiting.
+    Patience(BusyDialogue::new(ask).on_switch(switch).retry_delay(patience).input_delay(Duration::MAX))
 }
 
-impl MessageFilter for Patience {
+impl<F: MessageFilter> MessageFilter for Patience<F> {
     fn retry_rejected(&self, call: &RejectedCall) -> Retry {
-        if call.attempts == 1 {
-            self.asked.take();
+        let answer = self.0.retry_rejected(call);
+        if let Retry::After(delay) = answer {
+            let delay = delay.as_secs_f64();
+            say("word", format_args!("was sent away ({:?}), tries again in {delay:.1} s", call.rejected));
         }
-        let (elapsed, attempts) = self.asked.get();
-        let mut lately = call.clone();
-        lately.elapsed = call.elapsed.saturating_sub(elapsed);
-        lately.attempts = call.attempts.saturating_sub(attempts);
-        match RetryPolicy::retry_rejected(&self.retry, &lately) {
-            Retry::After(delay) => {
-                say(
-                    "word",
-                    format_args!("was sent away ({:?}), tries again in {:.1} s", call.rejected, delay.as_secs_f64()),
-                );
-                Retry::After(delay)
-            }
-            _ => self.ask(call),
-        }
+        answer
     }
 }

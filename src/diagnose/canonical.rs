@@ -12,8 +12,10 @@
 //! histories agree.
 
 use super::event::{CallRef, Event, WaitEnd, What};
+use crate::cycle::{Awaited, Deadlock};
 use crate::filter::ServerCall;
 use crate::id::{ApartmentId, CallId, ChainId, PacketId, ThreadId};
+use crate::sync::Arc;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
@@ -40,18 +42,22 @@ impl Event {
     /// ```
     pub fn canonical(events: &[Self]) -> Vec<Self> {
         let mut numbers = Numbers::default();
-        let ordered = ordered(events).into_iter().zip(1..);
+        let ordered = ordered(events, 0).into_iter().zip(1..);
         ordered.map(|(event, seq)| numbers.renumbered(event, seq)).collect()
     }
 }
 
-/// The events in canonical order, as they are.
-pub(super) fn ordered(events: &[Event]) -> Vec<&Event> {
+/// The events in canonical order, as they are: those up to that number by themselves, and then those after it.
+pub(super) fn ordered(events: &[Event], scene: u64) -> Vec<&Event> {
     let mut events: Vec<&Event> = events.iter().collect();
     events.sort_by_key(|event| event.seq);
     let lanes = lanes(&events);
     let gap = |event: &&Event| matches!(event.what, What::Lost { .. });
-    events.chunk_by(|before, after| !gap(before) && !gap(after)).flat_map(|part| extension(part, &lanes)).collect()
+    let goes_on = |before: &&Event, after: &&Event| {
+        let begins = before.seq <= scene && after.seq > scene;
+        !begins && !gap(before) && !gap(after)
+    };
+    events.chunk_by(goes_on).flat_map(|part| extension(part, &lanes)).collect()
 }
 
 /// Where a thread stands among the others.
@@ -233,8 +239,26 @@ impl Numbers {
                 mark.packet = self.packet(mark.packet);
                 mark.of = mark.of.map(|id| self.apartment(id));
             }
+            What::Deadlock(deadlock) => *deadlock = Arc::new(self.cycle(deadlock)),
             _ => {}
         }
+    }
+
+    fn cycle(&mut self, deadlock: &Deadlock) -> Deadlock {
+        let mut deadlock = deadlock.clone();
+        for waiter in &mut deadlock.cycle {
+            waiter.thread = self.thread(waiter.thread);
+            waiter.apartment.iter_mut().for_each(|name| name.id = self.apartment(name.id));
+            match &mut waiter.awaits {
+                Awaited::Call { callee: of, .. }
+                | Awaited::Room { callee: of, .. }
+                | Awaited::End { of, .. }
+                | Awaited::Disconnect { of, .. }
+                | Awaited::Start { of } => of.id = self.apartment(of.id),
+                Awaited::Server { .. } | Awaited::Worker { .. } => {}
+            }
+        }
+        deadlock
     }
 
     fn thread(&mut self, id: ThreadId) -> ThreadId {

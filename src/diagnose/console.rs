@@ -36,6 +36,12 @@ pub(super) fn draw(scene: &Scene, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         page.row(&mut line, row, &states[at - 1], &states[at]);
         line.write(f)?;
+        for more in &row.more {
+            let mut line = Line::default();
+            page.bars(&mut line, |lane| states[at][lane]);
+            line.put(page.reasons, &cut(more, REASON));
+            line.write(f)?;
+        }
     }
     Ok(())
 }
@@ -77,15 +83,12 @@ impl Page {
     }
 
     fn row(&self, line: &mut Line, row: &Row, before: &[State], after: &[State]) {
-        for (lane, at) in self.lanes.iter().enumerate() {
-            let state = match row.shape {
-                // Who sends something does so before what comes of it.
-                Shape::Arrow { from, .. } if from == lane => before[lane].or_there(),
-                Shape::Arrow { to, .. } if to == lane => after[lane].or_there(),
-                _ => after[lane],
-            };
-            line.put(*at, line_of(state));
-        }
+        self.bars(line, |lane| match row.shape {
+            // Who sends something does so before what comes of it.
+            Shape::Arrow { from, .. } if from == lane => before[lane].or_there(),
+            Shape::Arrow { to, .. } if to == lane => after[lane].or_there(),
+            _ => after[lane],
+        });
         match &row.shape {
             Shape::Arrow { from, to, head, label } => self.arrow(line, *from, *to, *head, label),
             Shape::Mark { lane, failed } => line.put(self.lanes[*lane], if *failed { "✗" } else { "●" }),
@@ -98,6 +101,12 @@ impl Page {
             }
         }
         line.put(self.reasons, &cut(&row.reason, REASON));
+    }
+
+    fn bars(&self, line: &mut Line, state: impl Fn(usize) -> State) {
+        for (lane, at) in self.lanes.iter().enumerate() {
+            line.put(*at, line_of(state(lane)));
+        }
     }
 
     fn arrow(&self, line: &mut Line, from: usize, to: usize, head: Head, label: &str) {

@@ -52,8 +52,10 @@ pub struct Diagram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Topic {
-    /// Calls and posts: sent, begun, answered, refused, held.
+    /// Calls and posts: sent, begun, answered, refused.
     Calls,
+    /// What a wait passes over. Briefly: once for each call, however many waits do.
+    Holds,
     /// For what threads wait. Briefly: room.
     Waits,
     /// What filters and retry policies are asked and say.

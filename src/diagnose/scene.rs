@@ -26,6 +26,8 @@ pub(super) struct Row {
     pub(super) shape: Shape,
     /// What is to be said of it; may be empty.
     pub(super) reason: String,
+    /// What is to be said below that, line by line.
+    pub(super) more: Vec<String>,
 }
 
 /// How it is drawn.

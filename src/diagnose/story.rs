@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// The scene that a diagram shows.
 pub(super) fn scene(diagram: &Diagram) -> Scene {
-    let events = ordered(&diagram.events);
+    let events = ordered(&diagram.events, diagram.since);
     let mut story = Story::new(diagram, Cast::of(&events, diagram.shows(Topic::Lives, true)));
     for (place, event) in events.iter().enumerate() {
         story.visible = event.seq > diagram.since;
@@ -236,7 +236,7 @@ impl<'a> Story<'a> {
     fn row(&mut self, (topic, detail): (Topic, bool), shape: Shape, reason: impl Into<String>) -> bool {
         let shown = self.visible && self.diagram.shows(topic, detail);
         if shown {
-            self.scene.rows.push(Row { at: self.at, shape, reason: reason.into() });
+            self.scene.rows.push(Row { at: self.at, shape, reason: reason.into(), more: Vec::new() });
         }
         shown
     }
@@ -313,7 +313,10 @@ impl<'a> Story<'a> {
         self.settle(event, lane);
         match (event.call, &event.what) {
             (_, What::Deadlock(deadlock)) => {
-                self.failure((Topic::Faults, false), lane, words::deadlock(deadlock));
+                if self.failure((Topic::Faults, false), lane, "deadlock: nobody here can go on") {
+                    self.scene.rows.last_mut().into_iter().for_each(|row| row.more = words::ring(deadlock));
+                    event.call.into_iter().for_each(|call| self.answers(call, lane));
+                }
             }
             (Some(call), _) => self.tell_of_call(event, lane, call),
             (None, _) => self.tell_of_others(event, lane),
@@ -392,12 +395,12 @@ impl<'a> Story<'a> {
                 }
             }
             What::Held { by } => {
-                if self.held.insert(call.id) || self.diagram.shows(Topic::Calls, true) {
-                    let held = words::held(*by);
-                    if let Some(row) = self.asked.remove(&call.id) {
-                        self.add(row, held);
-                    } else {
-                        self.mark((Topic::Calls, false), lane, format!("{name} {held}"));
+                let asked = self.asked.remove(&call.id);
+                let detail = !self.held.insert(call.id);
+                match asked.filter(|_| self.diagram.shows(Topic::Holds, detail)) {
+                    Some(row) => self.add(row, words::held(*by)),
+                    None => {
+                        self.mark((Topic::Holds, detail), lane, format!("{name} {}", words::held(*by)));
                     }
                 }
             }
@@ -435,6 +438,8 @@ impl<'a> Story<'a> {
                 self.close_above(lane, u32::from(event.frame), to);
                 let error = error.as_ref().map(words::error);
                 if let Some(row) = self.answered.remove(&call.id) {
+                    // A refusal has said it.
+                    let error = error.filter(|error| !self.scene.rows[row - 1].reason.ends_with(error));
                     self.add(row, &error.unwrap_or_default());
                 } else if let Some(error) = error {
                     self.failure((Topic::Calls, false), lane, format!("{name}: {error}"));
@@ -469,7 +474,11 @@ impl<'a> Story<'a> {
             What::RetryAsked { elapsed, answer, own_policy, .. } => {
                 let who = if *own_policy { "its own policy" } else { "filter" };
                 let after = words::time(*elapsed);
-                self.mark((Topic::Filters, false), lane, format!("{who}: {}, after {after}", words::retry(*answer)));
+                let said = format!("{who}: {}, after {after}", words::retry(*answer));
+                let shape = Shape::Mark { lane, failed: answer.delay().is_none() };
+                if self.row((Topic::Filters, false), shape, said) {
+                    self.answers(call, lane);
+                }
             }
             What::CancelAsked { why } => {
                 let callee = self.cast.callee(call, event.apartment);
@@ -650,6 +659,14 @@ impl<'a> Story<'a> {
                 let object = self.cast.object(mark.of, mark.object);
                 self.mark((Topic::Packets, true), lane, format!("packet of {object} given back"));
             }
+            What::Woken { before, after } => {
+                let again = if *before { " again" } else { "" };
+                let apartment = self.cast.apartment(of);
+                let failed = !after;
+                let text = if failed { "could not be woken" } else { "is woken" };
+                let shape = Shape::Mark { lane, failed };
+                self.row((Topic::Waits, !failed), shape, format!("the loop of {apartment} {text}{again}"));
+            }
             What::FilterSet { set } => {
                 let text = if *set { "filter set" } else { "filter removed" };
                 self.mark((Topic::Filters, true), lane, text);
@@ -706,7 +723,7 @@ impl<'a> Story<'a> {
         }
         // Closed from within, and drawn from without.
         self.scene.bands.reverse();
-        self.scene.bands.sort_by_key(|band| band.from);
+        self.scene.bands.sort_by_key(|band| (band.state != State::There, band.from));
         self.scene.bands.retain_mut(|band| {
             place.get(&band.lane).is_some_and(|to| {
                 band.lane = *to;

@@ -1,8 +1,8 @@
 //! The words in which pictures speak of events.
 
 use super::event::{CallMade, CancelReason, ErrorSeen, HeldBy, WaitFor, What};
-use crate::cycle::{Deadlock, Waiter};
-use crate::describe::{CallKind, short};
+use crate::cycle::{Awaited, Deadlock, Waiter};
+use crate::describe::{CallKind, CallTarget, Serves, short};
 use crate::error::Outcome;
 use crate::filter::Retry;
 use std::time::Duration;
@@ -90,14 +90,48 @@ pub(super) fn count(many: usize, one: &str, more: &str) -> String {
     if many == 1 { format!("1 {one}") } else { format!("{many} {more}") }
 }
 
-/// A cycle, by who waits in it.
-pub(super) fn deadlock(deadlock: &Deadlock) -> String {
-    let waiter = |waiter: &Waiter| match &waiter.apartment {
-        Some(name) => name.name.to_string(),
-        None => waiter.thread.to_string(),
+/// A cycle as a ring, a line for each who waits in it: for whom, and what it serves. Without the places in the source,
+/// which the error names.
+pub(super) fn ring(deadlock: &Deadlock) -> Vec<String> {
+    let last = deadlock.cycle.len().saturating_sub(1);
+    let edge = |at: usize| match at {
+        0 => "╭─▶",
+        at if at == last => "╰──",
+        _ => "│  ",
     };
-    let around = deadlock.cycle.iter().chain(deadlock.cycle.first());
-    format!("deadlock: {}", around.map(waiter).collect::<Vec<_>>().join(" → "))
+    let line = |(at, waiter): (usize, &Waiter)| {
+        let name = match &waiter.apartment {
+            Some(name) => name.name.to_string(),
+            None => waiter.thread.to_string(),
+        };
+        let serves = match waiter.serves {
+            Serves::Everything => "everything",
+            Serves::Chain => "its own chain only",
+            Serves::InputSynchronized => "input-synchronized calls only",
+            Serves::Nothing => "nothing",
+        };
+        format!("{} {name} waits for {}, serves {serves}", edge(at), awaited(&waiter.awaits))
+    };
+    deadlock.cycle.iter().enumerate().map(line).collect()
+}
+
+fn awaited(awaits: &Awaited) -> String {
+    match awaits {
+        Awaited::Call { callee, target, .. } => format!("{} in {}", callee.name, called(target)),
+        Awaited::Room { callee, target, queued, capacity } => {
+            format!("room in {} ({queued} of {capacity} queued) for {}", callee.name, called(target))
+        }
+        Awaited::End { of, .. } => format!("the end of {}", of.name),
+        Awaited::Disconnect { of, object, .. } => format!("the calls on {object} of {}", of.name),
+        other => other.to_string(),
+    }
+}
+
+fn called(target: &CallTarget) -> String {
+    match target.method {
+        Some(method) => format!("{}::{}", method.interface, method.name),
+        None => format!("call {}", short(target.type_name)),
+    }
 }
 
 /// An event in the words of the program, for what has no words of its own.

@@ -41,7 +41,10 @@ fn needs(events: &[Event]) -> Vec<Vec<usize>> {
             .extend(before(at).find(|b| same_call(&events[*b], event) && matches!(events[*b].what, What::CallMade(_))));
         let learns = matches!(event.what, What::WaitEnded { .. } | What::Returned { .. } | What::RetryAsked { .. });
         let tells = |event: &Event| {
-            let ends = matches!(event.what, What::Ended { .. } | What::Revoked { .. } | What::CancelAsked { .. });
+            let ends = matches!(
+                event.what,
+                What::Ended { .. } | What::Revoked { .. } | What::Gone { .. } | What::CancelAsked { .. }
+            );
             ends || rejects(event)
         };
         needs.extend(before(at).filter(|b| learns && same_call(&events[*b], event) && tells(&events[*b])));

@@ -3,7 +3,7 @@
 use crate::stage::{Gate, Stage, gate, hresult, like, pending, play, rejected, secs};
 use apartment::{
     CallError, HeldBy, MessageClass, Outcome, PendingAnswer, PendingMessage, PendingType, PostOptions, Proxy,
-    Reentrancy, Retry, Sta, WaitFor, What,
+    Reentrancy, Retry, Sta, WaitFor, What, implements, interface,
 };
 use crossbeam_channel::{Receiver, unbounded};
 use std::cell::Cell;
@@ -280,6 +280,48 @@ fn mf_8_in_nested_waits_the_innermost_asks_and_no_other_asks_again() {
         let made: Vec<_> = stage.all(window.apartment(), like!(WaitBegan)).iter().map(|event| event.call).collect();
         assert_eq!(made.len(), DEPTH);
         assert_eq!(made[DEPTH - 1].unwrap().id, asked[0].call);
+        Ok(())
+    });
+}
+
+interface! {
+    trait Peek {
+        fn peek(&self) -> Result<(), CallError> as input_sync;
+    }
+}
+
+/// Runs something while it is peeked at.
+struct Peeked(Box<dyn Fn()>);
+
+impl Peek for Peeked {
+    fn peek(&self) -> Result<(), CallError> {
+        (self.0)();
+        Ok(())
+    }
+}
+implements!(Peeked: dyn Peek);
+
+#[test]
+fn mf_8_the_wait_for_an_input_synchronized_call_asks_nobody() {
+    play(|stage| {
+        let (window, questions) = window(stage, Reentrancy::Classic, Says::Default)?;
+        let (at_window, goes) = (window.create(|| ())?, window.create(|| ())?);
+        let callee = stage.sta("callee").spawn()?;
+        let (key, gate) = gate();
+        let peeked = callee.create(|| Peeked(Box::new(move || gate.pass())))?.cast::<dyn Peek>();
+        stage.begin();
+        thread::scope(|s| {
+            s.spawn(|| at_window.call(|()| peeked.peek().unwrap()).unwrap());
+            stage.until(callee.apartment(), like!(Began));
+            window.apartment().post_message(MessageClass::Paint, || ()).unwrap();
+            // It has looked at its queue: a release comes in everywhere.
+            drop(goes);
+            stage.until(window.apartment(), like!(ObjectDropped));
+            key.open();
+        });
+        let ran = stage.until(window.apartment(), like!(MessageBegan));
+        assert!(first(stage, &window, like!(WaitEnded)).unwrap() < ran.seq);
+        assert!(questions.is_empty());
         Ok(())
     });
 }

@@ -3,7 +3,7 @@
 use crate::stage::{Gate, Stage, gate, incoming, like, play, rejected, secs};
 use apartment::{
     CallError, CallKind, CallOptions, HeldBy, MessageClass, PostOptions, Proxy, Reentrancy, RejectedCall, Retry,
-    ServerCall, Sta, What,
+    ServerCall, Signal, Sta, What, Worker, wait_any,
 };
 use crossbeam_channel::{Sender, unbounded};
 use std::cell::Cell;
@@ -57,7 +57,20 @@ fn waits<'a>(stage: &'a Stage) -> Result<Vec<(&'static str, Wait<'a>)>, CallErro
     let start: Wait<'a> = Box::new(move |gate| {
         drop(late.filter(move || (gate.pass(), rejected(|_| Retry::GiveUp)).1).spawn().unwrap());
     });
-    Ok(vec![("call", call), ("room", room), ("room for a post", post), ("join", join), ("start", start)])
+    let signal: Wait<'a> = Box::new(move |gate| {
+        let signal = Signal::manual();
+        let sets = signal.clone();
+        // A thread of nobody's.
+        let setter = thread::spawn(move || (gate.pass(), sets.set()).1);
+        wait_any(&[&signal], None).unwrap();
+        setter.join().unwrap();
+    });
+    let worker: Wait<'a> = Box::new(move |gate| {
+        Worker::spawn("worker", move || gate.pass()).unwrap().join().unwrap().unwrap();
+    });
+    let calls = [("call", call), ("room", room), ("room for a post", post)];
+    let others = [("join", join), ("start", start), ("signal", signal), ("worker", worker)];
+    Ok(calls.into_iter().chain(others).collect())
 }
 
 /// Says that it is dropped.

@@ -1,10 +1,13 @@
 //! What ends by the system's clock: every other test drives its own. None of these waits for a time to be right; each waits
 //! for the end that only the clock can bring.
 
+use crate::support::{in_child, is_child};
 use apartment::{
-    CallError, CallOptions, CallType, IncomingCall, MessageFilter, Outcome, PostOptions, Process, Retry, ServerCall,
+    CallError, CallOptions, CallType, IncomingCall, MessageClass, MessageFilter, Outcome, PendingAnswer,
+    PendingMessage, PostOptions, Process, Retry, ServerCall, Signal, wait_any,
 };
 use std::cell::Cell;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -59,4 +62,49 @@ fn mf_6_a_delay_before_a_retry_ends_by_the_systems_clock() {
     });
     here.run();
     assert_eq!(caller.join().unwrap().unwrap(), 5);
+}
+
+#[test]
+fn mf_8_a_wait_that_asks_nobody_sleeps_though_it_is_time_to_ask_again() {
+    if !is_child() {
+        // The time of all threads is counted.
+        in_child("real_time::mf_8_a_wait_that_asks_nobody_sleeps_though_it_is_time_to_ask_again");
+        return;
+    }
+    const LONG: Duration = Duration::from_secs(1);
+    struct AsksAgain(Sender<()>);
+    impl MessageFilter for AsksAgain {
+        fn message_pending(&self, _: &PendingMessage) -> PendingAnswer {
+            self.0.send(()).unwrap();
+            PendingAnswer::wait_def_process().ask_again_after(LONG / 20)
+        }
+    }
+    let (asks, asked) = channel();
+    let process = Process::new();
+    let ui = process.sta("ui").filter(|| AsksAgain(asks)).enter().unwrap();
+    let callee = process.sta("callee").spawn().unwrap();
+    let object = callee.create(|| ()).unwrap();
+    let window = ui.apartment().clone();
+    object
+        .call(move |()| {
+            window.post_message(MessageClass::Input, || ()).unwrap();
+            asked.recv().unwrap();
+        })
+        .unwrap();
+    // Not a call's wait: the time to ask again comes in it, and nobody is asked.
+    let before = cpu_time();
+    let never = Signal::manual();
+    assert!(matches!(wait_any(&[&never], Some(LONG)), Err(CallError::CallPending)));
+    let used = cpu_time() - before;
+    assert!(used < LONG / 20, "it was awake for {used:?} of {LONG:?}");
+    assert_eq!(ui.pump(), 1);
+}
+
+/// What this process has used of its processors so far.
+fn cpu_time() -> Duration {
+    let own = sysinfo::get_current_pid().unwrap();
+    let mut system = sysinfo::System::new();
+    let what = sysinfo::ProcessRefreshKind::nothing().with_cpu();
+    system.refresh_processes_specifics(sysinfo::ProcessesToUpdate::Some(&[own]), true, what);
+    Duration::from_millis(system.process(own).unwrap().accumulated_cpu_time())
 }

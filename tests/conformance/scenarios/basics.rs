@@ -17,6 +17,9 @@ scenarios! {
     /// `excel` has room for one, and does not serve: the third post is refused at once, nothing of it is queued, and its
     /// closure comes back to its sender.
     mb_2_full_mailbox: "A full mailbox refuses at once", ["MB-2", "MB-1"];
+    /// Both let in only their own chains, so neither could serve the other. The call that would close the ring fails at
+    /// once and has not run; the other chain completes.
+    dl_1_crossed_chains: "Two chains that cross: one of them is told", ["DL-1", "DL-2", "DI-12"];
     /// A method asks its own apartment to quit: its caller gets the result, then the objects are dropped on their thread.
     lt_6_quit_inside_a_method: "Quit asked for inside a method", ["LT-6", "LT-2"];
     /// `excel` is busy at first. The caller's own policy is asked, waits 150 ms, and the second attempt is let in.
@@ -26,6 +29,7 @@ scenarios! {
 struct Letter;
 struct Invoice;
 struct Workbook;
+struct Total;
 
 fn di_1_call_between_stas(stage: &Play) -> Result<(), CallError> {
     let (word, excel) = (stage.sta("word").spawn()?, stage.sta("excel").spawn()?);
@@ -116,6 +120,32 @@ pub(crate) fn once_refused(stage: &Play, refusal: ServerCall) -> Result<(), Call
         stage.until(word.apartment(), like!(WaitTurned { on: WaitFor::RetryTime }));
         stage.clock.advance(millis(150));
         filled.join().unwrap();
+    });
+    stage.end();
+    Ok(())
+}
+
+fn dl_1_crossed_chains(stage: &Play) -> Result<(), CallError> {
+    let same = |name| stage.sta(name).reentrancy(Reentrancy::SameCausality);
+    let (word, excel) = (same("word").spawn()?, same("excel").spawn()?);
+    let (letter, sheet) = (word.create(|| Letter)?, excel.create(|| Workbook)?);
+    let (invoice, total) = (word.create(|| Invoice)?, excel.create(|| Total)?);
+    // Whether the others see, before that, what they hold is open.
+    stage.hide(Topic::Holds);
+    let (key, closed) = gate();
+    let counts = || {
+        closed.pass();
+        assert_eq!(invoice.call(|_| ()).unwrap_err().hresult(), 0x8004_E005);
+    };
+    stage.begin();
+    thread::scope(|scope| {
+        stage.actor(scope, "accountant", || sheet.call(|_| counts()).unwrap());
+        stage.until(excel.apartment(), like!(Began));
+        stage.later();
+        stage.actor(scope, "author", || letter.call(|_| total.call(|_| ()).unwrap()).unwrap());
+        stage.until_nth(2, excel.apartment(), like!(Queued));
+        stage.later();
+        key.open();
     });
     stage.end();
     Ok(())

@@ -3,9 +3,7 @@
 use super::cast::{Invoice, Letter, Workbook};
 use crate::harness::{Play, scenarios};
 use crate::stage::{gate, hresult, like, millis, pending};
-use apartment::{
-    BusyState, CallError, MessageClass, PendingAnswer, PendingMessage, RejectWhileOut, Sta, What,
-};
+use apartment::{BusyState, CallError, MessageClass, PendingAnswer, PendingMessage, RejectWhileOut, Sta, What};
 use std::thread;
 
 scenarios! {
