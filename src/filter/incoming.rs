@@ -6,7 +6,7 @@ use crate::id::ThreadId;
 use std::panic::Location;
 use std::time::Duration;
 
-/// An incoming call, as [`MessageFilter::handle_incoming`] sees it (rule MF-3).
+/// An incoming call, as [`MessageFilter::handle_incoming`](super::MessageFilter::handle_incoming) sees it (rule MF-3).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct IncomingCall {

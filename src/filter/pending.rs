@@ -19,7 +19,8 @@ pub enum MessageClass {
     User,
 }
 
-/// An application message that arrived while a call is out, as [`MessageFilter::message_pending`] sees it (rule MF-8).
+/// An application message that arrived while a call is out, as
+/// [`MessageFilter::message_pending`](super::MessageFilter::message_pending) sees it (rule MF-8).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PendingMessage {

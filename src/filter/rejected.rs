@@ -6,7 +6,7 @@ use crate::id::{CallId, ThreadId};
 use std::panic::Location;
 use std::time::Duration;
 
-/// A call made from here that was rejected, as [`MessageFilter::retry_rejected`] sees it (rule MF-6).
+/// A call made from here that was rejected, as [`MessageFilter::retry_rejected`](super::MessageFilter::retry_rejected) sees it (rule MF-6).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RejectedCall {
