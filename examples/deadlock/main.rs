@@ -96,7 +96,7 @@ fn story(of_word: Reentrancy) -> Result<String, Error> {
         told += &match result.expect("neither panics") {
             Ok(()) => format!("  the {who} is done\n"),
             Err(CallError::Deadlock(cycle)) => format!("  the {who} is told\n{cycle}\n"),
-            Err(other) => return Err(other.into()),
+            Err(other) => return Err(other),
         };
     }
     let mut diagram = recording.diagram().since(begin);
