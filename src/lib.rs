@@ -48,9 +48,9 @@ mod class;
 mod wait;
 
 pub use apartment::{
-    AdoptedBuilder, Apartment, Budget, CallContext, CallOptions, Current, Dispatched, Entered, EnteredMta, Kind, Mta,
-    MtaBuilder, MtaUsage, PostOptions, Sta, StaBuilder, current, current_call, discard_messages, dispatch,
-    is_cancelled, register_end_handler, register_filter,
+    AdoptedBuilder, Apartment, AsyncOptions, Budget, CallContext, CallOptions, Current, Dispatched, Entered,
+    EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions, Sta, StaBuilder, current, current_call, discard_messages,
+    dispatch, is_cancelled, register_end_handler, register_filter,
 };
 pub use class::{Class, ClassFactory, Server, ServerLock};
 pub use cycle::{Awaited, Deadlock, Waiter};
@@ -73,7 +73,7 @@ pub use filters::{
 pub use host::{Doorbell, Host, NotWoken, Parked, Parking, Wake};
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
-pub use marshal::{Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};
+pub use marshal::{CallFuture, Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};
 pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBuilder, Refusal, WhyRefused};
 pub use sync::Clock;
 pub use thread::CancelHandle;

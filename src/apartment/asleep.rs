@@ -9,8 +9,9 @@ use crate::error::CallError;
 use crate::id::ObjectId;
 use crate::mailbox::{Header, Mailbox};
 use crate::sync::{Arc, Clock};
-use crate::thread::{Frame, Home, StaHome, Thread};
+use crate::thread::{Frame, Home, Outgoing, StaHome, Thread};
 use crate::wait_graph::{Entry, Node, On, Place, Scope, Serving};
+use std::cell::OnceCell;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Instant;
@@ -37,23 +38,24 @@ pub(super) struct Wait<'a> {
     home: Option<Home>,
     /// When it began, for one that is for no call.
     began: u64,
-    /// Threads of this apartment are waited for as long as the wait lasts.
-    _end_of: Option<WaitsForEnd<'a>>,
+    /// Threads of this apartment are waited for until the wait is over.
+    of: OnceCell<WaitsForThreads>,
 }
 
-/// See [`Seat::is_awaited`](crate::wait_graph::Seat::is_awaited).
-struct WaitsForEnd<'a>(&'a Arc<Mailbox>);
+/// Somebody waits for an apartment's end, for calls on its objects, or for room in its mailbox, which messages can hold
+/// though its thread serves every call. See [`Seat::is_awaited`](crate::wait_graph::Seat::is_awaited).
+struct WaitsForThreads(Arc<Mailbox>);
 
-impl<'a> WaitsForEnd<'a> {
+impl WaitsForThreads {
     /// Its threads are to be seen from here on; who sleeps already wakes once for that.
-    fn begin(of: &'a Arc<Mailbox>) -> Self {
+    fn begin(of: &Arc<Mailbox>) -> Self {
         of.seat().begins_to_be_awaited();
         of.ring_owner();
-        Self(of)
+        Self(Arc::clone(of))
     }
 }
 
-impl Drop for WaitsForEnd<'_> {
+impl Drop for WaitsForThreads {
     fn drop(&mut self) {
         self.0.seat().is_awaited_no_more();
     }
@@ -71,16 +73,30 @@ impl<'a> Wait<'a> {
             (None, _) | (_, Depends::Unknown) => 0,
             (Some(home), _) => home.mailbox().common.clock.nanos(),
         };
-        let end_of = match depends {
-            Depends::End(of, _) | Depends::Calls(of, ..) if home.is_some() => Some(WaitsForEnd::begin(of)),
-            _ => None,
-        };
-        Self { thread, situation, depends, until, home, began, _end_of: end_of }
+        Self { thread, situation, depends, until, home, began, of: OnceCell::new() }
+    }
+
+    /// Whose threads it waits for, whatever they serve meanwhile.
+    fn waits_for_threads_of(&self) -> Option<Arc<Mailbox>> {
+        match (self.situation, self.depends) {
+            (Situation::Call(at), _) => self.thread.with_outgoing(|calls| {
+                let in_line = |call: &&Outgoing| call.waits_for_room && call.callee.waits_for_room(&call.ticket);
+                calls.get(at).filter(in_line).map(|call| Arc::clone(&call.callee))
+            }),
+            (_, Depends::End(of, _) | Depends::Calls(of, ..) | Depends::Room(of, ..)) => Some(Arc::clone(of)),
+            (_, Depends::Unknown) => None,
+        }
     }
 
     /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
     /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
     pub(super) fn sleep(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
+        if self.home.is_some()
+            && self.of.get().is_none()
+            && let Some(of) = self.waits_for_threads_of()
+        {
+            self.of.get_or_init(|| WaitsForThreads::begin(&of));
+        }
         let seen = self.home.as_ref().filter(|home| self.somebody_may_depend(home));
         let Some((home, on)) = seen.and_then(|home| Some((home, self.on(home)?))) else {
             return Ok(sleeps.until(until).cancelled);

@@ -51,8 +51,8 @@ pub struct Dispatched {
     pub more: bool,
     /// Whether the apartment was asked to quit. It ends when the loop's code drops its guard.
     pub quits: bool,
-    /// When a call that this thread has out reaches its deadline, or the wait that it parks in ends: then a dispatch is due
-    /// without a wake. None on a clock that a test drives: who moves it wakes.
+    /// When a call that this thread has out reaches its deadline, or the wait that it parks in ends, or a future that has
+    /// called it is to be woken: then a dispatch is due without a wake. None on a clock that a test drives: who moves it wakes.
     pub next_deadline: Option<Instant>,
 }
 
@@ -110,6 +110,7 @@ pub(super) fn dispatch_on(thread: &Rc<Thread>, home: &Rc<StaHome>, budget: Budge
     let quits = home.mailbox.door() != Door::Open;
     let more = !home.has_left(thread) && offers(thread, home);
     let parked = home.adopted().and_then(|adopted| adopted.until.get());
-    let next_deadline = [parked, earliest(thread, None, None)].into_iter().flatten().min();
+    let alarm = home.mailbox.alarm().and_then(|at| clock.instant(at));
+    let next_deadline = [parked, alarm, earliest(thread, None, None)].into_iter().flatten().min();
     Dispatched { served, more, quits, next_deadline }
 }

@@ -166,8 +166,8 @@ pub(super) fn leave(thread: &Rc<Thread>, home: &Rc<StaHome>) {
     loop {
         match serve_one(thread, home, Situation::Loop, serial) {
             Served::One => {}
-            Served::Nothing(_) if home.mailbox.begin_end(false).is_some() => break,
-            Served::Nothing(_) => {}
+            Served::Nothing(..) if home.mailbox.begin_end(false).is_some() => break,
+            Served::Nothing(..) => {}
         }
     }
     home.end(thread, false);

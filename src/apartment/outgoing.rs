@@ -13,7 +13,7 @@ use crate::error::{CallError, Outcome};
 use crate::filter::ServerCall;
 use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Out, cancelled};
 use crate::sync::Arc;
-use crate::thread::{Home, Outgoing, Thread};
+use crate::thread::{Home, Outgoing, Target, Thread};
 use std::any::Any;
 use std::rc::Rc;
 use std::time::Duration;
@@ -117,6 +117,7 @@ fn go_out(
     let result = loop {
         match attempt(thread, home, making, &header, place, ticket, &mut load) {
             Attempted::Ended(result) => break result,
+            Attempted::NoRoom => break refused(thread, home, making, callee.mailbox_full()),
             Attempted::Rejected(rejected, error) => {
                 match ask_again(thread, home, making, header.attempt, rejected, place, ticket) {
                     Again::Now => {
@@ -136,7 +137,7 @@ fn go_out(
 }
 
 /// A rejected caller that has nobody to ask (rule MF-5).
-fn no_filter(callee: &Mailbox, rejected: ServerCall) -> CallError {
+pub(super) fn no_filter(callee: &Mailbox, rejected: ServerCall) -> CallError {
     let callee = callee.name.clone();
     match rejected {
         ServerCall::RetryLater => CallError::RetryLater { callee },
@@ -194,8 +195,10 @@ impl<'a> OutCall<'a> {
     }
 }
 
-enum Attempted {
+pub(super) enum Attempted {
     Ended(Result<(), CallError>),
+    /// It left the line for room.
+    NoRoom,
     /// With the error to report if it cannot be tried again, where the rejection has one of its own.
     Rejected(ServerCall, Option<CallError>),
 }
@@ -234,15 +237,22 @@ fn attempt(
     if let Err(error) = accepted {
         return Attempted::Ended(refused(thread, home, making, error));
     }
-    match ticket.look() {
+    settled(callee, ticket).unwrap_or_else(|| crate::broken("a wait ended before its call was settled"))
+}
+
+/// What has become of an attempt; nothing if it is not settled.
+pub(super) fn settled(callee: &Mailbox, ticket: &Ticket) -> Option<Attempted> {
+    Some(match ticket.look() {
+        (Look::Pending, _) => return None,
         (Look::Done, None) => Attempted::Ended(Ok(())),
         (Look::Done | Look::Detached, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun))),
+        (Look::Detached, None) => crate::broken("a call that nobody waits for is looked at"),
         (Look::Revoked | Look::Rejected, Some(why)) => {
             drop(ticket.take_verdict());
             Attempted::Ended(Err(cancelled(why, Outcome::NotStarted)))
         }
-        // Nobody cancelled it: it left the line for room.
-        (Look::Revoked, None) => Attempted::Ended(refused(thread, home, making, callee.mailbox_full())),
+        // Nobody cancelled it.
+        (Look::Revoked, None) => Attempted::NoRoom,
         (Look::Rejected, None) => match ticket.take_verdict() {
             Some(Verdict::Refused(answer)) => Attempted::Rejected(answer, None),
             Some(Verdict::Busy(busy)) if busy.retryable => {
@@ -252,8 +262,12 @@ fn attempt(
             Some(Verdict::Failed(error)) => Attempted::Ended(Err(error)),
             None => Attempted::Ended(Err(CallError::ServerDiedDne { callee: callee.name.clone() })),
         },
-        (Look::Pending, _) | (Look::Detached, None) => crate::broken("a wait ended before its call was settled"),
-    }
+    })
+}
+
+/// A call as whoever cancels it finds it.
+pub(super) fn target_to(ticket: &Ticket, callee: &Arc<Mailbox>, header: &Header) -> Target {
+    Target { ticket: ticket.clone(), callee: Arc::clone(callee), call: header.call_ref() }
 }
 
 /// When the wait for room ends by itself, on the callee's clock.

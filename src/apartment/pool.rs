@@ -2,6 +2,7 @@
 
 use super::hook::{self, Hook};
 use super::serve::run;
+use super::wait::Alarm;
 use crate::diagnose::What;
 use crate::error::CallError;
 use crate::id::ObjectId;
@@ -159,14 +160,18 @@ impl Starter {
                 }
                 Next::Late(shared) => drop_shared(mailbox, thread, shared),
                 Next::Run(started) => run(thread, mailbox, started),
-                Next::Nothing(Door::Ended) => return,
-                Next::Nothing(door) => {
+                Next::Rung => {}
+                Next::Nothing(Door::Ended, _) => return,
+                Next::Nothing(door, _) => {
                     if door == Door::Closing
                         && let Some(objects) = mailbox.begin_end(false)
                     {
                         self.end(thread, mailbox, objects, false);
-                    } else if mailbox.goes_idle(bell, door) {
-                        bell.wait(None);
+                    } else if let Some(alarm) = mailbox.goes_idle(bell, door) {
+                        let alarm = Alarm::new(thread, mailbox, alarm);
+                        if !alarm.is_due {
+                            bell.wait(alarm.at);
+                        }
                         mailbox.no_longer_idle(bell);
                     }
                 }

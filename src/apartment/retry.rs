@@ -74,7 +74,7 @@ pub(super) fn ask_again(
 }
 
 /// Runs a retry policy or a filter's method; a panic in it is contained, and gives up (rule MF-9).
-fn ask(thread: &Thread, callee: &Mailbox, question: impl FnOnce() -> Retry) -> Retry {
+pub(super) fn ask(thread: &Thread, callee: &Mailbox, question: impl FnOnce() -> Retry) -> Retry {
     match thread.filtering(|| catch_unwind(AssertUnwindSafe(question))) {
         Ok(answer) => answer,
         Err(payload) => {

@@ -51,20 +51,20 @@ impl Situation<'_> {
 /// What came of looking for something to serve.
 pub(crate) enum Served {
     One,
-    /// There was nothing that may come in now; how the door stood.
-    Nothing(Door),
+    /// There was nothing that may come in now; how the door stood, and when to look again for a future that is to be woken.
+    Nothing(Door, Option<u64>),
 }
 
 /// Serves one thing on an STA's thread, if there is one that may come in now.
 pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situation<'_>, wait: u32) -> Served {
     if thread.dispatches_nothing() {
         let by = if thread.in_filter() { HeldBy::Filter } else { HeldBy::InputSynchronized };
-        return Served::Nothing(home.mailbox.holds_all(thread.who(), wait, by));
+        return Served::Nothing(home.mailbox.holds_all(thread.who(), wait, by), None);
     }
     let _stirred = thread.stirs();
     let looker = looker(thread, home, situation, wait);
     match home.mailbox.next(&looker) {
-        Next::Nothing(door) => return Served::Nothing(door),
+        Next::Nothing(door, alarm) => return Served::Nothing(door, alarm),
         Next::Release(object) => {
             // Its destructor belongs to no chain: not to that of the call that may be below it on the stack.
             thread.push_frame(Frame::of_a_release(thread, object));
@@ -72,6 +72,7 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
             thread.pop_frame();
             thread.leave_if_due();
         }
+        Next::Rung => thread.leave_if_due(),
         Next::Late(_) => crate::broken("an STA's objects are not shared"),
         Next::Run(started) => run(thread, &home.mailbox, started),
         Next::Ask(asked) => {

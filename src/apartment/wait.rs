@@ -16,8 +16,8 @@ use crate::common::Common;
 use crate::cycle::Deadlock;
 use crate::diagnose::{CallRef, Serves, WaitEnd, What};
 use crate::error::CallError;
-use crate::mailbox::{Door, Waits};
-use crate::sync::{Arc, Clock};
+use crate::mailbox::{Door, Mailbox, Waits};
+use crate::sync::{Arc, Clock, Watch};
 use crate::thread::{Home, Outgoing, StaHome, Thread};
 use crate::wait_graph::Scope;
 use std::rc::Rc;
@@ -158,20 +158,49 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
         if situation.ends_with_its_call() && thread.served_is_cancelled().is_some() {
             return Ok(());
         }
-        if let Some(home) = &home
-            && situation.pumps()
-            && matches!(serve_one(thread, home, situation, serial), Served::One)
-        {
+        let mut alarm = None;
+        if let Some(home) = home.as_ref().filter(|_| situation.pumps()) {
+            match serve_one(thread, home, situation, serial) {
+                Served::One => continue,
+                Served::Nothing(_, at) => alarm = at,
+            }
+        }
+        let alarm = Alarm::of(thread, home.as_deref(), alarm);
+        if alarm.is_due {
             continue;
         }
-        let sleep = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread)].into_iter().flatten().min();
-        cancelled = match wait.sleep(&sleeps, sleep) {
+        let times = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread), alarm.at];
+        cancelled = match wait.sleep(&sleeps, times.into_iter().flatten().min()) {
             Ok(cancelled) => cancelled,
             Err(_) if done() => break,
             Err(deadlock) => return Err(deadlock),
         };
     }
     Ok(())
+}
+
+/// When a thread that is about to sleep has to wake a future that has called its apartment (see `mailbox/alarm.rs`).
+pub(super) struct Alarm<'a> {
+    /// From before the time is read.
+    _watch: Option<Watch<'a>>,
+    pub(super) is_due: bool,
+    /// On a real clock; whoever advances a driven one rings.
+    pub(super) at: Option<Instant>,
+}
+
+impl<'a> Alarm<'a> {
+    pub(super) fn new(thread: &'a Thread, mailbox: &'a Mailbox, at: Option<u64>) -> Self {
+        let clock = &mailbox.common.clock;
+        let _watch = at.map(|_| clock.watch(thread.bell()));
+        Self { _watch, is_due: at.is_some_and(|at| at <= clock.nanos()), at: at.and_then(|at| clock.instant(at)) }
+    }
+
+    fn of(thread: &'a Thread, home: Option<&'a StaHome>, at: Option<u64>) -> Self {
+        match home {
+            Some(home) => Self::new(thread, &home.mailbox, at),
+            None => Self { _watch: None, is_due: false, at: None },
+        }
+    }
 }
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call
@@ -243,13 +272,16 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
         attend(thread, std::mem::take(&mut cancelled));
         match serve_one(thread, home, Situation::Loop, serial) {
             Served::One => {}
-            Served::Nothing(Door::Open) if thread.may_block().is_err() => return,
-            Served::Nothing(Door::Open) => {
-                let sleep = [earliest(thread, None, None), wake_again(thread)].into_iter().flatten().min();
-                cancelled = sleeps.until(sleep).cancelled;
+            Served::Nothing(Door::Open, _) if thread.may_block().is_err() => return,
+            Served::Nothing(Door::Open, alarm) => {
+                let alarm = Alarm::new(thread, &home.mailbox, alarm);
+                if !alarm.is_due {
+                    let times = [earliest(thread, None, None), wake_again(thread), alarm.at];
+                    cancelled = sleeps.until(times.into_iter().flatten().min()).cancelled;
+                }
             }
-            Served::Nothing(_) if over() => return,
-            Served::Nothing(_) => {}
+            Served::Nothing(..) if over() => return,
+            Served::Nothing(..) => {}
         }
     }
 }

@@ -105,16 +105,25 @@ impl<V> Clone for Ticket<V> {
     }
 }
 
-/// Who waits for the reply, and is rung when there is something to see. (A future's waker would be another kind.)
+/// Who waits for the reply, and is rung when there is something to see.
 pub(crate) enum Waiter {
     /// A thread, which sleeps on its bell.
     Thread(Arc<Bell>),
+    /// A future, whose waker is user code: rung with no lock held.
+    Future(Arc<dyn Wakes>),
+}
+
+/// Where a future's waker is.
+pub(crate) trait Wakes: Send + Sync {
+    /// Wakes whoever polled it last; a panic of that is contained.
+    fn wake(&self);
 }
 
 impl Waiter {
     fn ring(&self) {
         match self {
             Self::Thread(bell) => bell.ring(),
+            Self::Future(future) => future.wake(),
         }
     }
 }
@@ -190,6 +199,16 @@ impl<V> Ticket<V> {
         let leaves = |word: u64| word & STATE == RUNNING && why_of(word).is_some();
         let likely = RUNNING | ((Why::Handle as u64) << WHY_SHIFT);
         self.swap(likely, |word| leaves(word).then_some((word & !STATE) | DETACHED)).is_some()
+    }
+
+    /// The future of an owned call is dropped: if that runs, it goes on without a caller.
+    pub(crate) fn detach(&self) -> bool {
+        self.step_from(RUNNING, DETACHED)
+    }
+
+    /// Whether it is a future that waits: to ring it runs user code.
+    pub(crate) fn is_of_a_future(&self) -> bool {
+        matches!(self.record.waiter, Waiter::Future(_))
     }
 
     /// Whether its callee may still look here after the caller has left: such a record serves no other call.

@@ -161,6 +161,8 @@ pub enum What {
     },
     /// The result of an owned call came when its caller had already left: it is dropped here, at home (rule CA-2).
     ResultDropped,
+    /// The future of a call that runs was dropped: the call goes on, and nobody waits for it (rule CK-7).
+    Detached,
     /// A call came back. On the caller.
     Returned {
         /// What went wrong, if anything did.
@@ -501,6 +503,8 @@ pub enum CancelReason {
     Deadline,
     /// The caller's filter (rule MF-8).
     Filter,
+    /// The call's future was dropped before it started (rule CK-7).
+    Dropped,
     /// Nobody could go on, and the caller was told (rule DL-1). No `CancelAsked` comes before such a `Revoked`.
     Deadlock,
 }

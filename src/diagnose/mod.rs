@@ -2,14 +2,18 @@
 //! made of events alone (rule DG-3).
 
 mod canonical;
+mod cast;
 mod console;
 mod diagram;
 mod event;
+mod placing;
 mod recorder;
 mod recording;
 mod scene;
 mod snapshot;
 mod story;
+mod story_calls;
+mod story_others;
 mod table;
 mod words;
 

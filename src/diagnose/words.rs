@@ -41,6 +41,7 @@ pub(super) fn cancel(why: CancelReason) -> &'static str {
         CancelReason::Handle => "cancel",
         CancelReason::Deadline => "deadline",
         CancelReason::Filter => "filter cancels",
+        CancelReason::Dropped => "future dropped",
         CancelReason::Deadlock => "deadlock",
     }
 }

@@ -6,7 +6,7 @@ use super::monitor::{Door, Monitor};
 use super::{Mailbox, NoRoom, Who, reason};
 use crate::call::Ticket;
 use crate::call::record::Why;
-use crate::diagnose::{CallRef, What};
+use crate::diagnose::{CallRef, CancelReason, What};
 use crate::error::CallError;
 use crate::sync::Arc;
 
@@ -80,7 +80,7 @@ impl Mailbox {
             let Some(mut entry) = monitor.entries.remove(at) else { return };
             self.give_back_room(monitor, &mut entry, who, later);
             Self::ring_line(monitor, later);
-            self.revoked(monitor, &entry.header, Some(Why::Deadline), who);
+            self.revoked(monitor, &entry.header, CancelReason::Deadline, who);
             if let Body::Call(errand) = entry.body {
                 errand.expire();
                 later.unrun.push(errand.revoke());
@@ -108,8 +108,8 @@ impl Mailbox {
             if let Some(taken) = entry.taken.take() {
                 later.tickets.extend(taken.taken());
             } else if let Body::Call(errand) = &entry.body {
-                // The caller says that its wait turned, and looks whether it can go on now.
-                later.tickets.extend(errand.ticket().cloned());
+                // The caller says that its wait turned, and looks whether it can go on now. A future does neither.
+                later.tickets.extend(errand.ticket().filter(|ticket| !ticket.is_of_a_future()).cloned());
             }
             self.enqueue(monitor, entry, who, later);
         }
@@ -118,7 +118,8 @@ impl Mailbox {
     /// An entry went that nobody served, and its room with it: who still stands in the line may have counted on that, and
     /// looks again whether it can go on.
     pub(super) fn ring_line(monitor: &Monitor, later: &mut Later) {
-        later.tickets.extend(monitor.waiting.iter().filter_map(Entry::ticket).cloned());
+        let waiting = monitor.waiting.iter().filter_map(Entry::ticket);
+        later.tickets.extend(waiting.filter(|ticket| !ticket.is_of_a_future()).cloned());
     }
 
     pub(super) fn give_back_room(&self, monitor: &mut Monitor, entry: &mut Entry, who: Who, later: &mut Later) {
@@ -157,6 +158,14 @@ impl Mailbox {
         if !ticket.revoke() {
             return Some(false);
         }
+        self.take_out(&mut monitor, ticket, reason(Some(why)), who, &mut later);
+        drop(monitor);
+        self.carry_out(later);
+        Some(true)
+    }
+
+    /// A call was revoked: its entry leaves the queue, or the line for room.
+    fn take_out(&self, monitor: &mut Monitor, ticket: &Ticket, why: CancelReason, who: Who, later: &mut Later) {
         let found = if let Some(at) = monitor.entries.iter().position(|entry| entry.is_of(ticket)) {
             monitor.entries.remove(at)
         } else if let Some(at) = monitor.waiting.iter().position(|entry| entry.is_of(ticket)) {
@@ -165,18 +174,29 @@ impl Mailbox {
             None
         };
         if let Some(mut entry) = found {
-            self.give_back_room(&mut monitor, &mut entry, who, &mut later);
-            Self::ring_line(&monitor, &mut later);
-            self.revoked(&monitor, &entry.header, Some(why), who);
+            self.give_back_room(monitor, &mut entry, who, later);
+            Self::ring_line(monitor, later);
+            self.revoked(monitor, &entry.header, why, who);
             later.dropped.push(entry);
+        }
+    }
+
+    /// The future of a call is dropped (rule CK-7): a call that has not started is taken back, as one that is cancelled is;
+    /// one that runs goes on without a caller, and is not asked to end.
+    pub(crate) fn abandon(self: &Arc<Self>, ticket: &Ticket, call: CallRef, who: Who) {
+        let mut later = Later::default();
+        let mut monitor = self.monitor.lock();
+        if ticket.revoke() {
+            self.take_out(&mut monitor, ticket, CancelReason::Dropped, who, &mut later);
+        } else if ticket.detach() {
+            self.push_event(&monitor, who, Some(call), || What::Detached);
         }
         drop(monitor);
         self.carry_out(later);
-        Some(true)
     }
 
-    pub(super) fn revoked(&self, monitor: &Monitor, header: &Header, why: Option<Why>, who: Who) {
+    pub(super) fn revoked(&self, monitor: &Monitor, header: &Header, why: CancelReason, who: Who) {
         let queued = monitor.queued;
-        self.push_event(monitor, who, Some(header.call_ref()), || What::Revoked { why: reason(why), queued });
+        self.push_event(monitor, who, Some(header.call_ref()), || What::Revoked { why, queued });
     }
 }

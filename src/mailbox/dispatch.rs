@@ -3,7 +3,7 @@
 use super::entry::{Ask, Body, Entry};
 use super::later::Later;
 use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Runs, Started, StartedBody};
-use super::{Mailbox, Who};
+use super::{Mailbox, Who, reason};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{HeldBy, What};
 use crate::filter::{IncomingCall, ServerCall};
@@ -28,6 +28,9 @@ impl Mailbox {
     }
 
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker, later: &mut Later) -> Next {
+        if self.alarms_are_due(monitor, later) {
+            return Next::Rung;
+        }
         if let Some(object) = monitor.releases.pop_front() {
             monitor.drops(looker, Some(object));
             return Next::Release(object);
@@ -50,6 +53,9 @@ impl Mailbox {
                     if let Some(started) = self.take(monitor, at, looker, later) {
                         return Next::Run(started);
                     }
+                    if later.rings_futures() {
+                        return Next::Rung;
+                    }
                 }
             }
         }
@@ -59,7 +65,7 @@ impl Mailbox {
                 return message;
             }
         }
-        Next::Nothing(monitor.door)
+        Next::Nothing(monitor.door, monitor.next_alarm())
     }
 
     /// A wait of the owner that lets in nothing at all passes over everything. Says how the door stands.
@@ -93,7 +99,7 @@ impl Mailbox {
                     Ok(running) => StartedBody::Call(running),
                     Err(revoked) => {
                         let why = revoked.ticket.as_ref().and_then(Ticket::why);
-                        self.revoked(monitor, &header, why, looker.who);
+                        self.revoked(monitor, &header, reason(why), looker.who);
                         later.unrun.push(revoked);
                         return None;
                     }

@@ -68,6 +68,7 @@ impl Mailbox {
         self.close_locked(&mut monitor, who, &mut later);
         monitor.door = Door::Ended;
         monitor.releases.clear();
+        self.ring_all_alarms(&mut monitor, &mut later);
         let unrun = self.answer_all(&mut monitor, abnormal, who, &mut later);
         let messages_dropped = unrun.iter().filter(|entry| entry.is_message()).count();
         self.note_under(&mut monitor, who, What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
@@ -115,6 +116,7 @@ impl Mailbox {
         self.close_locked(&mut monitor, who, &mut later);
         if !monitor.cut_off {
             monitor.cut_off = true;
+            self.ring_all_alarms(&mut monitor, &mut later);
             self.note_under(&mut monitor, who, What::LeftBehind);
         }
         let unrun = self.answer_all(&mut monitor, false, who, &mut later);

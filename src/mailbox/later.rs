@@ -30,6 +30,12 @@ pub(crate) struct Later {
 }
 
 impl Later {
+    /// Whether it rings a future: user code, which is not to run while something is in hand.
+    pub(super) fn rings_futures(&self) -> bool {
+        let answered = self.unrun.iter().filter_map(|unrun| unrun.ticket.as_ref());
+        self.tickets.iter().chain(answered).any(Ticket::is_of_a_future)
+    }
+
     pub(super) fn wake(&mut self, wake: Wake) {
         match self.wake {
             Wake::Nobody => self.wake = wake,
@@ -42,9 +48,8 @@ impl Mailbox {
     /// With the lock released: drops, rings, starts threads.
     pub(super) fn carry_out(self: &Arc<Self>, later: Later) {
         let Later { tickets, unrun, bells, wake, wakes, dropped } = later;
-        for ticket in tickets.iter().chain(unrun.iter().filter_map(|unrun| unrun.ticket.as_ref())) {
-            ticket.ring();
-        }
+        let tickets = || tickets.iter().chain(unrun.iter().filter_map(|unrun| unrun.ticket.as_ref()));
+        tickets().filter(|ticket| !ticket.is_of_a_future()).for_each(Ticket::ring);
         for bell in bells {
             bell.ring();
         }
@@ -52,7 +57,8 @@ impl Mailbox {
         for wake in wakes {
             self.wake(wake);
         }
-        // Last, for it may be user code: what owned calls carried that never ran.
+        // Last, for it is user code, which may wait for any of the others: wakers, and what never ran of owned calls.
+        tickets().filter(|ticket| ticket.is_of_a_future()).for_each(Ticket::ring);
         drop((unrun, dropped));
     }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod accept;
+mod alarm;
 mod discard;
 mod dispatch;
 mod end;

@@ -1,6 +1,7 @@
 //! The state behind an apartment's one lock, and the pure questions asked of it.
 
 use super::Who;
+use super::alarm::Alarm;
 use super::entry::{Ask, Body, Closure, Entry, Header};
 use super::later::Wake;
 use super::pool::{Pool, Shared};
@@ -121,6 +122,10 @@ pub(crate) struct Monitor {
     pub(crate) objects: usize,
     /// Objects that were disconnected by themselves and still have references.
     pub(crate) disconnected: Vec<ObjectId>,
+    /// Futures that are to be woken at a time.
+    pub(crate) alarms: Vec<Alarm>,
+    /// Of this apartment's calls whose callers are futures: those that were made in a call, with its chain.
+    pub(crate) futures_out: Vec<(ChainId, Ticket)>,
     /// Ended, and every thread of it has left the library.
     pub(crate) gone: bool,
     /// Who is rung when that happens.
@@ -170,7 +175,10 @@ pub(crate) enum Next {
         class: MessageClass,
     },
     Run(Started),
-    Nothing(Door),
+    /// Futures were woken, and may have done anything: look again.
+    Rung,
+    /// How the door stands, and when to look again for a future that is to be woken.
+    Nothing(Door, Option<u64>),
 }
 
 /// An incoming call as it was when it was offered.
@@ -227,6 +235,8 @@ impl Monitor {
             objects_made: 0,
             objects: 0,
             disconnected: Vec::new(),
+            alarms: Vec::new(),
+            futures_out: Vec::new(),
             gone: false,
             joining: Vec::new(),
             closing: Vec::new(),

@@ -74,15 +74,21 @@ impl Mailbox {
         }
     }
 
-    /// Wakes the threads that have a call of that chain out, or wait in one: it was cancelled, and so is what they wait for.
+    /// Wakes the threads that have a call of that chain out, or wait in one, and the futures of such calls: it was
+    /// cancelled, and so is what they wait for.
     pub(crate) fn ring_out(&self, chain: ChainId) {
         let monitor = self.monitor.lock();
         let out = monitor.out.iter().filter(|out| out.chain() == chain).map(|out| &out.bell);
         let waits = monitor.in_calls.iter().filter(|waits| waits.0 == chain).map(|waits| &waits.1);
         let bells: Vec<_> = out.chain(waits).cloned().collect();
+        let futures: Vec<_> =
+            monitor.futures_out.iter().filter(|(of, _)| *of == chain).map(|(_, ticket)| ticket.clone()).collect();
         drop(monitor);
         for bell in bells {
             bell.ring_cancelled();
+        }
+        for future in futures {
+            future.ring();
         }
     }
 

@@ -112,9 +112,9 @@ impl Mailbox {
         last
     }
 
-    /// A pool thread found nothing, with the door as it says: it goes on the list before it sleeps. False if there is
-    /// something after all.
-    pub(crate) fn goes_idle(&self, bell: &Arc<Bell>, door: Door) -> bool {
+    /// A pool thread found nothing, with the door as it says: it goes on the list before it sleeps. Until when, if a future
+    /// is to be woken; nothing if there is something to do after all.
+    pub(crate) fn goes_idle(&self, bell: &Arc<Bell>, door: Door) -> Option<Option<u64>> {
         let mut monitor = self.monitor.lock();
         // A closing pool waits for its running calls, whose threads look again when they are done, and for the threads
         // that are in it, who wake it when they leave.
@@ -122,7 +122,7 @@ impl Mailbox {
         if let (true, Some(pool)) = (nothing, &mut monitor.pool) {
             pool.idle.push(Arc::clone(bell));
         }
-        nothing
+        nothing.then(|| monitor.next_alarm())
     }
 
     /// It woke: off the list, if nobody took it off to ring it.

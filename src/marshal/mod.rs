@@ -1,6 +1,7 @@
 //! References to objects: proxies, which go anywhere, and local ones, which stay at home.
 
 mod free;
+mod future;
 mod local;
 mod owned;
 mod packet;
@@ -10,6 +11,7 @@ mod reference;
 mod table;
 mod verbs;
 
+pub use future::CallFuture;
 pub use local::Local;
 pub use packet::{Packet, Table, TablePacket};
 pub use proxy::{Proxy, WeakProxy};

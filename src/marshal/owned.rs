@@ -42,7 +42,7 @@ impl<T: ?Sized, F, R> Owned<T, F, R> {
     }
 
     /// Takes the result, if it has one.
-    pub(super) fn take(&self) -> Option<R> {
+    fn take(&self) -> Option<R> {
         let mut stage = self.stage.lock();
         match mem::replace(&mut *stage, Stage::Over) {
             Stage::Returned(result) => Some(result),
@@ -50,13 +50,6 @@ impl<T: ?Sized, F, R> Owned<T, F, R> {
                 *stage = other;
                 None
             }
-        }
-    }
-
-    /// A call that failed before it started: its closure goes with its caller.
-    pub(super) fn failed(&self, error: &CallError) {
-        if error.outcome() == Outcome::NotStarted {
-            self.drop_left();
         }
     }
 
@@ -102,6 +95,31 @@ where
 
     fn take_late(&self) -> Option<Box<dyn Any + Send>> {
         Some(Box::new(self.take()?))
+    }
+}
+
+/// An owned call as its caller sees it, who knows the result's type alone.
+pub(super) trait Gives<R>: Work {
+    /// The result of a call that ran.
+    fn give(&self) -> R;
+    /// A call that failed before it started: its closure goes with its caller.
+    fn failed(&self, error: &CallError);
+}
+
+impl<T, F, R> Gives<R> for Owned<T, F, R>
+where
+    T: ?Sized + 'static,
+    F: FnOnce(&T) -> R + Send + 'static,
+    R: Send + 'static,
+{
+    fn give(&self) -> R {
+        self.take().unwrap_or_else(|| crate::broken("a call that ran left its result"))
+    }
+
+    fn failed(&self, error: &CallError) {
+        if error.outcome() == Outcome::NotStarted {
+            self.drop_left();
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The typed handle that crosses threads.
 
+use super::future::CallFuture;
 use super::local::Local;
 use super::reference::{Reference, WeakReference};
-use super::verbs::{With, call, call_mut, call_owned, call_ref, post};
-use crate::apartment::{Apartment, CallOptions, Terms, disconnect};
+use super::verbs::{With, call, call_async, call_mut, call_owned, call_ref, post};
+use crate::apartment::{Apartment, AsyncOptions, CallOptions, Terms, disconnect};
 use crate::error::{CallError, PostError};
 use crate::id::ObjectId;
 use crate::stub::Stub;
@@ -133,6 +134,50 @@ impl<T: ?Sized + 'static> Proxy<T> {
         call_owned(self, Terms::default(), method)
     }
 
+    /// Calls the object without waiting: gives a future, for async callers on any runtime (rule CK-7). Closure and result
+    /// are nobody's but the call's, as with [`call_owned`](Proxy::call_owned).
+    ///
+    /// The call is made here and now, not when the future is first polled: its place in the queue, its chain and its
+    /// deadline are those of this moment, so calls of one sender keep their order. Made while a call is served, it is part
+    /// of that call's chain and inherits its deadline; it is cancelled with that call while that is served. What is refused
+    /// at once, `MailboxFull` above all, the first poll says. The callee's filter is asked as about a synchronous call.
+    ///
+    /// Does not wait, and so is not forbidden where waiting is (rules CK-2 to CK-4), but for strict rules in a filter's
+    /// method. On a thread that is in the object's apartment the call is direct (rule DI-2): the closure has run when this
+    /// returns, and the future is ready. So it is for a [free-threaded](crate::Process::free_threaded) object. A thread in
+    /// no apartment, an async runtime's above all, is not in the MTA for this: calls of the MTA's objects go to its pool.
+    ///
+    /// An executor that blocks its thread pumps nothing. On an STA's thread, do not block on a future whose call needs that
+    /// STA before it ends: it waits for ever. Methods of interfaces have no such form: call them in the closure.
+    ///
+    /// ```
+    /// use apartment::Sta;
+    ///
+    /// let sta = Sta::spawn("db")?;
+    /// let db = sta.create(|| vec![3, 1, 2])?;
+    /// let (sum, longest) = pollster::block_on(async {
+    ///     let sum = db.call_async(|rows| rows.iter().sum::<i32>());
+    ///     let longest = db.call_async(|rows| rows.iter().copied().max());
+    ///     Ok::<_, apartment::Error>((sum.await?, longest.await?))
+    /// })?;
+    /// assert_eq!((sum, longest), (6, Some(3)));
+    /// # Ok::<(), apartment::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The future's: as those of [`call_owned`](Proxy::call_owned), but that no filter of the caller's is asked about a
+    /// rejected call. Every call ends with a result or an error: if its apartment ends, with `Disconnected`, `ServerDied` or
+    /// `ServerDiedDne`.
+    #[doc(alias("ISynchronize", "ICallFactory"))]
+    #[track_caller]
+    pub fn call_async<R, F>(&self, method: F) -> CallFuture<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&T) -> R + Send + 'static,
+    {
+        call_async(self, &AsyncOptions::new(), method)
+    }
+
     /// Posts a closure to the object: a one-way call (rule CK-2). Does not wait, not even for room: without it the post
     /// is refused and the closure handed back. Filters are told and cannot reject it. At home it is queued like from
     /// elsewhere, and runs in its turn. A free-threaded object has no queue: there the closure runs at once, on the caller's
@@ -145,8 +190,8 @@ impl<T: ?Sized + 'static> Proxy<T> {
         post(self, Terms::default(), None, run)
     }
 
-    /// The same verbs with options, which are borrowed: [`CallOptions`] give `call`, `call_mut` and `call_ref`,
-    /// [`PostOptions`](crate::PostOptions) give `post`.
+    /// The same verbs with options, which are borrowed: [`CallOptions`] give `call`, `call_owned`, `call_mut` and
+    /// `call_ref`, [`AsyncOptions`] give `call_async`, [`PostOptions`](crate::PostOptions) give `post`.
     pub fn with<'a, O>(&'a self, options: &'a O) -> With<'a, T, &'a O> {
         With::new(self, options)
     }

@@ -1,10 +1,12 @@
 //! What can be done with a proxy, with and without options.
 
-use super::owned::Owned;
+use super::future::CallFuture;
+use super::owned::{Gives, Owned};
 use super::proxy::Proxy;
 use super::reference::Reference;
 use crate::apartment::{
-    CallOptions, Load, PostOptions, Terms, give_back, invoke, invoke_free, send, send_free, tell_refused,
+    AsyncOptions, CallOptions, Load, PostOptions, Terms, give_back, invoke, invoke_async, invoke_free, send, send_free,
+    tell_refused,
 };
 use crate::call::record::{Attempt, Work};
 use crate::describe::{CallKind, Method};
@@ -100,6 +102,31 @@ macro_rules! calling_verbs {
 
 calling_verbs!(&CallOptions<'_>);
 calling_verbs!(CallOptions<'_>);
+
+impl<T: ?Sized + 'static> With<'_, T, &AsyncOptions> {
+    /// As [`Proxy::call_async`], with these options.
+    #[track_caller]
+    pub fn call_async<R, F>(&self, method: F) -> CallFuture<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&T) -> R + Send + 'static,
+    {
+        call_async(self.proxy, self.options, method)
+    }
+}
+
+impl<T: ?Sized + 'static> With<'_, T, CallOptions<'static>> {
+    /// As [`Proxy::call_async`], with this deadline: see [`AsyncOptions::within`].
+    #[track_caller]
+    pub fn call_async<R, F>(&self, method: F) -> CallFuture<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&T) -> R + Send + 'static,
+    {
+        let options = AsyncOptions { within: self.options.within, ..AsyncOptions::new() };
+        call_async(self.proxy, &options, method)
+    }
+}
 
 impl<T: ?Sized + 'static> With<'_, T, &PostOptions> {
     /// As [`Proxy::post`], with these options: it may wait for room.
@@ -232,8 +259,38 @@ pub(super) fn call_owned<T: ?Sized + 'static, R: Send + 'static>(
         Site::Apartment(mailbox) => invoke(mailbox, CallKind::Synchronous, target, terms, load),
         Site::Free(free) => invoke_free(free, CallKind::Synchronous, target, terms, load),
     };
-    made.inspect_err(|error| owned.failed(error))?;
-    Ok(result(owned.take()))
+    made.inspect_err(|error| owned.failed(error)).map(|()| owned.give())
+}
+
+#[track_caller]
+pub(super) fn call_async<T: ?Sized + 'static, R: Send + 'static>(
+    proxy: &Proxy<T>,
+    options: &AsyncOptions,
+    method: impl FnOnce(&T) -> R + Send + 'static,
+) -> CallFuture<R> {
+    let reference = proxy.reference();
+    if let Err(error) = usable(reference) {
+        return CallFuture::ready(Err(error));
+    }
+    let target = reference.target::<T>(None, Location::caller());
+    let owned = Arc::new(Owned::new(method, proxy.view(), Arc::clone(&reference.stub)));
+    let work: Arc<dyn Work> = Arc::clone(&owned) as _;
+    let made = match &reference.stub.site {
+        Site::Apartment(mailbox) => invoke_async(mailbox, target, options, &work),
+        Site::Free(free) => {
+            let AsyncOptions { within, cancel, .. } = options;
+            let terms = Terms { within: *within, cancel: cancel.as_ref(), ..Terms::default() };
+            invoke_free(free, CallKind::Synchronous, target, terms, Load::Owned(&work)).map(|()| None)
+        }
+    };
+    match made {
+        Ok(Some(call)) => CallFuture::out(call, owned),
+        Ok(None) => CallFuture::ready(Ok(owned.give())),
+        Err(error) => {
+            owned.failed(&error);
+            CallFuture::ready(Err(error))
+        }
+    }
 }
 
 #[track_caller]

@@ -47,12 +47,18 @@ impl Target {
     /// Cancels the call: one that has not started leaves the queue at once; one that runs is asked, and what it has out
     /// is cancelled in turn. Whoever comes late changes nothing.
     pub(crate) fn cancel(&self, why: Why, who: Who) {
-        match self.callee.cancel(&self.ticket, self.call, why, who) {
-            None => return,
-            Some(true) => {}
-            Some(false) => self.callee.ring_out(self.call.chain),
+        if self.ask(why, who) {
+            self.ticket.ring();
         }
-        self.ticket.ring();
+    }
+
+    /// The same by its caller, who need not be rung. Whether it is cancelled by this.
+    pub(crate) fn ask(&self, why: Why, who: Who) -> bool {
+        let asked = self.callee.cancel(&self.ticket, self.call, why, who);
+        if asked == Some(false) {
+            self.callee.ring_out(self.call.chain);
+        }
+        asked.is_some()
     }
 }
 
@@ -84,14 +90,14 @@ impl CancelHandle {
     }
 
     /// Adds a call for as long as the guard lives. `None`: cancelled already.
-    pub(crate) fn watch(&self, target: Target) -> Option<Watched<'_>> {
+    pub(crate) fn watch(&self, target: Target) -> Option<Watched> {
         let mut state = self.0.lock();
         if state.cancelled {
             return None;
         }
         let ticket = target.ticket.clone();
         state.calls.push(target);
-        Some(Watched { handle: self, ticket })
+        Some(Watched { handle: self.clone(), ticket })
     }
 
     /// The bell is rung when it is cancelled, until it `rings_no_more`. Must come before it is asked whether it is.
@@ -108,12 +114,12 @@ impl CancelHandle {
 }
 
 /// See [`CancelHandle::watch`].
-pub(crate) struct Watched<'a> {
-    handle: &'a CancelHandle,
+pub(crate) struct Watched {
+    handle: CancelHandle,
     ticket: Ticket,
 }
 
-impl Drop for Watched<'_> {
+impl Drop for Watched {
     fn drop(&mut self) {
         let mut state = self.handle.0.lock();
         let at = state.calls.iter().position(|call| call.ticket.is(&self.ticket));

@@ -10,7 +10,7 @@ mod stirs;
 mod tell;
 
 pub use cancel::CancelHandle;
-pub(crate) use cancel::Target;
+pub(crate) use cancel::{Target, Watched};
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
 pub(crate) use home::{Adopted, Home, MtaHome, StaHome};

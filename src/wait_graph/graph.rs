@@ -195,7 +195,8 @@ impl State {
         }
     }
 
-    /// Tells one of a ring: of those whose wait can fail, who went to sleep last, usually the looker. Gives whom to ring.
+    /// Tells one of a ring: of those whose wait can fail, the one whose wait began last, which closed the ring. Gives whom to
+    /// ring.
     fn tell(
         &mut self,
         stuck: &[usize],
@@ -207,7 +208,7 @@ impl State {
         let ring = self.sleepers.ring(stuck, looker);
         let nodes = &mut self.sleepers.nodes;
         let can_fail = |at: &usize| nodes[*at].can_fail();
-        let Some(victim) = ring.iter().copied().filter(can_fail).max_by_key(|at| nodes[*at].generation) else {
+        let Some(victim) = ring.iter().copied().filter(can_fail).max_by_key(|at| nodes[*at].youth()) else {
             if ring.iter().any(|at| nodes[*at].has_ended()) {
                 // Somebody cancelled it just now.
                 return None;

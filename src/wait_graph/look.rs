@@ -144,9 +144,9 @@ impl Sleepers {
     }
 
     /// Whether the owner's wait lets an entry in without anybody's end. Of one that may stand in the line for room only the
-    /// mailbox knows, unless it is served whole.
+    /// mailbox knows: messages can hold the room, though all calls are served.
     fn lets_in(&self, owner: usize, entry: &super::node::Entry) -> bool {
         let lets = &self.nodes[owner].lets;
-        lets.everything() || !entry.waits_for_room && lets.lets_in(entry.kind, entry.chain)
+        !entry.waits_for_room && lets.lets_in(entry.kind, entry.chain)
     }
 }

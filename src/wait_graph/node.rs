@@ -153,6 +153,12 @@ impl Node {
         }
     }
 
+    /// How late its wait began: who sleeps last need not be who began last, for sleepers wake now and then. Where the clock
+    /// does not tell, it is a call that was there before a join or a disconnecting, and else who went to sleep first.
+    pub(super) fn youth(&self) -> (u64, bool, u64) {
+        (self.since, !matches!(self.on, Some(On::Entry(_))), self.generation)
+    }
+
     /// Whether what it waits for has come, and it has only to wake.
     pub(super) fn has_ended(&self) -> bool {
         matches!(&self.on, Some(On::Entry(entry)) if entry.ticket.is_settled())

@@ -48,8 +48,4 @@ impl Lets {
         let is_callback = || !kind.is_one_way() && self.chains.contains(&chain);
         !self.nothing && self.scope.holds(kind, chain, is_callback()).is_none()
     }
-
-    pub(crate) fn everything(&self) -> bool {
-        !self.nothing && self.scope == Scope::Everything
-    }
 }

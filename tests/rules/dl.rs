@@ -2,8 +2,8 @@
 
 use crate::stage::{Key, Stage, gate, hresult, like, play, secs};
 use apartment::{
-    Awaited, CallError, CallOptions, CancelHandle, Deadlock, Outcome, PostOptions, Process, Proxy, Reentrancy, Serves,
-    Sta, WaitEnd, WaitFor, What, implements, interface,
+    Awaited, CallError, CallOptions, CancelHandle, Deadlock, MessageClass, Outcome, PostOptions, Process, Proxy,
+    Reentrancy, Serves, Sta, WaitEnd, WaitFor, What, implements, interface,
 };
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
@@ -830,6 +830,20 @@ fn dl_2_a_call_in_the_line_for_room() {
         let (disconnected, seen) = result;
         let deadlock = only_told([disconnected, seen.recv().unwrap()]);
         assert!(deadlock.cycle.iter().any(|waiter| matches!(waiter.awaits, Awaited::Room { .. })), "{deadlock}");
+        Ok(())
+    });
+}
+
+#[test]
+fn dl_2_a_post_waits_for_room_that_messages_hold_while_the_owner_serves_calls() {
+    play(|stage| {
+        let z = home(stage, "z", Reentrancy::Classic)?;
+        let x = stage.sta("x").capacity(1).enter()?;
+        let object = x.create(|| ())?;
+        x.apartment().post_message(MessageClass::User, || ()).unwrap();
+        let room = PostOptions::new().wait_for_room();
+        let posted = z.object.call(|()| object.with(&room).post(|()| ()).map_err(CallError::from))?;
+        assert_eq!(names(&told(posted)), ["z", "x"]);
         Ok(())
     });
 }

@@ -17,6 +17,7 @@ mod errors;
 mod filters;
 mod foreign;
 mod free;
+mod futures;
 mod interfaces;
 mod kinds;
 mod leaving;

@@ -27,7 +27,7 @@ implements!(Table: dyn Desk);
 /// A lets nothing in while it waits for B, whose callback is input-synchronized: that comes in.
 #[test]
 fn focus_during_a_wait_that_lets_nothing_in() {
-    Model::new("an input-synchronized call during a wait of policy none").preemptions(4).check(|| {
+    Model::new("an input-synchronized call during a wait of policy none").preemptions(3).check(|| {
         let process = Process::new();
         let here = process.sta("b").enter().unwrap();
         let b = here.create(|| ()).unwrap();
