@@ -48,7 +48,8 @@ pub enum CallError {
     #[doc(alias = "RPC_E_DISCONNECTED")]
     #[error("{0}")]
     Disconnected(Arc<Disconnected>),
-    /// The apartment's thread ended abnormally while it ran the call (rule LT-3).
+    /// The apartment's thread ended abnormally while it ran the call (rule LT-3): the program exits in the middle of it. Told to
+    /// the callers of owned calls alone; one that has lent something waits for the end of the program.
     #[doc(alias = "RPC_E_SERVER_DIED")]
     #[error("{callee} ended abnormally while it ran the call")]
     ServerDied {

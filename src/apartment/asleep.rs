@@ -90,7 +90,7 @@ impl<'a> Wait<'a> {
 
     /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
     /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
-    pub(super) fn sleep(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
+    pub(super) fn rest(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
         if self.home.is_some()
             && self.of.get().is_none()
             && let Some(of) = self.waits_for_threads_of()

@@ -52,6 +52,7 @@ pub(super) fn frame(header: &Header, clock: &Clock, around: Around, cancel: Opti
         target: header.target,
         deadline: header.deadline.map(|at| (clock.clone(), at)),
         ticket: around.ticket,
+        owned: false,
         cancel: cancel.cloned(),
         around: around.cancels,
         sender: None,

@@ -61,10 +61,15 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
         let by = if thread.in_filter() { HeldBy::Filter } else { HeldBy::InputSynchronized };
         return Served::Nothing(home.mailbox.holds_all(thread.who(), wait, by), None);
     }
-    let _stirred = thread.stirs();
     let looker = looker(thread, home, situation, wait);
-    match home.mailbox.next(&looker) {
-        Next::Nothing(door, alarm) => return Served::Nothing(door, alarm),
+    let next = home.mailbox.next(&looker);
+    if let Next::Nothing(door, alarm) = next {
+        return Served::Nothing(door, alarm);
+    }
+    // A look that finds nothing leaves the thread asleep, if it sleeps in a loop: it would be woken for each look.
+    let _stirred = thread.stirs();
+    match next {
+        Next::Nothing(..) => {}
         Next::Release(object) => {
             // Its destructor belongs to no chain: not to that of the call that may be below it on the stack.
             thread.push_frame(Frame::of_a_release(thread, object));
@@ -241,7 +246,8 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                 gone(thread, mailbox, call, running, id);
                 return;
             };
-            thread.push_frame(frame(&header, mailbox, Some(header.chain), running.ticket().cloned()));
+            let frame = frame(&header, mailbox, Some(header.chain), running.ticket().cloned());
+            thread.push_frame(Frame { owned: running.is_owned(), ..frame });
             let attempt = running.run(target);
             thread.pop_frame();
             drop(opened);
@@ -344,6 +350,7 @@ fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket
         target: header.target,
         deadline: header.deadline.map(|at| (mailbox.common.clock.clone(), at)),
         ticket,
+        owned: false,
         cancel: None,
         around: Vec::new(),
         sender: header.sender.clone(),

@@ -146,6 +146,10 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
     let _asks = asks.map(|home| home.mailbox.common.clock.watch(thread.bell()));
     let sleeps = Sleeps::of(thread, home.as_ref(), situation);
     let _late = sleeps.watch();
+    let _swallowed = match situation {
+        Situation::Of(_, mailbox, _) if mailbox.is_adopted() => Some(mailbox.common.clock.watch(thread.bell())),
+        _ => None,
+    };
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
     while !done() {
@@ -169,8 +173,8 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
         if alarm.is_due {
             continue;
         }
-        let times = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread), alarm.at];
-        cancelled = match wait.sleep(&sleeps, times.into_iter().flatten().min()) {
+        let times = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread, situation), alarm.at];
+        cancelled = match wait.rest(&sleeps, times.into_iter().flatten().min()) {
             Ok(cancelled) => cancelled,
             Err(_) if done() => break,
             Err(deadlock) => return Err(deadlock),
@@ -231,15 +235,18 @@ pub(super) fn attend(thread: &Thread, cancelled: bool) -> bool {
 
 /// A callee whose thread sleeps in a loop of its own may have slept through what it was woken for: then it is woken again.
 /// When to look the next time.
-fn wake_again(thread: &Thread) -> Option<Instant> {
+pub(super) fn wake_again(thread: &Thread, situation: Situation<'_>) -> Option<Instant> {
     let waits = |call: &Outgoing| call.callee.is_adopted() && !call.ticket.is_settled();
-    let mut next = None;
+    let repeats = |mailbox: &Mailbox| mailbox.common.clock.instant(mailbox.wake_again()?);
+    let mut next = match situation {
+        Situation::Of(_, mailbox, _) => repeats(mailbox),
+        _ => None,
+    };
     // Not with the calls borrowed: the waker is the user's.
     for at in 0..thread.with_outgoing(<[Outgoing]>::len) {
         let callee =
             thread.with_outgoing(|calls| calls.get(at).filter(|call| waits(call)).map(|c| Arc::clone(&c.callee)));
-        let at = callee.and_then(|callee| callee.common.clock.instant(callee.wake_again()?));
-        next = next.into_iter().chain(at).min();
+        next = next.into_iter().chain(callee.and_then(|callee| repeats(&callee))).min();
     }
     next
 }
@@ -276,7 +283,7 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
             Served::Nothing(Door::Open, alarm) => {
                 let alarm = Alarm::new(thread, &home.mailbox, alarm);
                 if !alarm.is_due {
-                    let times = [earliest(thread, None, None), wake_again(thread), alarm.at];
+                    let times = [earliest(thread, None, None), wake_again(thread, Situation::Loop), alarm.at];
                     cancelled = sleeps.until(times.into_iter().flatten().min()).cancelled;
                 }
             }

@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | `IDLE` | no call, or one between two attempts | the caller, by lending: `QUEUED` |
 //! | `QUEUED` | the callee's mailbox has the [`Errand`] | the callee: `RUNNING`, or `REJECTED`; whoever revokes: `REVOKED`; all of them under the callee's lock, but for an errand that is in no queue (withdrawn, or lost): `REJECTED` |
-//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee: `DONE`, or `REJECTED` (object busy, or gone); of an owned call alone its caller: `DETACHED` |
+//! | `RUNNING` | the callee runs the closure; the loan is its own | the callee: `DONE`, or `REJECTED` (object busy, or gone); of an owned call alone its caller: `DETACHED`, and its callee's thread, if its locals are destroyed under it: `DONE` without a result |
 //! | `DETACHED` | an owned call runs, and its caller has left | the callee alone: `DONE`. The record serves no other call |
 //! | `DONE` | the callee has let go; the result is in the caller's frame, or in the work | the caller, by its next call |
 //! | `REVOKED` | it will never run | the caller, by its next call |
@@ -254,10 +254,24 @@ impl<V> Ticket<V> {
         (word & GENERATION == self.generation).then(|| why_of(word)).flatten()
     }
 
+    /// Whether it runs. By whoever wants to hear of its end: that it looks is seen by whoever sees that the call is over.
+    pub(crate) fn runs(&self) -> bool {
+        // An exchange of the word for itself, so that the step to `DONE` comes after it, and acquires it.
+        self.swap(RUNNING, |word| matches!(word & STATE, RUNNING | DETACHED).then_some(word)).is_some()
+    }
+
     /// Whether it can still be cancelled: it is not over, and nobody has.
     pub(crate) fn is_open(&self) -> bool {
         let word = self.record.word.load(Ordering::Acquire);
         word & GENERATION == self.generation && !matches!(word & STATE, DONE | REVOKED) && why_of(word).is_none()
+    }
+
+    /// The thread that runs it is gone, and with it whatever would have answered: the caller finds no result. Rings. Only of an
+    /// owned call, whose callee has nothing of its caller's: one that lends is answered by the end of the borrow alone.
+    pub(crate) fn died(&self) {
+        if self.step_from(RUNNING, DONE) {
+            self.ring();
+        }
     }
 
     /// Asks for the call to be cancelled; the first to ask says why. False if it is over, or was asked before.
@@ -458,6 +472,11 @@ pub(crate) struct Running<V> {
 impl<V> Running<V> {
     pub(crate) fn ticket(&self) -> Option<&Ticket<V>> {
         self.ticket.as_ref()
+    }
+
+    /// Whether it runs what both sides share, and so may be answered before it has let go.
+    pub(crate) fn is_owned(&self) -> bool {
+        matches!(self.carried, Carried::Owned(_))
     }
 
     /// Runs the caller's closure on the object.

@@ -56,6 +56,8 @@ struct Listener {
     id: ListenerId,
     /// None once it hears everything.
     joining: Option<Joining>,
+    /// Whether it hears of what is being told just now.
+    hears: bool,
     ear: Ear,
 }
 
@@ -122,16 +124,16 @@ impl Recorder {
         what: What,
     ) {
         let mut sink = self.sink.lock();
-        let seq = sink.number();
-        let event = Event { seq, at: self.clock.now(), apartment, thread, frame, call, what };
-        if let Some((last, others)) = sink.listeners.split_last_mut() {
-            for ear in others.iter_mut().filter_map(|listener| listener.hears(under, &event)) {
-                ear.take(event.clone());
-            }
-            if let Some(ear) = last.hears(under, &event) {
-                ear.take(event);
-            }
+        for listener in &mut sink.listeners {
+            listener.hears = listener.is_to_hear(under, call, &what);
         }
+        // What nobody hears has no number: a gap says that somebody else was told.
+        let Some(last) = sink.listeners.iter().rposition(|listener| listener.hears) else { return };
+        let event = Event { seq: sink.number(), at: self.clock.now(), apartment, thread, frame, call, what };
+        for listener in sink.listeners[..last].iter_mut().filter(|listener| listener.hears) {
+            listener.ear.take(event.clone());
+        }
+        sink.listeners[last].ear.take(event);
         drop(sink);
         self.added.notify_all();
     }
@@ -142,7 +144,7 @@ impl Recorder {
         sink.listeners_made += 1;
         let id = ListenerId(sink.listeners_made);
         let joining = late.then(Joining::default);
-        sink.listeners.push(Listener { id, joining, ear });
+        sink.listeners.push(Listener { id, joining, hears: false, ear });
         self.listening.fetch_add(1, Ordering::Relaxed);
         id
     }
@@ -244,19 +246,17 @@ impl Joining {
 }
 
 impl Listener {
-    /// Its ear, if it is to hear of that.
-    fn hears(&mut self, under: Option<ApartmentId>, event: &Event) -> Option<&mut Ear> {
-        if let (Some(joining), Some(under)) = (&mut self.joining, under) {
-            if matches!(event.what, What::ApartmentBegan { .. }) {
-                joining.joined.push(under);
-            } else if !joining.joined.contains(&under) {
-                return None;
-            }
-            if let (What::CallMade(_), Some(call)) = (&event.what, event.call) {
-                joining.makes(call.id);
-            }
+    /// Whether it is to hear of what is told under that apartment's lock.
+    fn is_to_hear(&mut self, under: Option<ApartmentId>, call: Option<CallRef>, what: &What) -> bool {
+        let (Some(joining), Some(under)) = (&mut self.joining, under) else { return true };
+        if matches!(what, What::ApartmentBegan { .. }) {
+            joining.joined.push(under);
         }
-        Some(&mut self.ear)
+        let hears = joining.joined.contains(&under);
+        if let (true, What::CallMade(_), Some(call)) = (hears, what, call) {
+            joining.makes(call.id);
+        }
+        hears
     }
 }
 

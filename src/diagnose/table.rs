@@ -63,9 +63,15 @@ impl ApartmentSeen {
         let (queued, capacity) = (self.queued, self.capacity);
         writeln!(f, "  {queued} of {capacity} queued; dispatched nothing for {}", lasts(self.last_dispatch))?;
         for FrameSeen { thread, call, kind, message, caller, target, since } in &self.executing {
-            let who = Sent { kind: *kind, message: *message, caller: caller.as_ref() };
+            let lasts = lasts(*since);
+            let Some(caller) = caller else {
+                let object = target.object.map(|object| format!(" of {object}")).unwrap_or_default();
+                writeln!(f, "  {thread} runs a destructor{object}, for {lasts}")?;
+                continue;
+            };
+            let who = Sent { kind: *kind, message: *message, caller };
             let what = What { call: *call, target: Some(*target) };
-            writeln!(f, "  {thread} runs {who}{what}, for {}", lasts(*since))?;
+            writeln!(f, "  {thread} runs {who}{what}, for {lasts}")?;
         }
         for WaitSeen { thread, on, call, whom, target, serves, since, until } in &self.waits {
             let whom = whom.as_ref().map(|whom| format!(", of {whom}")).unwrap_or_default();
@@ -82,7 +88,7 @@ impl ApartmentSeen {
                 EntryAt::NoRoom => "queued without room",
                 EntryAt::Line => "in the line for room",
             };
-            let who = Sent { kind: *kind, message: *message, caller: Some(caller) };
+            let who = Sent { kind: *kind, message: *message, caller };
             let what = What { call: Some(*call), target: Some(*target) };
             writeln!(f, "  {at}: {who}{what}, for {}", lasts(*since))?;
         }
@@ -112,12 +118,12 @@ impl Display for What {
 struct Sent<'a> {
     kind: CallKind,
     message: Option<MessageClass>,
-    caller: Option<&'a Caller>,
+    caller: &'a Caller,
 }
 
 impl Display for Sent<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Some(Caller { thread, apartment }) = self.caller else { return f.write_str("a destructor") };
+        let Caller { thread, apartment } = self.caller;
         match (self.message, self.kind) {
             (Some(class), _) => write!(f, "a message ({class:?})")?,
             (None, CallKind::OneWay) => f.write_str("a one-way call")?,

@@ -2,7 +2,8 @@
 
 use super::entry::{Ask, Body, Entry};
 use super::later::Later;
-use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Runs, Started, StartedBody};
+use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started, StartedBody};
+use super::open::Runs;
 use super::{Mailbox, Who, reason};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{HeldBy, What};
@@ -15,9 +16,10 @@ impl Mailbox {
     pub(crate) fn next(self: &Arc<Self>, looker: &Looker) -> Next {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
-        self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
+        let left = self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
         let next = self.look(&mut monitor, looker, &mut later);
         drop(monitor);
+        drop(left);
         self.carry_out(later);
         next
     }
@@ -112,7 +114,11 @@ impl Mailbox {
             StartedBody::Message { class, .. } => Runs::Message(header.clone(), *class),
             _ => Runs::Call(header.clone(), call_type),
         };
-        monitor.dispatched(looker, runs, now);
+        let ticket = match &body {
+            StartedBody::Call(running) => running.ticket().cloned(),
+            _ => None,
+        };
+        monitor.dispatched(looker, runs, ticket, now);
         let queued = monitor.queued;
         self.push_event(monitor, looker.who, Some(header.call_ref()), || match &body {
             StartedBody::Message { class, .. } => What::MessageBegan { class: *class, queued },

@@ -9,13 +9,15 @@ mod entry;
 mod later;
 mod monitor;
 mod objects;
+mod open;
 mod out;
 mod pool;
 mod seen;
 mod waits;
 
 pub(crate) use entry::{Ask, Body, Closure, Entry, Header, ToldBy};
-pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Out, Started, StartedBody, Waits};
+pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Started, StartedBody};
+pub(crate) use open::{Out, Waits};
 pub(crate) use pool::{Pool, Shared, Use};
 
 use crate::call::record::Why;

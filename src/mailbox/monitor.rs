@@ -4,11 +4,12 @@ use super::Who;
 use super::alarm::Alarm;
 use super::entry::{Ask, Body, Closure, Entry, Header};
 use super::later::Wake;
+use super::open::{Executing, Left, Out, Runs, Waits};
 use super::pool::{Pool, Shared};
 use super::seen::Standings;
 use crate::call::{Running, Ticket};
-use crate::describe::{ApartmentName, CallKind, CallTarget, DROP};
-use crate::diagnose::{CallRef, HeldBy, Serves, WaitFor};
+use crate::describe::{CallKind, CallTarget, DROP};
+use crate::diagnose::HeldBy;
 use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, Bell};
@@ -25,68 +26,6 @@ pub(crate) enum Door {
     /// Its objects are being dropped; only callbacks of what their destructors call come in.
     Ending,
     Ended,
-}
-
-/// A call of this apartment that is out.
-pub(crate) struct Out {
-    pub(crate) header: Header,
-    /// When it was made, on this apartment's clock.
-    pub(crate) made: u64,
-    /// The bell of the thread that waits for it.
-    pub(crate) bell: Arc<Bell>,
-    pub(crate) callee: ApartmentName,
-    /// What the wait for it is for just now, and until when.
-    pub(crate) on: WaitFor,
-    pub(crate) until: Option<Duration>,
-    pub(crate) serves: Serves,
-}
-
-impl Out {
-    pub(crate) fn id(&self) -> CallId {
-        self.header.id
-    }
-
-    pub(crate) fn chain(&self) -> ChainId {
-        self.header.chain
-    }
-}
-
-/// A wait of the apartment's threads that is for no call.
-pub(crate) struct Waits {
-    pub(crate) who: Who,
-    pub(crate) on: WaitFor,
-    /// What waits for room.
-    pub(crate) call: Option<CallRef>,
-    pub(crate) whom: Option<ApartmentName>,
-    pub(crate) serves: Serves,
-    pub(crate) until: Option<Duration>,
-    pub(crate) since: u64,
-}
-
-/// What a thread of the apartment runs.
-pub(crate) struct Executing {
-    pub(crate) who: Who,
-    /// How many calls and messages are open on that thread below it.
-    pub(crate) depth: u32,
-    pub(crate) runs: Runs,
-    pub(crate) since: u64,
-}
-
-/// What it is that runs.
-pub(crate) enum Runs {
-    Call(Header, Option<CallType>),
-    Message(Header, MessageClass),
-    /// A destructor.
-    Drop(CallTarget),
-}
-
-impl Executing {
-    pub(crate) fn target(&self) -> CallTarget {
-        match &self.runs {
-            Runs::Call(header, _) | Runs::Message(header, _) => header.target,
-            Runs::Drop(target) => *target,
-        }
-    }
 }
 
 pub(crate) struct Monitor {
@@ -303,13 +242,19 @@ impl Monitor {
     }
 
     /// The thread's calls and messages above that depth have ended.
-    pub(crate) fn frames_left(&mut self, thread: ThreadId, depth: u32) {
-        self.executing.retain(|executing| executing.who.0 != thread || executing.depth < depth);
+    pub(super) fn frames_left(&mut self, thread: ThreadId, depth: u32) -> Left {
+        let mut left = Left::default();
+        let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
+        while let Some(at) = self.executing.iter().rposition(ended) {
+            self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
+        }
+        left
     }
 
-    pub(crate) fn dispatched(&mut self, looker: &Looker, runs: Runs, now: u64) {
+    pub(crate) fn dispatched(&mut self, looker: &Looker, runs: Runs, ticket: Option<Ticket>, now: u64) {
         self.last_dispatch = now;
-        self.executing.push(Executing { who: looker.who, depth: looker.depth, runs, since: now });
+        let Looker { who, depth, .. } = *looker;
+        self.executing.push(Executing { who, depth, runs, since: now, ticket, told_late: false });
     }
 
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
@@ -317,7 +262,7 @@ impl Monitor {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
         let Looker { who, depth, now, .. } = *looker;
-        self.executing.push(Executing { who, depth, runs, since: now });
+        self.executing.push(Executing { who, depth, runs, since: now, ticket: None, told_late: false });
     }
 
     pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {

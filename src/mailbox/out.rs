@@ -1,7 +1,8 @@
 //! What the apartment waits for: calls that are out, and other waits of its threads.
 
 use super::later::Later;
-use super::monitor::{Monitor, Out, Waits};
+use super::monitor::Monitor;
+use super::open::{Out, Waits};
 use super::{Mailbox, Who};
 use crate::diagnose::{CallRef, Route, WaitFor, What};
 use crate::id::{ApartmentId, CallId, ChainId};
@@ -35,12 +36,12 @@ impl Mailbox {
     pub(crate) fn out_ended(&self, id: CallId, pool_thread: bool, depth: u32, event: (Who, CallRef, What)) {
         let mut monitor = self.monitor.lock();
         let (who, call, what) = event;
-        self.frames_left_under(&mut monitor, who.0, depth);
+        let left = self.frames_left_under(&mut monitor, who.0, depth);
         let out = monitor.out.iter().rposition(|out| out.id() == id).map(|at| monitor.out.remove(at));
         monitor.unblocks(pool_thread);
         self.push_event(&monitor, who, Some(call), || what);
         drop(monitor);
-        drop(out);
+        drop((left, out));
     }
 
     /// A thread of it waits for something that is no call: one of the pool's serves nobody meanwhile.
@@ -56,12 +57,14 @@ impl Mailbox {
 
     pub(crate) fn wait_ended(&self, pool_thread: bool, who: Who, depth: u32, what: impl FnOnce() -> What) {
         let mut monitor = self.monitor.lock();
-        self.frames_left_under(&mut monitor, who.0, depth);
+        let left = self.frames_left_under(&mut monitor, who.0, depth);
         monitor.unblocks(pool_thread);
         let at = monitor.waits.iter().rposition(|waits| waits.who.0 == who.0);
         let waits = at.map(|at| monitor.waits.remove(at));
         let call = waits.as_ref().and_then(|waits| waits.call);
         self.push_event(&monitor, who, call, what);
+        drop(monitor);
+        drop(left);
     }
 
     pub(super) fn blocks(&self, monitor: &mut Monitor, pool_thread: bool, later: &mut Later) {
@@ -113,7 +116,10 @@ impl Mailbox {
 
     /// What a thread of it served above that depth has ended.
     pub(crate) fn frames_left(&self, who: Who, depth: u32) {
-        self.frames_left_under(&mut self.monitor.lock(), who.0, depth);
+        let mut monitor = self.monitor.lock();
+        let left = self.frames_left_under(&mut monitor, who.0, depth);
+        drop(monitor);
+        drop(left);
     }
 }
 

@@ -5,7 +5,8 @@
 //! in, a filter, a closed door. What is queued, runs, or is waited for is in the monitor anyway.
 
 use super::entry::{Body, Entry, Header, ToldBy};
-use super::monitor::{Door, Executing, Monitor, Out, Runs, Waits};
+use super::monitor::{Door, Monitor};
+use super::open::{Executing, Left, Out, Runs, Waits};
 use super::{Mailbox, Who};
 use crate::diagnose::{
     ApartmentSeen, CallRef, DoorSeen, EntryAt, EntrySeen, FrameSeen, ListenerId, PoolSeen, Route, Serves, Standing,
@@ -70,16 +71,18 @@ impl Mailbox {
         if self.common.recorder.is_on() {
             let what = what();
             let mut monitor = self.monitor.lock();
-            monitor.frames_left(who.0, depth);
+            let left = monitor.frames_left(who.0, depth);
             self.push_event(&monitor, who, Some(call), || what);
+            drop(monitor);
+            drop(left);
         }
     }
 
     /// What the thread served above that depth has ended, and nobody was told when it did: whoever has come since, and was
     /// told that it runs, is told now.
-    pub(super) fn frames_left_under(&self, monitor: &mut Monitor, thread: ThreadId, depth: u32) {
+    pub(super) fn frames_left_under(&self, monitor: &mut Monitor, thread: ThreadId, depth: u32) -> Left {
         if self.common.recorder.is_on() {
-            let ended = |executing: &&Executing| executing.who.0 == thread && executing.depth >= depth;
+            let ended = |it: &&Executing| it.told_late && it.who.0 == thread && it.depth >= depth;
             for Executing { who, runs, .. } in monitor.executing.iter().rev().filter(ended) {
                 match runs {
                     Runs::Call(header, _) => {
@@ -93,7 +96,7 @@ impl Mailbox {
                 }
             }
         }
-        monitor.frames_left(thread, depth);
+        monitor.frames_left(thread, depth)
     }
 
     /// Tells of a call that comes in, where that is told here.
@@ -117,14 +120,14 @@ impl Mailbox {
 
     /// Who listens joins it (see `diagnose/recorder.rs`).
     pub(crate) fn join(&self, listener: ListenerId) {
-        let monitor = self.monitor.lock();
+        let mut monitor = self.monitor.lock();
         if monitor.standing.has_begun() && !monitor.gone {
-            self.common.recorder.join(listener, self.name.id, || self.prologue(&monitor));
+            self.common.recorder.join(listener, self.name.id, || self.prologue(&mut monitor));
         }
     }
 
     /// Its state as events: what it is, what its threads are in the middle of, the oldest first, and what is queued.
-    fn prologue(&self, monitor: &Monitor) -> Vec<Standing> {
+    fn prologue(&self, monitor: &mut Monitor) -> Vec<Standing> {
         let own = Some(self.name.id);
         let step = |who, call, at, what| {
             let at = Duration::from_nanos(at);
@@ -133,7 +136,9 @@ impl Mailbox {
         let mut told: Vec<_> =
             monitor.standing.0.iter().map(|stands| step(stands.who, None, stands.at, stands.what.clone())).collect();
         let mut open = Vec::new();
-        for Executing { who, runs, since, .. } in &monitor.executing {
+        for executing in monitor.executing.iter_mut().filter(|executing| executing.is_open()) {
+            executing.told_late = true;
+            let Executing { who, runs, since, .. } = executing;
             let (header, what) = match runs {
                 Runs::Call(header, call_type) => {
                     (header, What::Began { call_type: *call_type, queued: monitor.queued })
@@ -202,7 +207,7 @@ impl Mailbox {
         let mut waits: Vec<_> = monitor.out.iter().map(out_seen).collect();
         waits.extend(monitor.waits.iter().map(waits_seen));
         waits.sort_by_key(|(who, _)| *who);
-        let mut executing: Vec<_> = monitor.executing.iter().collect();
+        let mut executing: Vec<_> = monitor.executing.iter().filter(|executing| executing.is_open()).collect();
         executing.sort_by_key(|executing| (executing.who.0, executing.depth));
         Some(ApartmentSeen {
             name: self.name.clone(),

@@ -24,6 +24,8 @@ pub(crate) struct Frame {
     pub(crate) deadline: Option<(Clock, u64)>,
     /// Where its cancelling shows; a direct call shows that of the call it was made in.
     pub(crate) ticket: Option<Ticket>,
+    /// Whether the call with that ticket is owned by both sides, and is this one.
+    pub(crate) owned: bool,
     /// A direct call's own handle: what it cancels has no ticket to show it.
     pub(crate) cancel: Option<CancelHandle>,
     /// Those of the direct calls it was made in.
@@ -63,6 +65,7 @@ impl Frame {
             target: CallTarget { object: None, type_name: "object", method: Some(&DROP), location },
             deadline: None,
             ticket: None,
+            owned: false,
             cancel: None,
             around: Vec::new(),
             sender: None,

@@ -73,6 +73,10 @@ struct Slot(Rc<Thread>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        // The program exits in the middle of these calls, which will not end. Who has lent something is not answered.
+        let owned = |frame: &Frame| frame.owned.then(|| frame.ticket.clone()).flatten();
+        let died: Vec<_> = self.0.with_frames(|frames| frames.iter().filter_map(owned).collect());
+        died.iter().for_each(Ticket::died);
         let home = self.0.home.borrow_mut().take();
         if let Some(home) = home {
             home.abandon(&self.0);

@@ -190,6 +190,64 @@ fn ap_9_a_dispatch_inside_a_wait_serves_for_it_and_the_wait_goes_on() {
     });
 }
 
+/// The loop handles a wake before all else: it would get to nothing else if each look at the mailbox woke it again.
+#[test]
+fn ap_9_a_look_that_finds_nothing_wakes_nobody() {
+    for policy in [Reentrancy::Classic, Reentrancy::SameCausality] {
+        play(move |stage| {
+            let (doorbell, rings) = Doorbell::new();
+            let (key, gate) = gate();
+            let key = RefCell::new(Some(key));
+            let woken = rings.clone();
+            let turning = doorbell.turning(move |_| {
+                if woken.try_recv().is_ok() {
+                    assert!(!dispatch(Budget::ALL).unwrap().quits);
+                } else if let Some(key) = key.take() {
+                    key.open();
+                } else {
+                    return Parked::Cannot;
+                }
+                Parked::Looped
+            });
+            let ui = stage.sta("ui").reentrancy(policy).host(turning).enter()?;
+            let (own, held) = (ui.create(|| ())?, ui.create(|| ())?);
+            let worker = stage.sta("worker").spawn()?;
+            let job = worker.create(|| ())?;
+            // From inside a call that another thread waits for, and with an entry that is held under one of the policies.
+            let caller = thread::spawn(move || {
+                own.call(move |()| {
+                    job.call(move |()| {
+                        held.post(|()| ()).unwrap();
+                        gate.pass();
+                    })
+                })
+            });
+            while rings.recv().is_ok() && ui.dispatch(Budget::ALL).served == 0 {}
+            join(caller)??;
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn ap_9_a_swallowed_wake_is_repeated_by_a_post_that_waits_for_room() {
+    play(|stage| {
+        let (host, _) = Counting::new(|_| Ok(()));
+        let ui = stage.sta("ui").capacity(1).host(host).enter()?;
+        let here = ui.create(|| ())?;
+        here.post(|()| ())?;
+        let posts = here.clone();
+        let at = ui.apartment();
+        let poster = thread::spawn(move || posts.with(&PostOptions::new().wait_for_room()).post(|()| ()).is_ok());
+        stage.until_any(|event| matches!(event.what, What::WaitBegan { .. }));
+        stage.clock.advance(millis(100));
+        stage.until(at, like!(Woken { before: true }));
+        assert_eq!(ui.dispatch(Budget::ALL).served, 2);
+        assert!(join(poster));
+        Ok(())
+    });
+}
+
 #[test]
 fn ap_9_a_call_from_a_loop_s_event_parks_on_top_of_the_wait_below() {
     play(|stage| {
@@ -899,6 +957,39 @@ fn ap_9_a_quit_that_a_wait_has_consumed_wakes_the_loop_afterwards() {
         // Told once: a loop that takes its time is not woken for ever.
         here.call(|()| ())?;
         assert!(own.rings.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn ap_9_an_owner_that_unwinds_or_leaks_its_guard_gives_the_thread_back() {
+    play(|stage| {
+        for leaks in [true, false] {
+            let (host, wakes) = Counting::new(|_| Ok(()));
+            let builder = stage.sta("ui");
+            let (made, given) = bounded(1);
+            let (key, gate) = gate();
+            let owner = thread::spawn(move || {
+                let ui = builder.host(host).enter().unwrap();
+                made.send(ui.create(|| ()).unwrap()).unwrap();
+                gate.pass();
+                if leaks {
+                    std::mem::forget(ui);
+                } else {
+                    std::panic::resume_unwind(Box::new("the loop is over"));
+                }
+            });
+            let here = given.recv().unwrap();
+            let calls = here.clone();
+            let caller = thread::spawn(move || calls.call(|()| ()));
+            stage.until(&here.apartment().unwrap(), like!(Woken));
+            key.open();
+            assert_eq!(join(caller).unwrap_err().hresult(), hresult::SERVER_DIED_DNE);
+            assert_eq!(owner.join().is_err(), !leaks);
+            let before = wakes.load(SeqCst);
+            assert!(here.post(|()| ()).is_err());
+            assert_eq!(wakes.load(SeqCst), before, "nobody is woken any more");
+        }
         Ok(())
     });
 }

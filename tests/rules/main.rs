@@ -1,5 +1,6 @@
 //! The rules of `docs/semantics.md`, each tested under its id.
 
+mod abnormal;
 mod ap;
 mod arguments;
 mod ca;
@@ -21,6 +22,7 @@ mod futures;
 mod interfaces;
 mod kinds;
 mod leaving;
+mod listen;
 mod lt;
 mod ma;
 mod mb;

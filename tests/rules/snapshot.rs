@@ -285,6 +285,8 @@ fn dg_1_a_destructor_that_runs_is_shown() {
         let [frame] = &of(&snapshot, "sta").executing[..] else { panic!("{snapshot}") };
         assert!(frame.call.is_none() && frame.caller.is_none());
         assert_eq!(frame.target.method.unwrap().name, "drop");
+        let line = format!("  {} runs a destructor of object 1, for 0ms\n", frame.thread);
+        assert!(snapshot.to_string().contains(&line), "{snapshot}");
         Ok(())
     });
 }

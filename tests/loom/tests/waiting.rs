@@ -136,9 +136,13 @@ fn all_against_a_reset() {
 /// What is reset before another is set: they are never set at once, and who wants all never has them.
 #[test]
 fn all_against_what_is_never_set_at_once() {
-    Model::new("all, against what is never set at once").unbounded().check(|| {
-        for first in [Signal::auto(), Signal::manual()] {
-            let second = Signal::auto();
+    let kinds: [(_, fn() -> Signal); 2] = [
+        ("all, against what is never set at once, auto reset", Signal::auto),
+        ("all, against what is never set at once, manual reset", Signal::manual),
+    ];
+    for (name, make) in kinds {
+        Model::new(name).unbounded().check(move || {
+            let (first, second) = (make(), Signal::auto());
             first.set();
             let other = thread::spawn({
                 let (first, second) = (first.clone(), second.clone());
@@ -150,8 +154,8 @@ fn all_against_what_is_never_set_at_once() {
             assert!(wait_all(&[&first, &second], NOW).is_err(), "they were never set at once");
             other.join().unwrap();
             assert!(second.is_set());
-        }
-    });
+        });
+    }
 }
 
 /// Setting one that is set already is no loss: whoever takes it sees what the setter has done, or it is set still.
