@@ -122,7 +122,8 @@ impl<T> Worker<T> {
     /// ```
     ///
     /// # Errors
-    /// `Deadlock` on its own thread, which would wait for itself; it is detached then.
+    /// `Deadlock` on its own thread, which would wait for itself; `NotSupported` where a [host](crate::Host) lets nothing block
+    /// its thread and the worker has not ended. It is detached then: look at [`is_finished`](Worker::is_finished) first.
     #[track_caller]
     pub fn join(mut self) -> Result<ThreadResult<T>, CallError> {
         let thread = Thread::current();
