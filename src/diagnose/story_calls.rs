@@ -180,8 +180,19 @@ impl Story<'_> {
             }
             What::PendingAsked { class, nested, answer, ask_again, .. } => {
                 let again = ask_again.map_or_else(String::new, |time| format!(", again in {}", words::time(time)));
-                let said = format!("filter: {class:?} message, {nested:?}, {answer:?}{again}");
-                self.mark((Topic::Filters, false), lane, said);
+                let said = format!("filter: {nested:?}, {answer:?}{again}");
+                // It may be asked again later.
+                let now = |row: &usize| self.scene.rows.get(row.wrapping_sub(1)).is_some_and(|row| row.at == self.at);
+                if let Some(row) = self.asked.get(&call.id).copied().filter(now) {
+                    if self.diagram.shows(Topic::Filters, false) {
+                        self.add(row, &said);
+                    }
+                    if !self.cast.goes_on(call, lane, event.apartment, self.place) {
+                        self.asked.remove(&call.id);
+                    }
+                } else if self.mark((Topic::Filters, false), lane, format!("{class:?} message: {said}")) {
+                    self.came(call, Some(lane), event.apartment);
+                }
             }
             What::MessageBegan { class, .. } => {
                 let from = if let Some(row) = self.asked.remove(&call.id) {

@@ -7,9 +7,9 @@ use crate::diagnose::WaitFor;
 use crate::error::CallError;
 use crate::sync::{Arc, JoinHandle, Mutex, is_this_thread, spawn};
 use crate::thread::{Thread, panic_message};
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::thread::Result as ThreadResult;
 
 /// A thread in no apartment, started to run one closure; an STA that [joins](Worker::join) it is still called meanwhile.
 ///
@@ -40,11 +40,14 @@ pub struct Worker<T> {
     thread: Option<JoinHandle>,
 }
 
+/// What came of a closure, as std's threads say it: its panic is an error.
+type Ended<T> = Result<T, Box<dyn Any + Send>>;
+
 /// What a worker and who waits for it share.
 struct Work<T> {
     name: Arc<str>,
     /// What came of it, until somebody takes it. It is left here before the signal is set.
-    result: Mutex<Option<ThreadResult<T>>>,
+    result: Mutex<Option<Ended<T>>>,
     ended: Signal,
 }
 
@@ -125,7 +128,7 @@ impl<T> Worker<T> {
     /// `Deadlock` on its own thread, which would wait for itself; `NotSupported` where a [host](crate::Host) lets nothing block
     /// its thread and the worker has not ended. It is detached then: look at [`is_finished`](Worker::is_finished) first.
     #[track_caller]
-    pub fn join(mut self) -> Result<ThreadResult<T>, CallError> {
+    pub fn join(mut self) -> Result<Result<T, Box<dyn Any + Send>>, CallError> {
         let thread = Thread::current();
         let own = self.thread.as_ref().is_some_and(is_this_thread);
         if own {

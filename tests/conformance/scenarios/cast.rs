@@ -18,11 +18,18 @@ pub(crate) struct Chart;
 pub(crate) struct Table;
 
 static FOCUS: Method = Method::new("Sheet", "focus", 0, CallKind::InputSynchronized);
+static CHANGED: Method = Method::new("Sheet", "changed", 1, CallKind::OneWay);
 
 /// An input-synchronized method of an interface.
 #[track_caller]
 pub(crate) fn focus<T: 'static, R: Send>(to: &impl Calls<T>, run: impl FnOnce(&T) -> R + Send) -> Result<R, CallError> {
     __private::call(to, &FOCUS, run)
+}
+
+/// A one-way method of an interface.
+#[track_caller]
+pub(crate) fn changed<T: 'static>(to: &impl Calls<T>, run: impl FnOnce(&T) + Send + 'static) -> Result<(), CallError> {
+    __private::post(to, &CHANGED, run)
 }
 
 /// A filter that refuses that many synchronous calls.

@@ -3,7 +3,7 @@
 use super::cast::{Chart, Letter, Workbook};
 use crate::harness::{Play, scenarios};
 use crate::stage::{gate, hresult, incoming, like};
-use apartment::{CallError, CallKind, Outcome, Proxy, ServerCall, Topic};
+use apartment::{CallError, CallKind, Outcome, Proxy, ServerCall, Topic, WaitFor};
 use std::panic::resume_unwind;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -22,6 +22,15 @@ scenarios! {
     lt_4_method_panics: "A method panics", ["LT-4"];
     /// The same thread enters an apartment again. Proxies of the old one stay disconnected, whatever the names.
     ap_7_apartment_is_made_again: "A new apartment on the same thread", ["AP-7", "LT-3"];
+    /// Nobody calls a destructor, so its panic is nobody's failure: it is contained and reported.
+    lt_4_destructor_panics: "A destructor panics", ["LT-4", "LT-1"];
+    /// `word` disconnects an object of `excel` on which a call runs: it waits for that call, and serves others meanwhile.
+    /// Later calls find nobody.
+    lt_5_disconnecting_waits: "An object is disconnected while a call runs", ["LT-5", "DI-5"];
+    /// `word` is asked to quit while it waits: its call comes back with its result, then it ends.
+    di_11_quit_during_a_call: "Quit asked for during a call", ["DI-11", "LT-2"];
+    /// An apartment that leaves still lets in callbacks of the chain that it waits for, and nobody else.
+    lt_2_callback_during_the_leaving: "A callback into an apartment that leaves", ["LT-2", "DI-5"];
 }
 
 /// Tells where it is dropped.
@@ -161,4 +170,92 @@ fn ap_7_apartment_is_made_again(stage: &Play) -> Result<(), CallError> {
         owner.join().expect("no panic");
         Ok(())
     })
+}
+
+/// Its destructor panics.
+struct Clumsy;
+
+impl Drop for Clumsy {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("no paper"));
+    }
+}
+
+fn lt_4_destructor_panics(stage: &Play) -> Result<(), CallError> {
+    let excel = stage.sta("excel").spawn()?;
+    let (sheet, clumsy) = (excel.create(|| Workbook)?, excel.create(|| Clumsy)?);
+    stage.begin();
+    stage.note("the last reference goes");
+    stage.later();
+    drop(clumsy);
+    stage.until(excel.apartment(), like!(Contained));
+    stage.later();
+    sheet.call(|_| ())?;
+    stage.end();
+    Ok(())
+}
+
+fn lt_5_disconnecting_waits(stage: &Play) -> Result<(), CallError> {
+    let (word, excel) = (stage.sta("word").spawn()?, stage.sta("excel").spawn()?);
+    let (letter, chart, sheet) = (word.create(|| Letter)?, word.create(|| Chart)?, excel.create(|| Workbook)?);
+    stage.begin();
+    let (key, closed) = gate();
+    thread::scope(|scope| {
+        let customer = stage.actor(scope, "customer", || sheet.call(|_| closed.pass()));
+        stage.until(excel.apartment(), like!(Began));
+        stage.later();
+        let owner = stage.actor(scope, "owner", || {
+            letter.call(|_| {
+                stage.note("word disconnects the workbook");
+                sheet.disconnect().unwrap();
+            })
+        });
+        stage.until(word.apartment(), like!(WaitBegan { on: WaitFor::Disconnect }));
+        stage.later();
+        chart.call(|_| ())?;
+        stage.later();
+        key.open();
+        customer.join().expect("no panic")?;
+        owner.join().expect("no panic")?;
+        stage.later();
+        assert_eq!(sheet.call(|_| ()).unwrap_err().hresult(), hresult::DISCONNECTED);
+        Ok::<_, CallError>(())
+    })?;
+    stage.end();
+    Ok(())
+}
+
+fn di_11_quit_during_a_call(stage: &Play) -> Result<(), CallError> {
+    let (word, excel) = (stage.sta("word").spawn()?, stage.sta("excel").spawn()?);
+    let (letter, sheet) = (word.create(|| Letter)?, excel.create(|| Workbook)?);
+    stage.show(Topic::Lives);
+    stage.hide(Topic::Objects);
+    stage.begin();
+    letter.call(|_| sheet.call(|_| word.quit()).unwrap())?;
+    stage.until(word.apartment(), like!(ThreadLeft));
+    stage.end();
+    Ok(())
+}
+
+fn lt_2_callback_during_the_leaving(stage: &Play) -> Result<(), CallError> {
+    let (word, excel) = (stage.sta("word").spawn()?, stage.sta("excel").spawn()?);
+    let (letter, chart, sheet) = (word.create(|| Letter)?, word.create(|| Chart)?, excel.create(|| Workbook)?);
+    stage.show(Topic::Lives);
+    stage.hide(Topic::Objects);
+    stage.begin();
+    let comes_back = || {
+        word.quit();
+        stage.later();
+        chart.call(|_| ()).unwrap();
+        stage.later();
+        thread::scope(|scope| {
+            let late = stage.actor(scope, "late", || chart.call(|_| ()).unwrap_err().hresult());
+            assert_eq!(late.join().expect("no panic"), hresult::DISCONNECTED);
+        });
+        stage.later();
+    };
+    letter.call(|_| sheet.call(|_| comes_back()).unwrap())?;
+    stage.until(word.apartment(), like!(ThreadLeft));
+    stage.end();
+    Ok(())
 }
