@@ -1124,7 +1124,8 @@ fn ap_9_a_swallowed_wake_is_repeated_by_who_ends_the_process() {
             let ui = thread::spawn(move || {
                 let (rung, rings) = unbounded();
                 // Every other wake is lost.
-                let hears = move |nth: usize| if nth % 2 == 0 { rung.send(()).map_err(|_| NotWoken) } else { Ok(()) };
+                let hears =
+                    move |nth: usize| if nth.is_multiple_of(2) { rung.send(()).map_err(|_| NotWoken) } else { Ok(()) };
                 let (host, _) = Counting::new(hears);
                 let ui = builder.host(host).enter().unwrap();
                 said.send(()).unwrap();
