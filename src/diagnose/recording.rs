@@ -2,7 +2,7 @@
 
 use super::event::{Event, What};
 use super::recorder::{AtEnd, Ear, Kept, ListenerId, Recorder, Sends};
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Mutex, Weak};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use std::fmt;
 
@@ -130,7 +130,7 @@ impl Subscription {
     pub(crate) fn begin(recorder: &Arc<Recorder>, capacity: usize) -> Self {
         assert!(capacity > 0, "a subscription's capacity is at least 1");
         let (channel, receiver) = bounded(capacity);
-        let at_end = AtEnd::default();
+        let at_end: AtEnd = Arc::new(Mutex::new(None));
         let id = recorder.listen(Ear::Sends(Sends::new(channel, Arc::clone(&at_end))), true);
         Self { recorder: Arc::downgrade(recorder), id, receiver, at_end }
     }
