@@ -125,7 +125,8 @@ impl<T> Worker<T> {
     /// ```
     ///
     /// # Errors
-    /// `Deadlock` on its own thread, which would wait for itself; it is detached then.
+    /// `Deadlock` on its own thread, which would wait for itself; `NotSupported` where a [host](crate::Host) lets nothing block
+    /// its thread and the worker has not ended. It is detached then: look at [`is_finished`](Worker::is_finished) first.
     #[track_caller]
     pub fn join(mut self) -> Result<Result<T, Box<dyn Any + Send>>, CallError> {
         let thread = Thread::current();
