@@ -1,7 +1,10 @@
 //! Rule AP-9 on an event loop that exists: calloop's own thread becomes an STA, and its timers go on during a call it waits
 //! for. Its loop cannot run inside itself, which its host has to say.
 
-use apartment::{Budget, CallError, Dispatched, Entered, Host, NotWoken, Parked, Parking, Process, Wake};
+use apartment::{
+    Budget, CallError, CallOptions, Dispatched, Entered, Host, NotWoken, Outcome, Parked, Parking, Process, Signal,
+    Wake, wait_any,
+};
 use calloop::ping::{Ping, make_ping};
 use calloop::timer::{TimeoutAction, Timer};
 use calloop::{EventLoop, LoopHandle};
@@ -9,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// calloop's loop, with what its callbacks share.
 struct Ui {
@@ -202,5 +205,29 @@ fn ap_9_a_call_from_calloop_s_own_callback_waits_on_the_bell() {
         ui.events.borrow().handle().insert_source(Timer::immediate(), call).unwrap();
     });
     assert_eq!(called.recv().unwrap(), (0, 7));
+    ui.join().unwrap();
+}
+
+#[test]
+fn ap_9_a_deadline_ends_a_wait_inside_calloop_on_a_real_clock() {
+    let process = Process::new();
+    let worker = process.sta("worker").spawn().unwrap();
+    let (held, job) = (worker.create(|| ()).unwrap(), worker.create(|| ()).unwrap());
+    let (go, goes) = channel::<()>();
+    held.post(move |()| goes.recv().unwrap_or_default()).unwrap();
+    let (done, ended) = channel();
+    let ui = on_calloop(&process, move |ui, here| {
+        Ui::tick(&ui.events.borrow().handle(), Duration::from_millis(1));
+        let time = Duration::from_millis(20);
+        let (call, began) = (job.with(&CallOptions::new().within(time)).call(|()| ()), Instant::now());
+        let wait = wait_any(&[&Signal::auto()], Some(time));
+        done.send((call, wait, began.elapsed() >= time, ui.shared.borrow().ticks)).unwrap();
+        here.apartment().quit();
+    });
+    let (call, wait, waited, ticks) = ended.recv().unwrap();
+    assert!(matches!(call, Err(CallError::TimedOut { outcome: Outcome::NotStarted })), "{call:?}");
+    assert!(matches!(wait, Err(CallError::CallPending)) && waited, "{wait:?}");
+    assert!(ticks > 0, "the loop ran meanwhile");
+    go.send(()).unwrap();
     ui.join().unwrap();
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use apartment::{CallError, Clock, Error, Event, Process, Reentrancy, What};
+use apartment::{CallError, Clock, Diagram, Error, Event, Process, Reentrancy, What};
 
 /// In *word*.
 #[derive(Default)]
@@ -83,12 +83,18 @@ fn story(policy: Reentrancy) -> Result<String, Error> {
         Ok::<_, CallError>((called_back, paid))
     })?;
     paid?;
-    let mut diagram = recording.diagram().since(begin);
+    let mut events = recording.events();
     let pays =
         |event: &Event| matches!(&event.what, What::CallMade(made) if made.target.object == Some(invoice.object_id()));
-    if let Some(event) = recording.events().into_iter().find(pays) {
-        diagram = diagram.named(event.thread, "customer");
-    }
+    let (payer, payment) = events
+        .iter()
+        .find(|event| pays(event))
+        .and_then(|event| Some((event.thread, event.call?.id)))
+        .expect("the customer has called");
+    // Whether *word* still sees the callback before that is taken back is open; that the customer is held is not.
+    let is_payment = |event: &Event| event.call.is_some_and(|call| call.id == payment);
+    events.retain(|event| !matches!(event.what, What::Held { .. }) || is_payment(event));
+    let diagram = Diagram::of(&events).since(begin).named(payer, "customer");
     let called_back = match called_back {
         Ok(()) => "the letter is written".to_owned(),
         Err(error) => format!("the letter is not written: {error}"),

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// After how long a wake counts as swallowed where nothing else is said.
 const LATE_AFTER: Duration = Duration::from_millis(100);
 
+/// And at the least: one that is repeated at once is repeated for ever, by a caller that does nothing else.
+const LATE_AFTER_LEAST: Duration = Duration::from_millis(1);
+
 /// Makes an event loop's own thread an STA; made by [`StaBuilder::host`].
 #[must_use = "the thread becomes an apartment when it enters"]
 pub struct AdoptedBuilder {
@@ -59,9 +62,9 @@ impl StaBuilder {
 
 impl AdoptedBuilder {
     /// After how long, on the process' clock, a wake that nothing has come of counts as swallowed and is repeated; 100 ms
-    /// otherwise.
+    /// otherwise, and 1 ms at the least.
     pub fn wake_again_after(mut self, time: Duration) -> Self {
-        self.adopting.late_after = time;
+        self.adopting.late_after = time.max(LATE_AFTER_LEAST);
         self
     }
 

@@ -292,8 +292,8 @@ impl Ending<'_> {
     }
 
     fn wait_until(&self, on: WaitFor, until: u64, mut done: impl FnMut() -> bool) -> bool {
-        let common = self.process.common();
-        wait(self.thread, Situation::Plain(on, common), Some((&common.clock, until)), &mut done);
+        let (common, all) = (self.process.common(), self.process.apartments());
+        wait(self.thread, Situation::Plain(on, common, &all), Some((&common.clock, until)), &mut done);
         done()
     }
 

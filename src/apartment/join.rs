@@ -19,7 +19,7 @@ pub(crate) fn wait_for(thread: &Rc<Thread>, on: WaitFor, process: &Common, comin
     if outcome.is_none() {
         thread.may_block()?;
     }
-    wait(thread, Situation::Plain(on, process), None, || {
+    wait(thread, Situation::Plain(on, process, &[]), None, || {
         outcome = outcome.take().or_else(|| coming.look(thread.bell()));
         outcome.is_some()
     });

@@ -16,6 +16,10 @@ use std::time::Instant;
 pub(super) struct Sleeps<'a> {
     thread: &'a Thread,
     loops: Option<Loops>,
+    /// Whether a wait below is parked in the loop that this runs on top of.
+    on_top: bool,
+    /// Whether it may have consumed a ring.
+    slept: Cell<bool>,
 }
 
 /// The loop that the wait runs where it would sleep.
@@ -30,7 +34,8 @@ struct Loops {
 impl<'a> Sleeps<'a> {
     pub(super) fn of(thread: &'a Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Self {
         let loops = home.and_then(|home| Loops::of(thread, home, situation));
-        Self { thread, loops }
+        let on_top = home.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
+        Self { thread, loops, on_top, slept: Cell::new(false) }
     }
 
     /// A wake that its loop swallows is repeated by time; a driven clock has to ring for that.
@@ -41,6 +46,7 @@ impl<'a> Sleeps<'a> {
     /// Sleeps until the bell is rung, or until then, and consumes the ring. It may return early.
     pub(super) fn until(&self, until: Option<Instant>) -> Ring {
         let bell = self.thread.bell();
+        self.slept.set(true);
         let Some(loops) = self.loops.as_ref().filter(|loops| !loops.failed.get()) else { return bell.wait(until) };
         // Whatever rings from here on wakes the loop.
         if let Some(ring) = bell.take() {
@@ -49,6 +55,15 @@ impl<'a> Sleeps<'a> {
         match loops.park(self.thread, until) {
             Parked::Looped => bell.take().unwrap_or_default(),
             Parked::Cannot => bell.wait(until),
+        }
+    }
+}
+
+impl Drop for Sleeps<'_> {
+    /// What it has consumed may have been for the wait below, whose loop has heard nothing of it: that one is to look again.
+    fn drop(&mut self) {
+        if self.on_top && self.slept.get() {
+            self.thread.bell().ring();
         }
     }
 }
@@ -74,7 +89,9 @@ impl Loops {
         let until = until.into_iter().chain(late).min();
         let parking = Parking::new(until, thread.waits_open() as usize, *serves);
         let outer = adopted.until.replace(until);
+        adopted.parks.set(adopted.parks.get() + 1);
         let parked = catch_unwind(AssertUnwindSafe(|| adopted.host.park(&parking)));
+        adopted.parks.set(adopted.parks.get() - 1);
         adopted.until.set(outer);
         parked.unwrap_or_else(|payload| {
             self.failed.set(true);

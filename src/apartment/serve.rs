@@ -29,8 +29,8 @@ pub(crate) enum Situation<'a> {
     Loop,
     /// A wait for a call that is out, its place on the stack of them.
     Call(usize),
-    /// Another wait: for what, and in which process.
-    Plain(WaitFor, &'a Common),
+    /// Another wait: for what, in which process, and for what apartments, if they are the ones that have to end it.
+    Plain(WaitFor, &'a Common, &'a [Arc<Mailbox>]),
     /// Another wait that an apartment has to end; for what, and which call it is that waits, if one does.
     Of(WaitFor, &'a Mailbox, Option<CallRef>),
     /// A wait for what anybody brings about, in no process; one that does not pump serves nothing.

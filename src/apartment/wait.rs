@@ -76,7 +76,7 @@ struct PlainWait<'a> {
 impl<'a> PlainWait<'a> {
     fn begin(thread: &Thread, situation: Situation<'a>, until: Option<(&Clock, u64)>) -> Option<Self> {
         let (on, of, whom, call) = match situation {
-            Situation::Plain(on, of) => (on, Some(of), None, None),
+            Situation::Plain(on, of, _) => (on, Some(of), None, None),
             Situation::Of(on, whom, call) => (on, Some(&*whom.common), Some(whom), call),
             Situation::Elsewhere { on, .. } => (on, None, None, None),
             Situation::Loop | Situation::Call(_) => return None,
@@ -151,10 +151,8 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
     let _asks = asks.map(|home| home.mailbox.common.clock.watch(thread.bell()));
     let sleeps = Sleeps::of(thread, home.as_ref(), situation);
     let _late = sleeps.watch();
-    let _swallowed = match situation {
-        Situation::Of(_, mailbox, _) if mailbox.is_adopted() => Some(mailbox.common.clock.watch(thread.bell())),
-        _ => None,
-    };
+    let adopted = adopted_to_wake(situation).next();
+    let _swallowed = adopted.map(|mailbox| mailbox.common.clock.watch(thread.bell()));
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
     while !done() {
@@ -238,15 +236,22 @@ pub(super) fn attend(thread: &Thread, cancelled: bool) -> bool {
     any
 }
 
+/// Those whom a wait that is for no call waits for, and whose threads sleep in loops of their own; all are of one process.
+fn adopted_to_wake(situation: Situation<'_>) -> impl Iterator<Item = &Mailbox> {
+    let (one, several): (Option<&Mailbox>, &[Arc<Mailbox>]) = match situation {
+        Situation::Of(_, mailbox, _) => (Some(mailbox), &[]),
+        Situation::Plain(_, _, mailboxes) => (None, mailboxes),
+        _ => (None, &[]),
+    };
+    one.into_iter().chain(several.iter().map(|mailbox| &**mailbox)).filter(|mailbox| mailbox.is_adopted())
+}
+
 /// A callee whose thread sleeps in a loop of its own may have slept through what it was woken for: then it is woken again.
 /// When to look the next time.
 pub(super) fn wake_again(thread: &Thread, situation: Situation<'_>) -> Option<Instant> {
     let waits = |call: &Outgoing| call.callee.is_adopted() && !call.ticket.is_settled();
     let repeats = |mailbox: &Mailbox| mailbox.common.clock.instant(mailbox.wake_again()?);
-    let mut next = match situation {
-        Situation::Of(_, mailbox, _) => repeats(mailbox),
-        _ => None,
-    };
+    let mut next = adopted_to_wake(situation).filter_map(repeats).min();
     // Not with the calls borrowed: the waker is the user's.
     for at in 0..thread.with_outgoing(<[Outgoing]>::len) {
         let callee =

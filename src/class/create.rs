@@ -253,9 +253,8 @@ fn waits_for_us(thread: &Thread, mailbox: &Mailbox) -> bool {
 fn outlasts(process: &Process, thread: &Rc<Thread>, home: Option<&Home>, mailbox: &Arc<Mailbox>) -> bool {
     let own = home.map(Home::mailbox);
     let left = || process.has_left(mailbox, thread.bell());
-    wait(thread, Situation::Plain(WaitFor::Thread, process.common()), None, || {
-        left() || own.is_some_and(|own| own.closes_or_rings(thread.bell()))
-    });
+    let ends = Situation::Plain(WaitFor::Thread, process.common(), std::slice::from_ref(mailbox));
+    wait(thread, ends, None, || left() || own.is_some_and(|own| own.closes_or_rings(thread.bell())));
     if let Some(own) = own {
         own.rings_no_more(thread.bell());
     }

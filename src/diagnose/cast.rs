@@ -33,11 +33,11 @@ pub(super) struct Cast<'a> {
 }
 
 impl<'a> Cast<'a> {
-    pub(super) fn of(events: &[&'a Event], told_lives: bool) -> Self {
+    /// Of what is not told nothing is said in between a call and what comes of it.
+    pub(super) fn of(events: &[&'a Event], is_told: impl Fn(&What) -> bool) -> Self {
         let mut cast = Self { events: events.to_vec(), ..Self::default() };
         for (place, event) in events.iter().enumerate() {
-            // That a pool gets one more thread for a call is no news of its own.
-            if told_lives || !matches!(event.what, What::ThreadEntered { .. }) {
+            if is_told(&event.what) {
                 cast.by_thread.entry(event.thread).or_default().push(place);
                 event.apartment.into_iter().for_each(|id| cast.by_apartment.entry(id).or_default().push(place));
             }

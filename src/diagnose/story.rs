@@ -6,7 +6,7 @@
 use super::canonical::ordered;
 use super::cast::Cast;
 use super::diagram::{Diagram, Topic};
-use super::event::{CallRef, Event, What};
+use super::event::{CallRef, Event, WaitFor, What};
 use super::scene::{Band, Head, Row, Scene, Shape, State};
 use super::words;
 use crate::id::{ApartmentId, CallId};
@@ -16,7 +16,14 @@ use std::time::Duration;
 /// The scene that a diagram shows.
 pub(super) fn scene(diagram: &Diagram) -> Scene {
     let events = ordered(&diagram.events, diagram.since);
-    let mut story = Story::new(diagram, Cast::of(&events, diagram.shows(Topic::Lives, true)));
+    let is_told = |what: &What| match what {
+        // That a pool gets one more thread for a call is no news of its own.
+        What::ThreadEntered { .. } => diagram.shows(Topic::Lives, true),
+        // When a caller sees that it has room, be it that it has its answer already, is not fixed.
+        What::WaitTurned { on, .. } => diagram.shows(Topic::Waits, *on != WaitFor::Room),
+        _ => true,
+    };
+    let mut story = Story::new(diagram, Cast::of(&events, is_told));
     for (place, event) in events.iter().enumerate() {
         story.visible = event.seq > diagram.since;
         story.at = story.at.max(event.at);

@@ -56,6 +56,8 @@ pub(crate) struct Adopted {
     pub(crate) late_after: u64,
     /// When the wait that parks in the loop now ends by itself.
     pub(crate) until: Cell<Option<Instant>>,
+    /// How many waits park in the loop now, one on top of the other.
+    pub(crate) parks: Cell<u32>,
     /// Whether a dispatch has said that the apartment was asked to quit.
     pub(crate) told_to_quit: Cell<bool>,
     /// What is to happen whenever something returns on the thread; told by the layer above, which looks.
@@ -69,7 +71,8 @@ impl Adopted {
         late_after: u64,
         way_out: fn(&Rc<Thread>, &Rc<StaHome>),
     ) -> Self {
-        Self { host, may_block, late_after, until: Cell::new(None), told_to_quit: Cell::new(false), way_out }
+        let (until, parks, told_to_quit) = (Cell::new(None), Cell::new(0), Cell::new(false));
+        Self { host, may_block, late_after, until, parks, told_to_quit, way_out }
     }
 }
 

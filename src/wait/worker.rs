@@ -132,7 +132,8 @@ impl<T> Worker<T> {
     ///
     /// # Errors
     /// `Deadlock` on its own thread, which would wait for itself, or if the worker waits for this thread, which could not
-    /// serve it (rule DL-1); it is detached then.
+    /// serve it (rule DL-1); `NotSupported` where a [host](crate::Host) lets nothing block its thread and the worker has not
+    /// ended. It is detached then: look at [`is_finished`](Worker::is_finished) first.
     #[track_caller]
     pub fn join(mut self) -> Result<Result<T, Box<dyn Any + Send>>, CallError> {
         let thread = Thread::current();

@@ -1,8 +1,8 @@
 //! Plays a scenario and draws what happened.
 
 use crate::golden::Golden;
-use crate::stage::{Stage, millis, play};
-use apartment::{CallError, Diagram, Event, Topic, What};
+use crate::stage::{Stage, millis, play_in};
+use apartment::{CallError, Diagram, Event, Process, Topic, What};
 use std::ops::Deref;
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
@@ -60,9 +60,12 @@ impl Scenario {
 
     /// Plays it, and tells what happened.
     pub(crate) fn told(&self) -> String {
-        let Self { rules, title, play: body, .. } = *self;
+        let Self { name, rules, title, play: body, .. } = *self;
+        // What is about the strict rules has them.
+        let process = Process::builder();
+        let process = if name.starts_with("st_") { process.strict_rules() } else { process };
         let (tell, told) = channel();
-        play(move |stage| {
+        play_in(process, move |stage| {
             let play = Play { stage, drawn: Mutex::default() };
             body(&play)?;
             tell.send(play.diagram()).expect("who plays it waits for it");

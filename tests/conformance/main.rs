@@ -39,7 +39,8 @@
 //! never for time.
 //!
 //! - `stage.until(apartment, like!(Held))` waits until that has happened there, `until_nth` for the n-th; a call is in the
-//!   callee's queue with `like!(Queued)`, is running with `like!(Began)`.
+//!   callee's queue with `like!(Queued)`, has begun with `like!(Began)`. That it has come to its object too, and would not
+//!   find it disconnected, only its closure can say, at a gate.
 //! - Two calls from different threads to one apartment: wait for the first one's `Queued` before the second is made.
 //! - A post is served some time: hold its apartment (`gate()`) while more is sent, or wait for its `Ended`.
 //! - `stage.clock.advance(millis(150))` moves the time, once who is to wait for it waits (`WaitTurned { on: RetryTime }`).
@@ -50,6 +51,8 @@
 //! - Proxies stay the body's own: an actor that takes one along drops it when it ends, which is an event.
 //! - `stage.end()` before anything of the scene is dropped, and when all that is to be seen has happened.
 //! - `stage.show(Topic::Lives)`, `stage.hide(Topic::Objects)`: what the picture shows; `stage.note("…")` is a line across it.
+//!
+//! What is named after one of the strict rules, `st_`, is played in a process that has them.
 //!
 //! Methods of an interface have a name, closures only their object's type: `call Letter`, `post Letter`. So objects of
 //! different types tell the calls of a picture apart.

@@ -647,28 +647,20 @@ fn dl_2_a_destructor_joins_an_mta_whose_entered_thread_waits_for_it() {
         stage.begin();
         let mta = Mutex::new(Some(mta));
         thread::scope(|s| {
-            let enters = {
-                let entered = s.spawn(|| {
-                    let entered = mta.lock().unwrap().as_ref().unwrap().enter().unwrap();
-                    let (usage, apartment) = (entered, a.object.clone());
-                    gate.pass();
-                    let result = apartment.call(|()| ());
-                    drop(usage);
-                    result
-                });
-                stage.until_any(
-                    |event| matches!(&event.what, What::ThreadEntered { name, implicit: false } if &**name == "mta"),
-                );
-                entered
-            };
+            let (enters_tells, has_entered) = unbounded();
+            let (mta, a, gate) = (&mta, &a, &gate);
+            let enters = s.spawn(move || {
+                let entered = mta.lock().unwrap().as_ref().unwrap().enter().unwrap();
+                enters_tells.send(()).unwrap();
+                gate.pass();
+                let result = a.object.call(|()| ());
+                drop(entered);
+                result
+            });
+            has_entered.recv().unwrap();
             let joins = s.spawn(|| {
                 a.object.call(|()| {
-                    let mta = loop {
-                        if let Ok(mut mta) = mta.try_lock() {
-                            break mta.take().unwrap();
-                        }
-                        thread::yield_now();
-                    };
+                    let mta = mta.lock().unwrap().take().unwrap();
                     mta.quit();
                     mta.join()
                 })

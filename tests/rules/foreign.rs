@@ -3,9 +3,9 @@
 use crate::stage::{Stage, gate, hresult, like, millis, play, secs};
 use crate::support::{Log, join};
 use apartment::{
-    ApartmentHow, Budget, CallError, CallOptions, CancelHandle, Clock, Dispatched, Doorbell, Entered, Host,
-    MessageClass, NotWoken, Parked, Parking, PostOptions, Process, Proxy, Reentrancy, ServerCall, Serves, StaBuilder,
-    Wake, What, current, dispatch, implements, interface, register_filter,
+    ApartmentHow, Budget, CallError, CallOptions, CancelHandle, Clock, Dispatched, Doorbell, EndHandler, Entered, Host,
+    MessageClass, NotWoken, Parked, Parking, PostOptions, Process, Proxy, Reentrancy, ServerCall, Serves, Signal,
+    StaBuilder, Wake, What, blocking_wait_any, current, dispatch, implements, interface, register_filter,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use std::cell::{Cell, RefCell};
@@ -1050,6 +1050,213 @@ fn ap_9_calls_between_processes_wake_by_the_clock_of_the_loop_s_own() {
         assert_eq!(back, 4);
         drop(reaches);
         drop(caller);
+        Ok(())
+    });
+}
+
+/// A loop that runs, inside a wait, until it has handled a wake; its own events are handled on the way.
+fn patient() -> (Sender<Event>, Doorbell) {
+    let (doorbell, rings) = Doorbell::new();
+    let (send, events) = unbounded::<Event>();
+    let turning = doorbell.turning(move |_| {
+        loop {
+            select! {
+                recv(rings) -> _ => return Parked::Looped,
+                recv(events) -> event => event.unwrap()(),
+            }
+        }
+    });
+    (send, turning)
+}
+
+/// The ring that was the lower wait's is consumed by the one on top of it, in the loop or on the bell.
+#[test]
+fn ap_9_a_wait_on_top_of_a_park_leaves_a_wake_for_the_wait_below() {
+    for policy in [Reentrancy::Classic, Reentrancy::SameCausality] {
+        for on_the_bell in [false, true] {
+            play(move |stage| {
+                let (events, doorbell) = patient();
+                let _ui = stage.sta("ui").reentrancy(policy).host(doorbell).enter()?;
+                let (first, second) = (stage.sta("first").spawn()?, stage.sta("second").spawn()?);
+                let (slow, quick) = (first.create(|| ())?, second.create(|| ())?);
+                let (key, gate) = gate();
+                let behind = slow.clone();
+                let event = move || {
+                    if on_the_bell {
+                        let ended = Signal::manual();
+                        let tells = ended.clone();
+                        quick
+                            .post(move |()| {
+                                key.open();
+                                behind.call(|()| ()).unwrap();
+                                tells.set();
+                            })
+                            .unwrap();
+                        blocking_wait_any(&[&ended], None).unwrap();
+                    } else {
+                        quick
+                            .call(move |()| {
+                                key.open();
+                                behind.call(|()| ()).unwrap();
+                            })
+                            .unwrap();
+                    }
+                };
+                events.send(Box::new(event)).unwrap();
+                slow.call(move |()| gate.pass())?;
+                Ok(())
+            });
+        }
+    }
+}
+
+#[test]
+fn ap_9_a_swallowed_wake_is_repeated_by_who_ends_the_process() {
+    struct Agrees;
+    impl EndHandler for Agrees {}
+    play(|_| {
+        for handles in [false, true] {
+            let clock = Clock::driven();
+            let process = Process::builder().clock(clock.clone()).record(10_000).build();
+            let recording = process.recording().unwrap();
+            let (said, say) = bounded(1);
+            let builder = if handles { process.sta("ui").end_handler(|| Agrees) } else { process.sta("ui") };
+            let ui = thread::spawn(move || {
+                let (rung, rings) = unbounded();
+                // Every other wake is lost.
+                let hears =
+                    move |nth: usize| if nth.is_multiple_of(2) { rung.send(()).map_err(|_| NotWoken) } else { Ok(()) };
+                let (host, _) = Counting::new(hears);
+                let ui = builder.host(host).enter().unwrap();
+                said.send(()).unwrap();
+                while !ui.dispatch(Budget::ALL).quits {
+                    rings.recv().unwrap();
+                }
+            });
+            say.recv().unwrap();
+            let ender = process.clone();
+            let ended = thread::spawn(move || ender.end(secs(1_000)));
+            // Whoever moves the clock wakes who ends the process, and that one the loop.
+            let mut seen = 0;
+            loop {
+                let next = recording.until(|event| {
+                    event.seq > seen && matches!(event.what, What::Woken { .. } | What::ApartmentEnded { .. })
+                });
+                if matches!(next.what, What::ApartmentEnded { .. }) {
+                    break;
+                }
+                seen = next.seq;
+                clock.advance(millis(100));
+            }
+            assert!(join(ended).unwrap().still_in.is_empty());
+            join(ui);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn ap_9_a_time_of_zero_for_a_wake_is_no_storm_of_wakes() {
+    let process = Process::builder().record(100_000).build();
+    let (rung, rings) = unbounded();
+    let (host, wakes) = Counting::new(move |_| rung.send(()).map_err(|_| NotWoken));
+    let ui = process.sta("ui").host(host).wake_again_after(Duration::ZERO).enter().unwrap();
+    let here = ui.create(|| ()).unwrap();
+    let (calls, began) = (here.clone(), Instant::now());
+    let caller = thread::spawn(move || calls.call(|()| ()));
+    while wakes.load(SeqCst) < 3 {
+        thread::yield_now();
+    }
+    let (wakes, time) = (wakes.load(SeqCst), began.elapsed().as_millis());
+    assert!(wakes as u128 <= time + 1, "{wakes} wakes in {time} milliseconds");
+    rings.recv().unwrap();
+    assert_eq!(ui.dispatch(Budget::ALL).served, 1);
+    join(caller).unwrap();
+}
+
+#[test]
+fn ap_9_adopted_threads_call_each_other_within_a_process_and_across() {
+    for across in [false, true] {
+        play(move |stage| {
+            let other = Process::builder().clock(Clock::driven()).build();
+            let builder = if across { other.sta("other") } else { stage.sta("other") };
+            let (list, _, others) = loops(builder, true);
+            let (mine, doorbell) = Loop::new(false);
+            let ui = stage.sta("ui").host(doorbell).enter()?;
+            let own = ui.create(|| Cell::new(0))?;
+            for depth in [0u32, 1, 2, 7] {
+                fn down(list: &Proxy<RefCell<Vec<u32>>>, own: &Proxy<Cell<u32>>, depth: u32) -> Result<(), CallError> {
+                    let (next, back) = (list.clone(), own.clone());
+                    list.call(move |list| {
+                        list.borrow_mut().push(depth);
+                        let again = back.clone();
+                        back.call(move |own| {
+                            own.set(own.get() + 1);
+                            if depth > 0 { down(&next, &again, depth - 1) } else { Ok(()) }
+                        })?
+                    })?
+                }
+                down(&list, &own, depth)?;
+            }
+            // 1 + 2 + 3 + 8
+            assert_eq!((own.call(Cell::get)?, list.call_ref(Vec::len)?), (14, 14));
+            list.apartment().unwrap().quit();
+            join(others);
+            let _ = mine;
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn ap_9_a_future_s_call_comes_from_a_host_that_refuses_to_block() {
+    play(|stage| {
+        let worker = stage.sta("worker").spawn()?;
+        let elsewhere = worker.create(|| Cell::new(1))?;
+        let (rung, rings) = unbounded();
+        let (mut host, _) = Counting::new(move |_| rung.send(()).map_err(|_| NotWoken));
+        host.blocks = false;
+        let ui = stage.sta("ui").host(host).enter()?;
+        let here = ui.create(|| Cell::new(0))?;
+        struct Flag(Sender<()>);
+        impl std::task::Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                let _ = self.0.send(());
+            }
+        }
+        let (tells, told) = unbounded();
+        let waker = std::task::Waker::from(Arc::new(Flag(tells)));
+        let mut context = std::task::Context::from_waker(&waker);
+        let mut future = Box::pin(elsewhere.call_async(move |n| here.post(move |h| h.set(1)).map(|()| n.get())));
+        let got = loop {
+            match future.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(got) => break got,
+                std::task::Poll::Pending => told.recv().unwrap(),
+            }
+        };
+        assert_eq!(got??, 1);
+        rings.recv().unwrap();
+        assert_eq!(ui.dispatch(Budget::ALL).served, 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn ap_9_a_dispatch_with_no_budget_serves_nothing_and_says_that_there_is_more() {
+    play(|stage| {
+        let (doorbell, rings) = Doorbell::new();
+        let ui = stage.sta("ui").host(doorbell).enter()?;
+        let here = ui.create(|| ())?;
+        here.post(|()| ())?;
+        let nothing = Budget { entries: 0, time: Duration::ZERO };
+        for _ in 0..3 {
+            rings.recv().unwrap();
+            let dispatched = ui.dispatch(nothing);
+            assert_eq!((dispatched.served, dispatched.more), (0, true));
+        }
+        rings.recv().unwrap();
+        assert_eq!(ui.dispatch(Budget { time: Duration::ZERO, ..Budget::ALL }).served, 1);
+        assert!(!ui.dispatch(nothing).more && rings.is_empty());
         Ok(())
     });
 }

@@ -3,7 +3,7 @@
 
 use apartment::{
     Apartment, CallError, Clock, Event, IncomingCall, MessageFilter, MtaBuilder, PendingAnswer, PendingMessage,
-    Process, Recording, RejectedCall, Retry, ServerCall, StaBuilder, What,
+    Process, ProcessBuilder, Recording, RejectedCall, Retry, ServerCall, StaBuilder, What,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -39,8 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Plays a test on a thread of its own, which is in no apartment.
 pub(crate) fn play(body: impl FnOnce(&Stage) -> Result<(), CallError> + Send + 'static) {
+    play_in(Process::builder(), body);
+}
+
+/// The same in such a process, but for its clock and its recording, which are the stage's.
+pub(crate) fn play_in(process: ProcessBuilder, body: impl FnOnce(&Stage) -> Result<(), CallError> + Send + 'static) {
     let clock = Clock::driven();
-    let process = Process::builder().clock(clock.clone()).record(1_000_000).build();
+    let process = process.clock(clock.clone()).record(1_000_000).build();
     let recording = process.recording().expect("the process was made to record");
     let seen = recording.clone();
     let stage = Stage { process, clock, recording, scene: AtomicU64::new(0) };

@@ -117,6 +117,22 @@ fn wa_1_a_signal_may_be_named_twice() {
 }
 
 #[test]
+fn wa_1_a_thousand_signals_are_waited_for_at_once() {
+    must_end(|| {
+        let signals: Vec<_> = (0..1_000).map(|_| Signal::auto()).collect();
+        let all: Vec<_> = signals.iter().collect();
+        let (sets, last) = (signals.clone(), signals[999].clone());
+        let worker = Worker::spawn("sets", move || sets.iter().for_each(Signal::set)).unwrap();
+        wait_all(&all, Some(Duration::MAX)).unwrap();
+        assert!(signals.iter().all(|signal| !signal.is_set()));
+        worker.join().unwrap().unwrap();
+        let worker = Worker::spawn("sets", move || last.set()).unwrap();
+        assert_eq!(wait_any(&all, Some(Duration::MAX)).unwrap(), 999);
+        worker.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn wa_1_each_set_of_a_signal_with_auto_reset_lets_exactly_one_waiter_go_on() {
     play(|s| {
         let auto = Signal::auto();
@@ -234,6 +250,35 @@ fn wa_1_a_signal_is_set_and_looked_at_and_waited_for_while_thread_locals_are_des
 }
 
 // ---- WA-1: waiting
+
+#[test]
+fn wa_1_a_destructor_that_waits_is_served_in_and_what_panics_there_ends_no_wait() {
+    struct Waits(Signal, Sender<usize>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            self.1.send(wait_any(&[&self.0], None).unwrap()).unwrap();
+            panic!("in the destructor, after its wait")
+        }
+    }
+    play(|s| {
+        let sta = s.sta("sta").spawn()?;
+        let (set, (tell, told)) = (Signal::auto(), channel());
+        let sets = set.clone();
+        let (waits, other) = (sta.create(move || Waits(sets, tell))?, sta.create(|| ())?);
+        drop(waits);
+        s.until(sta.apartment(), self::waits(Serves::Everything));
+        // Served in that wait; the second fails, and the wait goes on.
+        other.call(|()| ())?;
+        other.call(|()| -> () { panic!("in a call that the wait serves") }).unwrap_err();
+        assert!(told.try_recv().is_err());
+        let tells = set.clone();
+        other.call(move |()| tells.set())?;
+        assert_eq!(told.recv().unwrap(), 0);
+        other.call(|()| ())?;
+        assert_eq!(s.count(sta.apartment(), like!(Contained { place: "a destructor" })), 1);
+        Ok(())
+    });
+}
 
 #[test]
 fn wa_1_an_sta_that_waits_serves_calls_and_keeps_application_messages() {

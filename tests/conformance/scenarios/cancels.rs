@@ -19,6 +19,10 @@ scenarios! {
     ca_2_owned_call_is_left: "An owned call is left, and its result dropped at home", ["CA-2"];
     /// A call that waits in a queue has until its deadline; then it leaves the queue.
     ca_3_deadline_in_the_queue: "A deadline passes while the call is queued", ["CA-3", "MB-7"];
+    /// A future is dropped while its call is still queued: that is taken back, and never runs.
+    ck_7_future_dropped_before_its_start: "A future is dropped before its call starts", ["CK-7", "CA-2"];
+    /// What runs is not asked to stop: it runs to its end without a caller, and its result is dropped where it was made.
+    ck_7_future_dropped_while_it_runs: "A future is dropped while its call runs", ["CK-7", "CA-2"];
 }
 
 fn ca_2_cancelled_while_it_runs(stage: &Play) -> Result<(), CallError> {
@@ -151,6 +155,44 @@ fn ca_3_deadline_in_the_queue(stage: &Play) -> Result<(), CallError> {
     stage.later();
     key.open();
     stage.until(excel.apartment(), like!(Ended));
+    stage.end();
+    Ok(())
+}
+
+fn ck_7_future_dropped_before_its_start(stage: &Play) -> Result<(), CallError> {
+    let excel = stage.sta("excel").spawn()?;
+    let (sheet, letter) = (excel.create(|| Workbook)?, excel.create(|| Letter)?);
+    stage.begin();
+    let (key, closed) = gate();
+    letter.post(move |_| closed.pass())?;
+    stage.until(excel.apartment(), like!(Began));
+    stage.later();
+    let call = sheet.call_async(|_| panic!("it does not run"));
+    stage.later();
+    drop(call);
+    stage.later();
+    key.open();
+    stage.until(excel.apartment(), like!(Ended));
+    stage.end();
+    Ok(())
+}
+
+fn ck_7_future_dropped_while_it_runs(stage: &Play) -> Result<(), CallError> {
+    let excel = stage.sta("excel").spawn()?;
+    let sheet = excel.create(|| Workbook)?;
+    stage.begin();
+    let (key, closed) = gate();
+    let call = sheet.call_async(move |_| {
+        closed.pass();
+        assert!(!is_cancelled());
+        Sum
+    });
+    stage.until(excel.apartment(), like!(Began));
+    stage.later();
+    drop(call);
+    stage.later();
+    key.open();
+    stage.until(excel.apartment(), like!(ResultDropped));
     stage.end();
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::cast::{Chart, Letter, Workbook};
 use crate::harness::{Play, scenarios};
-use crate::stage::{gate, hresult, incoming, like};
-use apartment::{CallError, CallKind, Outcome, Proxy, ServerCall, Topic, WaitFor};
+use crate::stage::{gate, hresult, incoming, like, secs};
+use apartment::{CallError, CallKind, EndHandler, EndRefused, Outcome, Proxy, ServerCall, Topic, WaitFor};
 use std::panic::resume_unwind;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -31,6 +31,8 @@ scenarios! {
     di_11_quit_during_a_call: "Quit asked for during a call", ["DI-11", "LT-2"];
     /// An apartment that leaves still lets in callbacks of the chain that it waits for, and nobody else.
     lt_2_callback_during_the_leaving: "A callback into an apartment that leaves", ["LT-2", "DI-5"];
+    /// Asked whether the process may end, `editor` refuses: nothing has changed, and it serves on.
+    lt_8_end_is_refused: "An apartment refuses the end of its process", ["LT-8"];
 }
 
 /// Tells where it is dropped.
@@ -200,9 +202,15 @@ fn lt_5_disconnecting_waits(stage: &Play) -> Result<(), CallError> {
     let (letter, chart, sheet) = (word.create(|| Letter)?, word.create(|| Chart)?, excel.create(|| Workbook)?);
     stage.begin();
     let (key, closed) = gate();
+    let (runs_key, runs) = gate();
+    // A call that has begun and has not come to its object yet would find it gone.
+    let works = || {
+        runs_key.open();
+        closed.pass();
+    };
     thread::scope(|scope| {
-        let customer = stage.actor(scope, "customer", || sheet.call(|_| closed.pass()));
-        stage.until(excel.apartment(), like!(Began));
+        let customer = stage.actor(scope, "customer", || sheet.call(|_| works()));
+        runs.pass();
         stage.later();
         let owner = stage.actor(scope, "owner", || {
             letter.call(|_| {
@@ -256,6 +264,29 @@ fn lt_2_callback_during_the_leaving(stage: &Play) -> Result<(), CallError> {
     };
     letter.call(|_| sheet.call(|_| comes_back()).unwrap())?;
     stage.until(word.apartment(), like!(ThreadLeft));
+    stage.end();
+    Ok(())
+}
+
+/// Asked whether the process may end, it refuses.
+struct Unsaved;
+
+impl EndHandler for Unsaved {
+    fn query_end(&self) -> bool {
+        false
+    }
+}
+
+fn lt_8_end_is_refused(stage: &Play) -> Result<(), CallError> {
+    let editor = stage.sta("editor").end_handler(|| Unsaved).spawn()?;
+    let letter = editor.create(|| Letter)?;
+    stage.begin();
+    let refused = stage.process.end(secs(5)).unwrap_err();
+    assert!(matches!(refused, EndRefused::By(_)), "{refused}");
+    // It has answered before its call has ended.
+    stage.until(editor.apartment(), like!(Ended));
+    stage.later();
+    letter.call(|_| ())?;
     stage.end();
     Ok(())
 }

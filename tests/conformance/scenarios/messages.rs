@@ -2,8 +2,11 @@
 
 use super::cast::{Invoice, Letter, Workbook};
 use crate::harness::{Play, scenarios};
-use crate::stage::{gate, hresult, like, millis, pending};
-use apartment::{BusyState, CallError, MessageClass, PendingAnswer, PendingMessage, RejectWhileOut, Sta, What};
+use crate::stage::{gate, hresult, like, millis, pending, secs};
+use apartment::{
+    BusyAnswer, BusyCall, BusyDialogue, BusyState, CallError, MessageClass, PendingAnswer, PendingMessage,
+    RejectWhileOut, Sta, StaBuilder, What,
+};
 use std::thread;
 
 scenarios! {
@@ -21,20 +24,18 @@ scenarios! {
     mf_10_busy_guard: "Busy as long as a guard is held", ["MF-10", "MF-5"];
     /// With the standard filter third parties are sent away while a call is out, callbacks are not.
     mf_10_reject_while_out: "Third parties are sent away while a call is out", ["MF-10", "MF-3"];
+    /// What is typed ahead stays for three seconds. Then somebody is asked whether to go on, and what was typed is thrown
+    /// away, for it was not meant for that question.
+    mf_10_busy_dialogue_throws_input_away: "The busy dialogue is shown", ["MF-10", "MF-8"];
 }
 
-/// `word`, with this filter, waits for `excel` while that happens; then that many messages are served.
+/// `word` waits for `excel` while that happens; then that many messages are served.
 fn while_out(
     stage: &Play,
-    filter: Option<Answer>,
+    word: StaBuilder,
     happens: impl FnOnce(&Sta),
     left: usize,
 ) -> Result<Result<(), CallError>, CallError> {
-    let word = stage.sta("word");
-    let word = match filter {
-        Some(answer) => word.filter(move || pending(answer)),
-        None => word,
-    };
     let (word, excel) = (word.spawn()?, stage.sta("excel").spawn()?);
     let (letter, sheet) = (word.create(|| Letter)?, excel.create(|| Workbook)?);
     stage.begin();
@@ -55,7 +56,10 @@ fn while_out(
     Ok(result)
 }
 
-type Answer = fn(&PendingMessage) -> PendingAnswer;
+/// `word`, with a filter that answers so.
+fn answering(stage: &Play, answer: fn(&PendingMessage) -> PendingAnswer) -> StaBuilder {
+    stage.sta("word").filter(move || pending(answer))
+}
 
 fn send(word: &Sta, class: MessageClass) {
     word.apartment().post_message(class, || ()).unwrap();
@@ -80,7 +84,7 @@ fn di_10_messages_wait_in_order(stage: &Play) -> Result<(), CallError> {
             stage.later();
         }
     };
-    while_out(stage, None, types, 3)?
+    while_out(stage, stage.sta("word"), types, 3)?
 }
 
 fn mf_8_paint_is_served(stage: &Play) -> Result<(), CallError> {
@@ -90,7 +94,7 @@ fn mf_8_paint_is_served(stage: &Play) -> Result<(), CallError> {
         send(word, MessageClass::Paint);
         stage.until(word.apartment(), like!(MessageEnded));
     };
-    while_out(stage, None, types, 2)?
+    while_out(stage, stage.sta("word"), types, 2)?
 }
 
 fn mf_8_nothing_but_activation(stage: &Play) -> Result<(), CallError> {
@@ -99,7 +103,7 @@ fn mf_8_nothing_but_activation(stage: &Play) -> Result<(), CallError> {
         asked(stage, word, MessageClass::Activation, 2);
         stage.until(word.apartment(), like!(MessageEnded));
     };
-    while_out(stage, Some(|_| PendingAnswer::wait_no_process()), types, 2)?
+    while_out(stage, answering(stage, |_| PendingAnswer::wait_no_process()), types, 2)?
 }
 
 fn mf_8_filter_cancels_the_call(stage: &Play) -> Result<(), CallError> {
@@ -107,7 +111,7 @@ fn mf_8_filter_cancels_the_call(stage: &Play) -> Result<(), CallError> {
         send(word, MessageClass::Input);
         cancelled(stage);
     };
-    let error = while_out(stage, Some(|_| PendingAnswer::cancel_call()), types, 1)?.unwrap_err();
+    let error = while_out(stage, answering(stage, |_| PendingAnswer::cancel_call()), types, 1)?.unwrap_err();
     assert_eq!(error.hresult(), hresult::CALL_CANCELED);
     Ok(())
 }
@@ -123,7 +127,7 @@ fn mf_8_asked_again(stage: &Play) -> Result<(), CallError> {
         stage.clock.advance(millis(200));
         cancelled(stage);
     };
-    let error = while_out(stage, Some(patient), types, 1)?.unwrap_err();
+    let error = while_out(stage, answering(stage, patient), types, 1)?.unwrap_err();
     assert_eq!(error.hresult(), hresult::CALL_CANCELED);
     Ok(())
 }
@@ -160,4 +164,21 @@ fn mf_10_reject_while_out(stage: &Play) -> Result<(), CallError> {
     })?;
     stage.end();
     Ok(())
+}
+
+fn mf_10_busy_dialogue_throws_input_away(stage: &Play) -> Result<(), CallError> {
+    let process = stage.process.clone();
+    let dialogue = move || {
+        BusyDialogue::new(move |busy: &BusyCall| {
+            process.note(format!("{busy}: go on?"));
+            BusyAnswer::GoOn
+        })
+    };
+    let types = |word: &Sta| {
+        asked(stage, word, MessageClass::Input, 1);
+        asked(stage, word, MessageClass::Input, 2);
+        stage.clock.advance(secs(3) - millis(3));
+        stage.until_nth(3, word.apartment(), like!(PendingAsked));
+    };
+    while_out(stage, stage.sta("word").filter(dialogue), types, 0)?
 }

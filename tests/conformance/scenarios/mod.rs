@@ -7,11 +7,13 @@ mod cast;
 mod deadlocks;
 mod kinds;
 mod lives;
+mod loops;
 mod messages;
 mod policies;
 mod queue;
 mod references;
 mod refusals;
+mod strict;
 mod waiting;
 
 use crate::harness::Scenario;
@@ -28,8 +30,10 @@ pub(crate) const GROUPS: &[(&str, &[Scenario])] = &[
     ("Cancels and deadlines", cancels::ALL),
     ("Application messages and standard filters", messages::ALL),
     ("Other waits", waiting::ALL),
+    ("Loops of others", loops::ALL),
     ("References and classes", references::ALL),
     ("How objects and apartments end", lives::ALL),
+    ("Strict rules", strict::ALL),
 ];
 
 pub(crate) fn all() -> Vec<Scenario> {
