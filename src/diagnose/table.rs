@@ -62,7 +62,7 @@ impl ApartmentSeen {
         writeln!(f, "; {} object{}", self.objects, if self.objects == 1 { "" } else { "s" })?;
         let (queued, capacity) = (self.queued, self.capacity);
         writeln!(f, "  {queued} of {capacity} queued; dispatched nothing for {}", lasts(self.last_dispatch))?;
-        for FrameSeen { thread, call, kind, message, caller, target, since } in &self.executing {
+        for FrameSeen { thread, call, kind, message, caller, target, since, .. } in &self.executing {
             let lasts = lasts(*since);
             let Some(caller) = caller else {
                 let object = target.object.map(|object| format!(" of {object}")).unwrap_or_default();
@@ -82,7 +82,7 @@ impl ApartmentSeen {
                 None => writeln!(f)?,
             }
         }
-        for EntrySeen { call, kind, message, caller, target, since, at } in &self.entries {
+        for EntrySeen { call, kind, message, caller, target, since, at, .. } in &self.entries {
             let at = match at {
                 EntryAt::Room => "queued",
                 EntryAt::NoRoom => "queued without room",

@@ -8,6 +8,7 @@ use super::entry::{Body, Entry, Header, ToldBy};
 use super::monitor::{Door, Monitor};
 use super::open::{Executing, Left, Out, Runs, Waits};
 use super::{Mailbox, Who};
+use crate::call::Ticket;
 use crate::diagnose::{
     ApartmentSeen, CallRef, DoorSeen, EntryAt, EntrySeen, FrameSeen, ListenerId, PoolSeen, Route, Serves, Standing,
     ThreadSeen, WaitFor, WaitSeen, What,
@@ -72,6 +73,9 @@ impl Mailbox {
             let what = what();
             let mut monitor = self.monitor.lock();
             let left = monitor.frames_left(who.0, depth);
+            if let (0, Some(pool)) = (depth, &mut monitor.pool) {
+                pool.letting_go.push(who.0);
+            }
             self.push_event(&monitor, who, Some(call), || what);
             drop(monitor);
             drop(left);
@@ -250,7 +254,8 @@ fn entry_seen(entry: &Entry, at: EntryAt) -> EntrySeen {
     };
     let Header { kind, caller, target, .. } = &entry.header;
     let (caller, target, since) = (caller.clone(), *target, Duration::from_nanos(entry.since));
-    EntrySeen { call: entry.header.call_ref(), kind: *kind, message, caller, target, since, at }
+    let waits = entry.header.waits || entry.taken.is_some();
+    EntrySeen { call: entry.header.call_ref(), kind: *kind, message, caller, waits, target, since, at }
 }
 
 fn frame_seen(executing: &Executing) -> FrameSeen {
@@ -265,6 +270,8 @@ fn frame_seen(executing: &Executing) -> FrameSeen {
         kind: header.map_or(crate::describe::DROP.kind, |header| header.kind),
         message,
         caller: header.map(|header| header.caller.clone()),
+        // Its caller may have left it.
+        waits: header.is_some_and(|header| header.waits) && executing.ticket.as_ref().is_none_or(Ticket::is_running),
         target: executing.target(),
         since: Duration::from_nanos(executing.since),
     }
