@@ -5,6 +5,7 @@ mod doorbell;
 pub use doorbell::Doorbell;
 
 use crate::describe::Serves;
+use crate::sync::time_left;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -162,7 +163,7 @@ impl Parking {
 
     /// The same as the time that is left, which most loops want: none if only a wake ends it.
     pub fn timeout(&self) -> Option<Duration> {
-        self.until.map(|until| until.saturating_duration_since(Instant::now()))
+        self.until.map(time_left)
     }
 
     /// How many waits are nested on this thread, this one included.

@@ -151,3 +151,8 @@ impl fmt::Debug for Clock {
 fn saturating_nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
+
+/// How long it is until then; nothing once it is over.
+pub(crate) fn time_left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}

@@ -20,7 +20,7 @@ mod exclusive;
 
 pub(crate) use bell::{Bell, Ring, Wakes};
 pub use clock::Clock;
-pub(crate) use clock::Watch;
+pub(crate) use clock::{Watch, time_left};
 pub(crate) use exclusive::Exclusive;
 pub(crate) use primitives::{
     AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, default_parallelism, is_this_thread, local,

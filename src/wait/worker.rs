@@ -7,9 +7,9 @@ use crate::diagnose::WaitFor;
 use crate::error::CallError;
 use crate::sync::{Arc, JoinHandle, Mutex, is_this_thread, spawn};
 use crate::thread::{Thread, panic_message};
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::thread::Result as ThreadResult;
 
 /// A thread in no apartment, started to run one closure; an STA that [joins](Worker::join) it is still called meanwhile.
 ///
@@ -40,11 +40,14 @@ pub struct Worker<T> {
     thread: Option<JoinHandle>,
 }
 
+/// What came of a closure, as std's threads say it: its panic is an error.
+type Ended<T> = Result<T, Box<dyn Any + Send>>;
+
 /// What a worker and who waits for it share.
 struct Work<T> {
     name: Arc<str>,
     /// What came of it, until somebody takes it. It is left here before the signal is set.
-    result: Mutex<Option<ThreadResult<T>>>,
+    result: Mutex<Option<Ended<T>>>,
     ended: Signal,
 }
 
@@ -124,7 +127,7 @@ impl<T> Worker<T> {
     /// # Errors
     /// `Deadlock` on its own thread, which would wait for itself; it is detached then.
     #[track_caller]
-    pub fn join(mut self) -> Result<ThreadResult<T>, CallError> {
+    pub fn join(mut self) -> Result<Result<T, Box<dyn Any + Send>>, CallError> {
         let thread = Thread::current();
         let own = self.thread.as_ref().is_some_and(is_this_thread);
         if own {

@@ -10,6 +10,7 @@ mod lives;
 mod messages;
 mod policies;
 mod queue;
+mod references;
 mod refusals;
 mod waiting;
 
@@ -27,6 +28,7 @@ pub(crate) const GROUPS: &[(&str, &[Scenario])] = &[
     ("Cancels and deadlines", cancels::ALL),
     ("Application messages and standard filters", messages::ALL),
     ("Other waits", waiting::ALL),
+    ("References and classes", references::ALL),
     ("How objects and apartments end", lives::ALL),
 ];
 

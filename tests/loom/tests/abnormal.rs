@@ -143,12 +143,12 @@ fn a_workers_panic_against_its_join() {
         let object = here.create(|| Cell::new(0)).unwrap();
         let calls = object.clone();
         let worker = Worker::spawn("worker", move || {
-            let fault = calls.call(|_| resume_unwind(Box::new("the method's"))).map(|()| ());
+            let fault = calls.call(|_| resume_unwind(Box::new("the method's")));
             assert!(matches!(fault, Err(CallError::ServerFault { .. })));
             calls.call(|n| n.set(n.get() + 1)).unwrap();
             resume_unwind(Box::new(7_u32));
         });
-        let payload = worker.unwrap().join().unwrap().map(|()| ()).unwrap_err();
+        let payload = worker.unwrap().join().unwrap().unwrap_err();
         assert_eq!(*payload.downcast::<u32>().unwrap(), 7);
         assert_eq!(object.call(Cell::get).unwrap(), 1);
         drop(object);

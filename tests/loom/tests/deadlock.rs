@@ -90,7 +90,7 @@ fn crossed_chains() {
     let kind = Kind {
         model: "crossed chains",
         test: "crossed_chains",
-        bound: 2,
+        bound: 4,
         told: &["first", "second"],
         program: |process| {
             let (to_first, first) = mpsc::channel();
@@ -179,7 +179,7 @@ fn pool_at_its_maximum() {
     let kind = Kind {
         model: "a pool at its maximum",
         test: "pool_at_its_maximum",
-        bound: 2,
+        bound: 4,
         told: &["the inner call"],
         program: |process| {
             let here = process.sta("sta").enter().unwrap();

@@ -29,7 +29,7 @@ impl Loop {
         Self(Arc::new(Inner { state: Mutex::new(State { woken: false, swallows }), changed: Condvar::new() }))
     }
 
-    fn sleep(&self) {
+    fn until_woken(&self) {
         let mut state = self.0.state.lock().unwrap();
         while !std::mem::take(&mut state.woken) {
             state = self.0.changed.wait(state).unwrap();
@@ -59,7 +59,7 @@ impl Host for Loop {
     }
 
     fn park(&self, _: &Parking) -> Parked {
-        self.sleep();
+        self.until_woken();
         Parked::Looped
     }
 }
@@ -90,7 +90,7 @@ fn arrival_against_a_dispatch() {
         });
         // Looked at without the library, which would look at the mailbox.
         while ran.load(Relaxed) < 2 {
-            own.sleep();
+            own.until_woken();
             let _ = ui.dispatch(Budget::ALL);
         }
         other.join().unwrap();
@@ -114,7 +114,7 @@ fn arrival_against_a_wait_that_lets_nothing_in() {
             let third = thread::spawn(move || posts.post(Ran::run).unwrap());
             job.call(|()| ()).unwrap();
             while ran.load(Relaxed) == 0 {
-                own.sleep();
+                own.until_woken();
                 let _ = ui.dispatch(Budget::ALL);
             }
             third.join().unwrap();
@@ -140,7 +140,7 @@ fn callback_against_a_held_entry() {
                 here.call(|n| n.replace(1))
             });
             assert_eq!(seen.unwrap().unwrap(), 0, "the post is of another chain");
-            own.sleep();
+            own.until_woken();
             assert_eq!(ui.dispatch(Budget::ALL).served, 1);
             assert_eq!(here.call(Cell::get).unwrap(), 11);
             drop(job);
@@ -165,7 +165,7 @@ fn wake_swallowed_once() {
             swallowing.until_swallowed();
             clock.advance(Duration::from_millis(100));
         });
-        own.sleep();
+        own.until_woken();
         assert_eq!(ui.dispatch(Budget::ALL).served, 1);
         assert_eq!(caller.join().unwrap(), 7);
         time.join().unwrap();
