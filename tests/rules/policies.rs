@@ -3,7 +3,7 @@
 use crate::stage::{Gate, Stage, gate, incoming, like, play, rejected, secs};
 use apartment::{
     CallError, CallKind, CallOptions, HeldBy, MessageClass, PostOptions, Proxy, Reentrancy, RejectedCall, Retry,
-    ServerCall, Signal, Sta, What, Worker, wait_any,
+    ServerCall, Signal, Sta, What, Worker, wait_all, wait_any,
 };
 use crossbeam_channel::{Sender, unbounded};
 use std::cell::Cell;
@@ -316,6 +316,57 @@ fn di_12_messages_do_not_pile_waits_up_without_bound_either() {
             });
             assert_eq!(deepest.max(), Some(4), "three waits let the next one in, the fourth does not: {policy:?}");
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn di_12_a_plain_wait_inside_a_served_call_lets_in_what_a_future_of_that_call_calls_back() {
+    play(|stage| {
+        let a = stage.sta("a").reentrancy(Reentrancy::SameCausality).spawn()?;
+        let (at_a, at_b) = (a.create(|| Cell::new(0))?, stage.sta("b").spawn()?);
+        let at_b_object = at_b.create(|| ())?;
+        let (back, ended) = (at_a.clone(), Signal::manual());
+        let tells = ended.clone();
+        // No call of `a`'s is waited for: the chain is the served call's, which the future carries.
+        let seen = at_a.call(move |count| {
+            let future = at_b_object.call_async(move |()| {
+                back.call(add).unwrap();
+                tells.set();
+            });
+            wait_any(&[&ended], None).unwrap();
+            drop(future);
+            count.get()
+        })?;
+        assert_eq!(seen, 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn dl_1_branches_of_one_call_call_each_other_and_nobody_is_told() {
+    play(|stage| {
+        let sta = |name| stage.sta(name).reentrancy(Reentrancy::SameCausality).spawn();
+        let (root, left, right) = (sta("root")?, sta("left")?, sta("right")?);
+        let (at_root, at_left, at_right) = (root.create(|| ())?, left.create(|| ())?, right.create(|| ())?);
+        let all = [Signal::manual(), Signal::manual(), Signal::manual(), Signal::manual()];
+        let [left_began, right_began, left_ended, right_ended] = all.clone();
+        at_root.call(move |()| {
+            let branch = |own: &Proxy<()>, other: &Proxy<()>, began: &Signal, others: &Signal, ended: &Signal| {
+                let (other, began, others, ended) = (other.clone(), began.clone(), others.clone(), ended.clone());
+                own.call_async(move |()| {
+                    began.set();
+                    wait_any(&[&others], None).unwrap();
+                    // Both at once, of one chain: each is let in by the other's wait.
+                    other.call(|()| ()).unwrap();
+                    ended.set();
+                })
+            };
+            let _left = branch(&at_left, &at_right, &left_began, &right_began, &left_ended);
+            let _right = branch(&at_right, &at_left, &right_began, &left_began, &right_ended);
+            wait_all(&[&left_ended, &right_ended], None).unwrap();
+        })?;
+        assert!(all.iter().all(Signal::is_set));
         Ok(())
     });
 }
