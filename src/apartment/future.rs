@@ -85,7 +85,7 @@ pub(crate) fn invoke_async(
         return Err(error);
     }
     let mut making = making(&thread, callee, kind, target, terms);
-    (making.header.borrows, making.header.waits) = (false, false);
+    making.header.borrows = false;
     let told_by = std::mem::replace(&mut making.header.told_by, ToldBy::Callee);
     let returned = |error: &CallError| {
         let error = Some(ErrorSeen::from(error));

@@ -143,7 +143,6 @@ pub(super) fn header(
             made,
             parent: serving.map(|frame| frame.id),
             borrows: !kind.is_one_way(),
-            waits: !kind.is_one_way(),
             frame: thread.who().1,
             told_by: told_by(thread, process, kind),
         };

@@ -1,5 +1,6 @@
 //! A scene as text for a console: columns of characters, measured in the cells that a terminal gives them.
 
+use super::placing::numbered;
 use super::scene::{Head, Row, Scene, Shape, State};
 use super::words;
 use std::fmt::{self, Write};
@@ -58,7 +59,8 @@ struct Page {
 
 impl Page {
     fn of(scene: &Scene) -> Self {
-        let names: Vec<_> = scene.lanes.iter().map(|lane| cut(&lane.name, NAME)).collect();
+        // Cut names may be equal again.
+        let names = numbered(scene.lanes.iter().map(|lane| cut(&lane.name, NAME)).collect());
         let times = scene.rows.iter().map(|row| words::time(row.at).width()).max().unwrap_or_default();
         let mut gaps = vec![GAP; names.len().saturating_sub(1)];
         for (gap, pair) in gaps.iter_mut().zip(names.windows(2)) {
@@ -165,6 +167,14 @@ struct Line {
 
 impl Line {
     fn put(&mut self, mut at: usize, text: &str) {
+        // Characters that join are one piece, of another width than the sum of theirs.
+        let (joined, sum) = (text.width(), text.chars().map(|c| c.width().unwrap_or_default()).sum::<usize>());
+        if joined != sum && joined > 0 {
+            self.cells.resize(self.cells.len().max(at + joined), " ".to_owned());
+            self.cells[at] = text.to_owned();
+            self.cells[at + 1..at + joined].fill(String::new());
+            return;
+        }
         for c in text.chars() {
             let width = c.width().unwrap_or_default();
             if width == 0 {
@@ -192,11 +202,17 @@ impl Line {
     }
 }
 
+/// What would break the line, or turn it round.
+fn is_control(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || c.is_control()
+}
+
 /// In one line without control characters, and cut if it is wider than that.
 fn cut(text: &str, width: usize) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if is_control(c) {
             plain.extend(c.escape_default());
         } else {
             plain.push(c);

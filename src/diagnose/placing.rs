@@ -82,19 +82,25 @@ impl Story<'_> {
 }
 
 /// Equal names get numbers.
-fn numbered(names: Vec<String>) -> Vec<String> {
+pub(super) fn numbered(names: Vec<String>) -> Vec<String> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
-    let mut used: HashMap<&str, usize> = HashMap::new();
+    let mut nths: HashMap<&str, usize> = HashMap::new();
     names
         .iter()
         .map(|name| {
             if counts[name.as_str()] == 1 {
                 return name.clone();
             }
-            let nth = used.entry(name).or_default();
-            *nth += 1;
-            format!("{name} {nth}")
+            let nth = nths.entry(name).or_default();
+            loop {
+                *nth += 1;
+                let numbered = format!("{name} {nth}");
+                // Somebody may be called so.
+                if !counts.contains_key(numbered.as_str()) {
+                    return numbered;
+                }
+            }
         })
         .collect()
 }

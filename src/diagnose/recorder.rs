@@ -33,8 +33,9 @@
 
 use super::event::{CallRef, Event, What};
 use crate::id::{ApartmentId, CallId, ThreadId};
-use crate::sync::{AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering};
 use crossbeam_channel::{Sender, TrySendError};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Where a process' events go.
@@ -70,13 +71,25 @@ struct Joining {
     /// The apartments it has joined, or heard the beginning of.
     joined: Vec<ApartmentId>,
     /// The calls whose making it was told: several apartments may know of one.
-    made: Vec<CallId>,
+    made: HashSet<CallId>,
 }
 
 pub(super) enum Ear {
     Keeps(Kept),
-    Sends { channel: Sender<Event>, lost: u64, last_lost: u64 },
+    Sends(Sends),
 }
+
+/// A subscription's events, on their way.
+pub(super) struct Sends {
+    channel: Sender<Event>,
+    lost: u64,
+    /// The number and the time of the last one that was lost.
+    last_lost: (u64, Duration),
+    at_end: AtEnd,
+}
+
+/// What was lost and found no more room, left there when nothing more can come.
+pub(super) type AtEnd = Arc<Mutex<Option<Event>>>;
 
 /// A recording's events.
 pub(super) struct Kept {
@@ -228,8 +241,8 @@ impl Sink {
 
     /// What a subscription has lost goes into its stream, if there is room now.
     pub(super) fn say_lost(&mut self, id: ListenerId, now: Duration) {
-        if let Some(Listener { ear, .. }) = self.listener(id) {
-            ear.say_lost(now);
+        if let Some(Listener { ear: Ear::Sends(sends), .. }) = self.listener(id) {
+            sends.say_lost(now);
         }
     }
 }
@@ -237,11 +250,7 @@ impl Sink {
 impl Joining {
     /// A call's making is about to be told. False if it was.
     fn makes(&mut self, call: CallId) -> bool {
-        let new = !self.made.contains(&call);
-        if new {
-            self.made.push(call);
-        }
-        new
+        self.made.insert(call)
     }
 }
 
@@ -268,31 +277,44 @@ impl Ear {
                 kept.lost += 1;
                 kept.last_lost = event.seq;
             }
-            Self::Sends { .. } => self.send(event),
+            Self::Sends(sends) => sends.send(event),
         }
+    }
+}
+
+impl Sends {
+    pub(super) fn new(channel: Sender<Event>, at_end: AtEnd) -> Self {
+        Self { channel, lost: 0, last_lost: (0, Duration::ZERO), at_end }
     }
 
     fn send(&mut self, event: Event) {
         self.say_lost(event.at);
-        let Self::Sends { channel, lost, last_lost } = self else { return };
-        let number = event.seq;
+        let last = (event.seq, event.at);
         // What was lost has to be said first. If there is room now, a reader has just made it.
-        if *lost > 0 || matches!(channel.try_send(event), Err(TrySendError::Full(_))) {
-            *lost += 1;
-            *last_lost = number;
+        if self.lost > 0 || matches!(self.channel.try_send(event), Err(TrySendError::Full(_))) {
+            self.lost += 1;
+            self.last_lost = last;
         }
     }
 
     /// Says what was lost, where it was.
     fn say_lost(&mut self, at: Duration) {
-        let Self::Sends { channel, lost, last_lost } = self else { return };
-        if *lost == 0 {
-            return;
+        if self.lost > 0 && self.channel.try_send(self.lost_event(at)).is_ok() {
+            self.lost = 0;
         }
-        let what = What::Lost { count: *lost };
-        let event = Event { seq: *last_lost, at, apartment: None, thread: ThreadId(0), frame: 0, call: None, what };
-        if channel.try_send(event).is_ok() {
-            *lost = 0;
+    }
+
+    fn lost_event(&self, at: Duration) -> Event {
+        let what = What::Lost { count: self.lost };
+        Event { seq: self.last_lost.0, at, apartment: None, thread: ThreadId(0), frame: 0, call: None, what }
+    }
+}
+
+impl Drop for Sends {
+    fn drop(&mut self) {
+        // Before the channel is closed: its reader looks when that is.
+        if self.lost > 0 {
+            *self.at_end.lock() = Some(self.lost_event(self.last_lost.1));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Recordings and subscriptions: what somebody who listens holds.
 
 use super::event::{Event, What};
-use super::recorder::{Ear, Kept, ListenerId, Recorder};
-use crate::sync::{Arc, Weak};
-use crossbeam_channel::{Receiver, bounded};
+use super::recorder::{AtEnd, Ear, Kept, ListenerId, Recorder, Sends};
+use crate::sync::{Arc, Mutex, Weak};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use std::fmt;
 
 /// The events of a process (rule DG-2): since its making, which
@@ -123,14 +123,16 @@ pub struct Subscription {
     recorder: Weak<Recorder>,
     id: ListenerId,
     receiver: Receiver<Event>,
+    at_end: AtEnd,
 }
 
 impl Subscription {
     pub(crate) fn begin(recorder: &Arc<Recorder>, capacity: usize) -> Self {
         assert!(capacity > 0, "a subscription's capacity is at least 1");
         let (channel, receiver) = bounded(capacity);
-        let id = recorder.listen(Ear::Sends { channel, lost: 0, last_lost: 0 }, true);
-        Self { recorder: Arc::downgrade(recorder), id, receiver }
+        let at_end: AtEnd = Arc::new(Mutex::new(None));
+        let id = recorder.listen(Ear::Sends(Sends::new(channel, Arc::clone(&at_end))), true);
+        Self { recorder: Arc::downgrade(recorder), id, receiver, at_end }
     }
 
     pub(crate) fn id(&self) -> ListenerId {
@@ -139,17 +141,22 @@ impl Subscription {
 
     /// The next event, if there is one. Does not wait.
     pub fn try_next(&self) -> Option<Event> {
-        self.receiver.try_recv().ok().or_else(|| {
+        let next = self.receiver.try_recv().or_else(|_| {
             self.say_lost();
-            self.receiver.try_recv().ok()
-        })
+            self.receiver.try_recv()
+        });
+        match next {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => self.at_end.lock().take(),
+        }
     }
 
     /// The next event; if there is none yet, waits for it. None when the process and all its apartments are gone. It blocks,
     /// and pumps nothing: on an STA's thread use [`try_next`](Subscription::try_next), or read on another thread. (Not for
     /// models: there, too, it would block for good.)
     pub fn next(&self) -> Option<Event> {
-        self.try_next().or_else(|| self.receiver.recv().ok())
+        self.try_next().or_else(|| self.receiver.recv().ok()).or_else(|| self.at_end.lock().take())
     }
 
     /// Iterates with [`next`](Subscription::next): blocks between the events, and pumps nothing.

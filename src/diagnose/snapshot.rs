@@ -116,8 +116,8 @@ pub struct EntrySeen {
     pub message: Option<MessageClass>,
     /// Who sent it.
     pub caller: Caller,
-    /// Whether its caller's thread waits, for its reply or for room: nobody's does for a call that gives a future.
-    pub waits: bool,
+    /// Whether a thread waits for it, or for its room: not for a post that has come, nor for a future's call.
+    pub waited_for: bool,
     /// What it asks for.
     pub target: CallTarget,
     /// Since when it is here, the line included.
@@ -152,8 +152,8 @@ pub struct FrameSeen {
     pub message: Option<MessageClass>,
     /// Who sent it; none for a destructor.
     pub caller: Option<Caller>,
-    /// Whether its caller's thread waits for its reply: nobody's does for a call that gives a future.
-    pub waits: bool,
+    /// Whether a thread waits for it: not for a post, nor for a future's call, nor for one whose caller has left.
+    pub waited_for: bool,
     /// What it asks for.
     pub target: CallTarget,
     /// Since when.
@@ -228,12 +228,12 @@ impl ApartmentSeen {
         };
         let queued = self.entries.iter().filter_map(|entry| {
             let in_line = entry.at == EntryAt::Line;
-            let waits = entry.caller.apartment.is_none() && entry.waits;
+            let waits = entry.caller.apartment.is_none() && entry.waited_for;
             let on = if in_line { WaitFor::Room } else { WaitFor::Reply };
             waits.then(|| outside(entry.caller.thread, on, Some(entry.call), entry.target, entry.since))
         });
         let runs = self.executing.iter().filter_map(|frame| {
-            let caller = frame.caller.as_ref().filter(|caller| caller.apartment.is_none() && frame.waits)?;
+            let caller = frame.caller.as_ref().filter(|caller| caller.apartment.is_none() && frame.waited_for)?;
             Some(outside(caller.thread, WaitFor::Reply, frame.call, frame.target, frame.since))
         });
         queued.chain(runs).chain(own).collect()

@@ -7,7 +7,7 @@ use crate::filter::{
     MessageClass, MessageFilter, PendingAnswer, PendingMessage, RejectedCall, Retry, RetryPolicy, ServerCall,
 };
 use crate::id::CallId;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
@@ -53,13 +53,16 @@ pub struct BusyDialogue<A> {
     switch: Option<Switch>,
     input_delay: Duration,
     retry_delay: Duration,
-    /// About which call somebody was asked last.
-    asked: Cell<Option<Asked>>,
+    /// About which calls somebody was asked. Calls nest, and each has a delay of its own: those that were made after the one
+    /// in question are over, and the oldest are forgotten.
+    asked: RefCell<Vec<Asked>>,
 }
 
 type Switch = Box<dyn Fn(&BusyCall)>;
 
-#[derive(Clone, Copy)]
+/// More calls than somebody goes on with at a time.
+const REMEMBERED: usize = 16;
+
 struct Asked {
     call: CallId,
     /// From when on the next delay counts, as time since the call was made: from the first question after the answer, for how
@@ -105,7 +108,7 @@ impl<A: Fn(&BusyCall) -> BusyAnswer> BusyDialogue<A> {
     /// A filter that asks so.
     pub fn new(ask: A) -> Self {
         let (input_delay, retry_delay) = (Duration::from_secs(3), Duration::from_secs(30));
-        Self { ask, switch: None, input_delay, retry_delay, asked: Cell::new(None) }
+        Self { ask, switch: None, input_delay, retry_delay, asked: RefCell::default() }
     }
 
     /// What to do to switch to the callee: without it, `SwitchTo` is as `GoOn`. It runs as a part of the filter's method: no
@@ -131,17 +134,24 @@ impl<A: Fn(&BusyCall) -> BusyAnswer> BusyDialogue<A> {
 
     /// How much of the delay has passed, since the call was made or somebody was asked about it.
     fn passed(&self, call: CallId, elapsed: Duration) -> Duration {
-        let Some(asked) = self.asked.get().filter(|asked| asked.call == call) else { return elapsed };
-        let from = asked.from.unwrap_or(elapsed);
-        self.asked.set(Some(Asked { call, from: Some(from) }));
-        elapsed.saturating_sub(from)
+        let mut all = self.asked.borrow_mut();
+        all.retain(|asked| asked.call.thread != call.thread || asked.call.count <= call.count);
+        let Some(asked) = all.iter_mut().find(|asked| asked.call == call) else { return elapsed };
+        elapsed.saturating_sub(*asked.from.get_or_insert(elapsed))
     }
 
     fn ask(&self, busy: &BusyCall) -> BusyAnswer {
+        // Before it is asked: a panic is an answer, too.
+        let mut all = self.asked.borrow_mut();
+        all.retain(|asked| asked.call != busy.call);
+        if all.len() == REMEMBERED {
+            all.remove(0);
+        }
+        all.push(Asked { call: busy.call, from: None });
+        drop(all);
         // In no STA there are no messages; it is somebody's test then.
         let _discarded = discard_messages(MessageClass::Input);
         let answer = (self.ask)(busy);
-        self.asked.set(Some(Asked { call: busy.call, from: None }));
         if let (BusyAnswer::SwitchTo, Some(switch)) = (answer, &self.switch) {
             switch(busy);
         }

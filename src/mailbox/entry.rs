@@ -38,8 +38,6 @@ pub(crate) struct Header {
     pub(crate) parent: Option<CallId>,
     /// Whether it lends something of its caller's stack.
     pub(crate) borrows: bool,
-    /// Whether its caller's thread waits for the reply.
-    pub(crate) waits: bool,
     /// How deep its caller's thread stood.
     pub(crate) frame: u16,
     /// Who tells of its making.

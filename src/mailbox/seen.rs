@@ -142,7 +142,7 @@ impl Mailbox {
         let mut open = Vec::new();
         for executing in monitor.executing.iter_mut().filter(|executing| executing.is_open()) {
             executing.told_late = true;
-            let Executing { who, runs, since, .. } = executing;
+            let Executing { who, runs, since, ticket, .. } = executing;
             let (header, what) = match runs {
                 Runs::Call(header, call_type) => {
                     (header, What::Began { call_type: *call_type, queued: monitor.queued })
@@ -150,7 +150,8 @@ impl Mailbox {
                 Runs::Message(header, class) => (header, What::MessageBegan { class: *class, queued: monitor.queued }),
                 Runs::Drop(_) => continue,
             };
-            open.extend(self.made(header, WaitFor::Reply));
+            let left = ticket.as_ref().is_some_and(Ticket::is_detached);
+            open.extend(self.made(header, (!left).then_some(WaitFor::Reply)));
             open.push(step(*who, Some(header.call_ref()), *since, what));
         }
         for out in &monitor.out {
@@ -168,25 +169,25 @@ impl Mailbox {
                 Body::Message { class, .. } => What::MessageQueued { class: *class, queued, capacity },
                 _ => What::Queued { queued, capacity },
             };
-            told.extend(self.made(header, WaitFor::Reply));
+            told.extend(self.made(header, Some(WaitFor::Reply)));
             told.push(step(header.who(), Some(header.call_ref()), *since, what));
         }
-        told.extend(monitor.waiting.iter().flat_map(|entry| self.made(&entry.header, WaitFor::Room)));
+        told.extend(monitor.waiting.iter().flat_map(|entry| self.made(&entry.header, Some(WaitFor::Room))));
         told
     }
 
     /// The making of a call that has come here, and the wait for it where that is told here. (Its maker's own prologue may
-    /// tell the making, too: it is told once.)
-    fn made(&self, header: &Header, on: WaitFor) -> impl Iterator<Item = Standing> {
+    /// tell the making, too: it is told once.) For nothing waits a caller that has left.
+    fn made(&self, header: &Header, on: Option<WaitFor>) -> impl Iterator<Item = Standing> {
         let apartment = header.caller.apartment.as_ref().map(|name| name.id);
         let step = |what| {
             let (call, at) = (Some(header.call_ref()), Duration::from_nanos(header.made));
             Standing { apartment, who: header.who(), call, at, what }
         };
-        let waits = header.told_by == ToldBy::CalleeWithWait;
+        let on = on.filter(|_| header.told_by == ToldBy::CalleeWithWait);
         let made =
             (header.told_by != ToldBy::Elsewhere).then(|| step(header.call_made(Some(self.name.id), Route::Mailbox)));
-        let began = waits.then(|| step(What::WaitBegan { on, serves: Serves::Nothing, until: header.until() }));
+        let began = on.map(|on| step(What::WaitBegan { on, serves: Serves::Nothing, until: header.until() }));
         made.into_iter().chain(began)
     }
 
@@ -254,8 +255,9 @@ fn entry_seen(entry: &Entry, at: EntryAt) -> EntrySeen {
     };
     let Header { kind, caller, target, .. } = &entry.header;
     let (caller, target, since) = (caller.clone(), *target, Duration::from_nanos(entry.since));
-    let waits = entry.header.waits || entry.taken.is_some();
-    EntrySeen { call: entry.header.call_ref(), kind: *kind, message, caller, waits, target, since, at }
+    let waits = at == EntryAt::Line || !kind.is_one_way() && message.is_none();
+    let waited_for = waits && !entry.ticket().is_some_and(Ticket::is_of_a_future);
+    EntrySeen { call: entry.header.call_ref(), kind: *kind, message, caller, waited_for, target, since, at }
 }
 
 fn frame_seen(executing: &Executing) -> FrameSeen {
@@ -264,14 +266,15 @@ fn frame_seen(executing: &Executing) -> FrameSeen {
         Runs::Message(header, class) => (Some(header), Some(*class)),
         Runs::Drop(_) => (None, None),
     };
+    // (What is direct or one-way has no ticket.)
+    let waits = |ticket: &Ticket| !ticket.is_of_a_future() && !ticket.is_detached();
     FrameSeen {
         thread: executing.who.0,
         call: header.map(Header::call_ref),
         kind: header.map_or(crate::describe::DROP.kind, |header| header.kind),
         message,
         caller: header.map(|header| header.caller.clone()),
-        // Its caller may have left it.
-        waits: header.is_some_and(|header| header.waits) && executing.ticket.as_ref().is_none_or(Ticket::is_running),
+        waited_for: executing.ticket.as_ref().is_some_and(waits),
         target: executing.target(),
         since: Duration::from_nanos(executing.since),
     }

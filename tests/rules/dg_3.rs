@@ -342,6 +342,95 @@ fn dg_3_equal_long_and_wide_names_are_told_apart_and_stay_straight() {
 }
 
 #[test]
+fn dg_3_hostile_names_neither_break_a_line_nor_are_taken_for_others() {
+    play(|stage| {
+        let long = "a name that nobody would want to read to its end";
+        let names = [
+            "",
+            "\u{301}\u{301}",
+            "same",
+            "same",
+            "same 1",
+            long,
+            long,
+            "👩\u{200d}👩\u{200d}👧 ❤\u{fe0f}",
+            "a\u{2028}b",
+            "\u{202e}rtl",
+            "\t\0\r\n\u{85}",
+        ];
+        let stas = names.map(|name| stage.sta(name).spawn().unwrap());
+        for sta in &stas {
+            sta.create(|| ())?.call(|()| ())?;
+        }
+        stage.process.note("");
+        stage.process.note("two\nlines \u{202e}");
+        let drawn = Diagram::of(&stage.process.recording().unwrap().events()).verbose().to_string();
+        assert!(!drawn.contains(['\u{202e}', '\u{2028}', '\r', '\t', '\u{85}', '\0']));
+        let head = drawn.lines().next().unwrap();
+        for name in ["same 1", "same 2", "same 3", "a name that nobody … 1", "a name that nobody … 2", "a\\u{2028}b"]
+        {
+            assert_eq!(head.matches(name).count(), 1, "{name}: {head}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn dg_3_whatever_is_left_of_a_recording_can_be_drawn() {
+    play(|stage| {
+        let lost = |seq: u64, like: &Event| {
+            let mut event = like.clone();
+            (event.seq, event.what) = (seq, What::Lost { count: u64::MAX });
+            event
+        };
+        let events = busy_play(stage)?;
+        // Only what says that something was lost.
+        let only: Vec<_> = (1..5).map(|seq| lost(seq, &events[0])).collect();
+        let drawn = Diagram::of(&only).to_string();
+        assert_eq!(drawn.lines().filter(|line| line.contains("events lost here")).count(), 4, "{drawn}");
+        assert_eq!(Event::canonical(&only).len(), 4);
+        // Every event by itself, and every one missing; all of one number; backwards; a number twice.
+        for (at, event) in events.iter().enumerate() {
+            let _alone = Diagram::of(std::slice::from_ref(event)).verbose().to_string();
+            if at % 40 == 0 {
+                let mut without = events.clone();
+                without[at] = lost(event.seq, event);
+                let _gap = Diagram::of(&without).verbose().to_string();
+            }
+        }
+        let mut same: Vec<_> = events.iter().take(300).cloned().collect();
+        same.iter_mut().for_each(|event| event.seq = 1);
+        let _same = Diagram::of(&same).verbose().to_string();
+        same.iter_mut().for_each(|event| event.thread = events[0].thread);
+        let _one_thread = Diagram::of(&same).verbose().to_string();
+        let backwards: Vec<_> = events.iter().rev().cloned().collect();
+        assert_eq!(Diagram::of(&backwards).to_string(), Diagram::of(&events).to_string());
+        let twice: Vec<_> = events.iter().chain(&events).cloned().collect();
+        let _twice = Diagram::of(&twice).verbose().to_string();
+        let _beyond = Diagram::of(&events).since(u64::MAX).to_string();
+        Ok(())
+    });
+}
+
+#[test]
+fn dg_3_a_hundred_lanes_are_drawn() {
+    play(|stage| {
+        let stas: Vec<Sta> = (0..100).map(|n| stage.sta(&format!("sta {n}")).spawn().unwrap()).collect();
+        let objects: Vec<_> = stas.iter().map(|sta| sta.create(|| ()).unwrap()).collect();
+        stage.begin();
+        fn along(objects: &[Proxy<()>]) {
+            if let [first, rest @ ..] = objects {
+                first.call(|()| along(rest)).unwrap();
+            }
+        }
+        along(&objects);
+        let drawn = Diagram::of(&stage.events()).to_string();
+        assert_eq!(drawn.lines().count(), 201, "a line of names, a call and an answer for each");
+        Ok(())
+    });
+}
+
+#[test]
 fn dg_3_a_diagram_shows_and_hides_by_topic() {
     play(|stage| {
         let word = stage.sta("word").filter(|| incoming(|_| ServerCall::Handled)).spawn()?;

@@ -1,6 +1,6 @@
 //! MF-10: the filters that come with the library.
 
-use crate::stage::{Gate, Key, Stage, gate, hresult, incoming, like, millis, play, secs};
+use crate::stage::{Gate, Key, Stage, gate, hresult, incoming, like, millis, pending, play, secs};
 use apartment::{
     BusyAnswer, BusyCall, BusyDialogue, BusyState, CallError, CallKind, CallType, CancelAfter, Event, IncomingCall,
     MessageClass, MessageFilter, Outcome, PendingAction, PendingAnswer, PendingMessage, PostOptions, Proxy,
@@ -9,6 +9,7 @@ use apartment::{
 };
 use crossbeam_channel::{Receiver, unbounded};
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -484,7 +485,162 @@ fn mf_10_a_nested_calls_dialogue_starts_with_a_patience_of_its_own() {
     }
 }
 
+#[test]
+fn mf_10_whoever_goes_on_is_asked_again_after_the_whole_delay_whatever_was_asked_meanwhile() {
+    let asked = Rc::new(Cell::new(0));
+    let asks = Rc::clone(&asked);
+    let filter = BusyDialogue::new(move |_: &BusyCall| (asks.set(asks.get() + 1), BusyAnswer::GoOn).1);
+    let rejected = |call: u64, attempt: u32, elapsed: u64| {
+        let mut call_rejected = RejectedCall::new("excel", ServerCall::RetryLater).attempt(attempt, secs(elapsed));
+        call_rejected.call.count = call;
+        filter.retry_rejected(&call_rejected)
+    };
+    assert_eq!((rejected(1, 30, 30), asked.get()), (Retry::Now, 1));
+    assert_eq!((rejected(1, 31, 30), asked.get()), (Retry::After(secs(1)), 1));
+    // While it waits to be tried again something is served that calls out, and is asked about.
+    let mut message = PendingMessage::new("word", MessageClass::Input).elapsed(secs(3));
+    message.call.count = 2;
+    assert_eq!((filter.message_pending(&message).action(), asked.get()), (PendingAction::WaitDefProcess, 2));
+    assert_eq!((rejected(1, 32, 36), asked.get()), (Retry::After(secs(1)), 2));
+    assert_eq!((rejected(1, 90, 60), asked.get()), (Retry::Now, 3));
+    // However many calls were asked about, each is remembered while it is new.
+    (3..1_000).for_each(|call| assert_eq!(rejected(call, 30, 30), Retry::Now));
+    assert_eq!((rejected(999, 31, 31), asked.get()), (Retry::After(secs(1)), 1_000));
+}
+
+#[test]
+fn mf_10_a_dialogue_that_panicked_counts_as_shown() {
+    let asked = Rc::new(Cell::new(0));
+    let asks = Rc::clone(&asked);
+    let filter = BusyDialogue::new(move |_: &BusyCall| -> BusyAnswer {
+        asks.set(asks.get() + 1);
+        panic!("no screen")
+    });
+    let click = |elapsed| {
+        let message = PendingMessage::new("excel", MessageClass::Input).elapsed(secs(elapsed));
+        catch_unwind(AssertUnwindSafe(|| filter.message_pending(&message)))
+    };
+    assert!(click(3).is_err());
+    assert_eq!((click(4).unwrap().asks_again(), asked.get()), (Some(secs(3)), 1));
+    assert!(click(7).is_err());
+}
+
+#[test]
+fn mf_10_the_busy_dialogue_s_hook_may_do_whatever_a_filter_may() {
+    play(|stage| {
+        let (told, tells) = unbounded();
+        let (process, clock, busy) = (stage.process.clone(), stage.clock.clone(), BusyState::new());
+        let other = stage.sta("third").spawn()?;
+        let at_other = other.create(counter)?;
+        let to_other = at_other.clone();
+        let filter = move || {
+            let own = busy.clone();
+            let hook = move |_: &BusyCall| {
+                // Long, and in the middle of it the filter is exchanged: this is its last reference.
+                clock.advance(secs(100));
+                assert!(register_filter(Some(Rc::new(RetryFor::new(secs(1)))))?.is_some());
+                let guard = own.begin();
+                assert_eq!(discard_messages(MessageClass::Input)?, 0, "it has thrown them away before");
+                assert_eq!(discard_messages(MessageClass::User)?, 1);
+                let snapshot = process.snapshot();
+                let subscription = process.subscribe(2);
+                process.note("in the hook");
+                to_other.post(add)?;
+                let refused = to_other.call(add).unwrap_err().hresult();
+                drop((guard, subscription));
+                told.send((refused, snapshot.apartments.len())).unwrap();
+                Ok::<_, CallError>(BusyAnswer::GoOn)
+            };
+            (BusyDialogue::new(move |busy: &BusyCall| hook(busy).unwrap()).input_delay(Duration::ZERO), busy)
+        };
+        let window = stage.sta("window").filter(filter).spawn()?;
+        while_out(stage, &window, |_, _| {
+            let user = send(&window, MessageClass::User);
+            asked(stage, &window, 1);
+            let click = send(&window, MessageClass::Input);
+            asked(stage, &window, 2);
+            assert!(user.recv().is_err() && click.recv().is_err());
+            assert_eq!(tells.recv().unwrap().0, hresult::CANT_CALL_OUT_IN_FILTER);
+        })??;
+        assert_eq!(stage.count(window.apartment(), like!(Contained)), 0);
+        assert_eq!(at_other.call(|counter| counter.0.get())?, 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn mf_10_a_busy_guard_that_is_forgotten_keeps_it_busy_and_nested_ones_count() {
+    play(|stage| {
+        let busy = BusyState::new();
+        let filter = busy.clone();
+        let sta = stage.sta("sta").filter(|| filter).spawn()?;
+        let at = sta.create(counter)?;
+        let guards = [busy.begin(), busy.begin(), busy.clone().begin()];
+        for guard in guards {
+            assert_eq!(seen_as(at.call(add)), LATER);
+            // Elsewhere, by a panic, while the call may come in.
+            thread::spawn(move || {
+                let _held = guard;
+                panic!("expected");
+            })
+            .join()
+            .unwrap_err();
+        }
+        at.call(add)?;
+        std::mem::forget(busy.begin());
+        assert_eq!(seen_as(at.call(add)), LATER);
+        at.post(add)?;
+        assert!(busy.is_busy());
+        Ok(())
+    });
+}
+
 // ---- Discarding
+
+#[test]
+fn mf_10_messages_discarded_in_a_nested_wait_are_not_asked_about_in_the_outer_one() {
+    play(|stage| {
+        let filter = || pending(|_| PendingAnswer::wait_def_process().ask_again_after(secs(1)));
+        let window = stage.sta("window").filter(filter).spawn()?;
+        let at_window = window.create(|| ())?;
+        while_out(stage, &window, |_, open| {
+            let clicks = [send(&window, MessageClass::Input), send(&window, MessageClass::Input)];
+            asked(stage, &window, 2);
+            // Served in the wait.
+            let discarded = at_window.call(|()| discard_messages(MessageClass::Input).unwrap()).unwrap();
+            assert_eq!(discarded, 2);
+            clicks.iter().for_each(|click| assert!(click.recv().is_err()));
+            let (before, last) = (stage.count(window.apartment(), like!(PendingAsked)), like!(PendingAsked));
+            stage.clock.advance(secs(5));
+            at_window.call(|()| ()).unwrap();
+            assert_eq!((before, stage.count(window.apartment(), last)), (2, 2));
+            open();
+        })?
+    });
+}
+
+#[test]
+fn mf_8_a_message_that_its_own_question_discards_does_not_run() {
+    play(|stage| {
+        let filter = || {
+            pending(|message| {
+                assert_eq!(discard_messages(message.class).unwrap(), 1);
+                PendingAnswer::wait_def_process().ask_again_after(secs(1))
+            })
+        };
+        let window = stage.sta("window").filter(filter).spawn()?;
+        while_out(stage, &window, |_, open| {
+            for class in [MessageClass::Paint, MessageClass::Activation, MessageClass::User] {
+                send(&window, class).recv().unwrap_err();
+            }
+            stage.clock.advance(secs(5));
+            open();
+        })??;
+        assert_eq!(stage.count(window.apartment(), like!(PendingAsked)), 3);
+        assert_eq!(stage.count(window.apartment(), like!(MessageBegan)), 0);
+        Ok(())
+    });
+}
 
 #[test]
 fn mf_10_discarded_messages_give_their_room_to_who_waits_for_it() {

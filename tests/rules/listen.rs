@@ -3,10 +3,11 @@
 use crate::stage::{gate, hresult, incoming, like, play, secs};
 use crate::support::{at, must_end, nth};
 use apartment::{
-    ApartmentId, CallId, Clock, Event, HeldBy, MessageClass, PostOptions, Process, ServerCall, Subscription, ThreadId,
-    WaitFor, What, current_call,
+    ApartmentId, CallId, CallOptions, CancelHandle, Clock, Event, HeldBy, MessageClass, PostOptions, Process,
+    ServerCall, Subscription, ThreadId, WaitFor, What, current_call,
 };
 use crossbeam_channel::{never, select, unbounded};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -349,6 +350,115 @@ fn dg_2_a_subscription_ends_when_its_process_and_all_its_apartments_are_gone() {
         assert_eq!(told[0], "ApartmentBegan");
         assert!(told.contains(&"ThreadLeft".to_owned()));
     });
+}
+
+#[test]
+fn dg_2_what_a_full_subscription_lost_is_said_when_its_process_is_gone_too() {
+    let full = |notes: usize| {
+        let process = Process::builder().clock(Clock::driven()).build();
+        let events = process.subscribe(2);
+        (0..notes).for_each(|n| process.note(format!("{n}")));
+        events
+    };
+    let lost = |event: Option<Event>| event.map(|event| (event.seq, kind(&event.what)));
+    for read in [Subscription::try_next, Subscription::next] {
+        let events = full(5);
+        assert_eq!([0; 2].map(|_| note(&read(&events).unwrap()).unwrap().to_owned()), ["0", "1"]);
+        assert_eq!(lost(read(&events)), Some((5, "Lost".to_owned())));
+        assert!(read(&events).is_none() && read(&events).is_none());
+        let events = full(2);
+        assert_eq!([0; 3].map(|_| read(&events).is_some()), [true, true, false]);
+    }
+}
+
+#[test]
+fn dg_2_a_thousand_subscriptions_come_and_go_within_a_filter() {
+    play(|stage| {
+        let (tell, told) = unbounded();
+        let process = stage.process.clone();
+        let filter = move || {
+            let held = RefCell::new(Vec::new());
+            incoming(move |_| {
+                let mut held = held.borrow_mut();
+                if held.is_empty() {
+                    held.extend((0..1_000).map(|_| process.subscribe(1)));
+                    tell.send(kinds(&held[999].try_next())).unwrap();
+                } else {
+                    // Dropped in the middle, full and never read.
+                    held.drain(100..).step_by(2).for_each(drop);
+                }
+                ServerCall::Handled
+            })
+        };
+        let sta = stage.sta("sta").filter(filter).spawn()?;
+        let at = sta.create(|| ())?;
+        assert_eq!(told.recv().unwrap(), ["ApartmentBegan"]);
+        (0..10).try_for_each(|_| at.call(|()| ()))?;
+        Ok(())
+    });
+}
+
+#[test]
+fn dg_2_a_late_listener_is_told_of_no_wait_that_is_over_already() {
+    play(|stage| {
+        let process = Process::builder().clock(stage.clock.clone()).build();
+        let sta = process.sta("sta").spawn()?;
+        let at = sta.create(|| ())?;
+        let (key, closed) = gate();
+        let (began, begins) = unbounded();
+        let cancel = CancelHandle::new();
+        thread::scope(|s| {
+            let hangs = move |(): &()| {
+                began.send(()).unwrap();
+                closed.pass();
+            };
+            let caller = s.spawn(|| at.with(&CallOptions::new().cancel(&cancel)).call_owned(hangs).unwrap_err());
+            begins.recv().unwrap();
+            assert_eq!(process.snapshot().waits_for_whom().len(), 1);
+            cancel.cancel();
+            assert_eq!(caller.join().unwrap().hresult(), hresult::CALL_CANCELED);
+        });
+        let snapshot = process.snapshot();
+        assert_eq!((snapshot.apartments[0].executing.len(), snapshot.waits_for_whom().len()), (1, 0), "{snapshot}");
+        let told = kinds(&process.record(100).events());
+        assert_eq!(told, ["ApartmentBegan", "ThreadEntered", "CallMade", "Began"]);
+        key.open();
+        Ok(())
+    });
+}
+
+#[test]
+fn dg_1_nobody_waits_for_a_futures_call() {
+    play(|stage| {
+        let sta = stage.sta("sta").spawn()?;
+        let at = sta.create(|| ())?;
+        let (key, closed) = gate();
+        let began = stage.count(sta.apartment(), like!(Began));
+        let runs = at.call_async(move |()| closed.pass());
+        stage.until_nth(began + 1, sta.apartment(), like!(Began));
+        let queued = at.call_async(|()| ());
+        let snapshot = stage.process.snapshot();
+        let own = &snapshot.apartments[0];
+        assert_eq!((own.executing.len(), own.entries.len()), (1, 1));
+        assert!(!own.executing[0].waited_for && !own.entries[0].waited_for);
+        assert!(snapshot.waits_for_whom().is_empty(), "{snapshot}");
+        key.open();
+        drop((runs, queued));
+        Ok(())
+    });
+}
+
+#[test]
+fn dg_2_a_prologue_of_a_full_mailbox_is_told_whole() {
+    let process = Process::new();
+    let sta = process.sta("sta").capacity(20_000).spawn().unwrap();
+    let at = sta.create(|| ()).unwrap();
+    let (key, closed) = gate();
+    at.post(move |()| closed.pass()).unwrap();
+    (1..15_000).for_each(|_| at.post(|()| ()).unwrap());
+    let told = process.record(100_000).events();
+    assert!(told.len() >= 2 * 14_998);
+    key.open();
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use crate::stage::{Answers, Stage, gate, incoming, like, millis, play, secs};
 use crate::support::must_end;
 use apartment::{
-    ApartmentHow, ApartmentSeen, CallKind, CallOptions, DoorSeen, EntryAt, MessageClass, PostOptions, Process,
-    Reentrancy, RejectedCall, Retry, ServerCall, Serves, Snapshot, WaitFor, WaitsForWhom, current_call,
+    ApartmentHow, ApartmentSeen, CallKind, CallOptions, DoorSeen, EntryAt, MessageClass, PendingAnswer, PostOptions,
+    Process, Reentrancy, RejectedCall, Retry, ServerCall, Serves, Snapshot, WaitFor, WaitsForWhom, current_call,
 };
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -272,7 +273,7 @@ fn dg_1_a_snapshot_shows_the_pool_and_what_each_of_its_threads_does() {
 #[test]
 fn dg_1_a_destructor_that_runs_is_shown() {
     play(|stage| {
-        struct Tells(Process, crossbeam_channel::Sender<Snapshot>);
+        struct Tells(Process, Sender<Snapshot>);
         impl Drop for Tells {
             fn drop(&mut self) {
                 self.1.send(self.0.snapshot()).unwrap();
@@ -313,6 +314,107 @@ fn dg_1_a_snapshot_can_be_taken_in_a_filter_and_in_a_constructor() {
         assert_eq!(of(&asked, "sta").entries[0].kind, CallKind::Create);
         let constructed = made.call(Clone::clone)?;
         assert_eq!((of(&constructed, "sta").entries.len(), of(&constructed, "sta").executing.len()), (0, 1));
+        Ok(())
+    });
+}
+
+/// Takes a snapshot, a recording and a subscription where it is dropped, and says where that is.
+struct Looks(Process, &'static str, Sender<&'static str>);
+
+impl Looks {
+    fn look(&self) {
+        let Self(process, place, tell) = self;
+        assert!(!process.snapshot().to_string().is_empty());
+        let (recording, subscription) = (process.record(10), process.subscribe(10));
+        assert!(!recording.events().is_empty() || subscription.try_next().is_none());
+        tell.send(place).unwrap();
+    }
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        self.look();
+    }
+}
+
+#[test]
+fn dg_1_a_snapshot_can_be_taken_from_every_callback() {
+    thread_local!(static LOOKS: RefCell<Vec<Looks>> = const { RefCell::new(Vec::new()) });
+    play(|stage| {
+        let (tell, told) = unbounded();
+        let process = stage.process.clone();
+        let looks = |place| Looks(process.clone(), place, tell.clone());
+        let [incoming, rejected, filter_dropped] = ["handle_incoming", "retry_rejected", "filter dropped"].map(looks);
+        let pending = looks("message_pending");
+        let window = stage.sta("window").filter(move || {
+            Answers::default()
+                .incoming(move |_| {
+                    incoming.look();
+                    let _ = &filter_dropped;
+                    ServerCall::Handled
+                })
+                .rejected(move |_| {
+                    rejected.look();
+                    Retry::GiveUp
+                })
+                .pending(move |_| {
+                    pending.look();
+                    PendingAnswer::wait_def_process()
+                })
+        });
+        let [before, object, local] = ["constructor", "destructor", "thread-local"].map(looks);
+        let window = window.spawn()?;
+        let at = window.create(move || {
+            before.look();
+            LOOKS.with_borrow_mut(|all| all.push(local));
+            object
+        })?;
+        at.call(Looks::look)?;
+        let closure = looks("closure dropped");
+        at.post(move |_| closure.look())?;
+        let busy = stage
+            .sta("busy")
+            .filter(|| {
+                Answers::default().incoming(|call| {
+                    if call.kind == CallKind::Create { ServerCall::Handled } else { ServerCall::Rejected }
+                })
+            })
+            .spawn()?;
+        let at_busy = busy.create(|| ())?;
+        assert!(at.call(|_| at_busy.call(|()| ()))?.is_err());
+        let policy = looks("own policy");
+        let options = CallOptions::new().retry(move |_: &RejectedCall| {
+            policy.look();
+            Retry::GiveUp
+        });
+        assert!(at_busy.with(&options).call(|()| ()).is_err());
+        drop(options);
+        let (third, apartment) = (stage.sta("third").spawn()?, window.apartment().clone());
+        let at_third = third.create(|| ())?;
+        let message = looks("message");
+        at.call(|_| {
+            apartment.post_message(MessageClass::Paint, move || message.look()).unwrap();
+            at_third.call(|()| ())
+        })??;
+        drop((at, at_busy, at_third));
+        window.quit();
+        window.join()?;
+        drop((tell, busy, third));
+        let seen: BTreeSet<_> = told.try_iter().collect();
+        for place in [
+            "handle_incoming",
+            "retry_rejected",
+            "message_pending",
+            "filter dropped",
+            "constructor",
+            "destructor",
+            "thread-local",
+            "closure dropped",
+            "own policy",
+            "message",
+        ] {
+            assert!(seen.contains(place), "{place}: {seen:?}");
+        }
         Ok(())
     });
 }

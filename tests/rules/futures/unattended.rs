@@ -127,50 +127,6 @@ fn mf_9_a_panic_of_a_future_s_policy_s_drop_is_contained() {
 }
 
 #[test]
-fn dg_1_a_future_is_nobody_s_wait() {
-    play(|stage| {
-        let a = stage.sta("a").capacity(1).spawn()?;
-        let at_a = a.create(|| ())?;
-        let (key, gate) = gate();
-        let (method, told) = hangs(gate);
-        let runs = at_a.call_async(method);
-        told.recv().unwrap();
-        let queued = at_a.call_async(|()| ());
-        let in_line = at_a.with(&AsyncOptions::new().wait_for_room()).call_async(|()| ());
-        let snapshot = stage.process.snapshot();
-        assert_eq!(snapshot.apartments[0].entries.len(), 2);
-        assert_eq!(snapshot.waits_for_whom().len(), 0, "{:?}", snapshot.waits_for_whom());
-        key.open();
-        for call in [runs, queued, in_line] {
-            pollster::block_on(call)?;
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn dg_1_who_has_left_an_owned_call_waits_for_it_no_more() {
-    play(|stage| {
-        let a = stage.sta("a").spawn()?;
-        let at_a = a.create(|| ())?;
-        let (key, gate) = gate();
-        let (method, told) = hangs(gate);
-        let cancel = CancelHandle::new();
-        thread::scope(|s| {
-            let left = s.spawn(|| at_a.with(&CallOptions::new().cancel(&cancel)).call_owned(method).unwrap_err());
-            told.recv().unwrap();
-            assert_eq!(stage.process.snapshot().waits_for_whom().len(), 1);
-            cancel.cancel();
-            assert_eq!(seen_as(left.join().unwrap()), LEFT);
-        });
-        let snapshot = stage.process.snapshot();
-        assert_eq!((snapshot.apartments[0].executing.len(), snapshot.waits_for_whom().len()), (1, 0));
-        key.open();
-        Ok(())
-    });
-}
-
-#[test]
 fn dg_1_a_future_s_next_attempt_is_queued_since_it_came() {
     play(|stage| {
         let refused = Arc::new(AtomicBool::new(false));
