@@ -3,14 +3,15 @@
 use super::park::Sleeps;
 use super::serve::{Situation, asks_about_messages, scope};
 use crate::call::Ticket;
-use crate::cycle::Deadlock;
+use crate::common::Common;
+use crate::cycle::{Awaited, Deadlock};
 use crate::diagnose::{CallRef, What};
 use crate::error::CallError;
 use crate::id::ObjectId;
 use crate::mailbox::{Header, Mailbox};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Frame, Home, Outgoing, StaHome, Thread};
-use crate::wait_graph::{Entry, Node, On, Place, Scope, Serving};
+use crate::wait_graph::{Doer, Entry, Node, On, Place, Scope, Serving};
 use std::cell::OnceCell;
 use std::panic::Location;
 use std::rc::Rc;
@@ -27,6 +28,8 @@ pub(crate) enum Depends<'a> {
     End(&'a Arc<Mailbox>, Option<&'static Location<'static>>),
     /// The calls that run on an object are to end.
     Calls(&'a Arc<Mailbox>, ObjectId, &'static Location<'static>),
+    /// Somebody's thread is to bring that about.
+    Doer(&'a Arc<Doer>, &'a Awaited),
 }
 
 /// One wait, for all the times that it sleeps.
@@ -38,26 +41,38 @@ pub(super) struct Wait<'a> {
     home: Option<Home>,
     /// When it began, for one that is for no call.
     began: u64,
-    /// Threads of this apartment are waited for until the wait is over.
+    /// Other threads are waited for until the wait is over.
     of: OnceCell<WaitsForThreads>,
 }
 
 /// Somebody waits for an apartment's end, for calls on its objects, or for room in its mailbox, which messages can hold
-/// though its thread serves every call. See [`Seat::is_awaited`](crate::wait_graph::Seat::is_awaited).
-struct WaitsForThreads(Arc<Mailbox>);
+/// though its thread serves every call; or for what a thread brings about. See
+/// [`Seat::is_awaited`](crate::wait_graph::Seat::is_awaited).
+enum WaitsForThreads {
+    Of(Arc<Mailbox>),
+    Doer(Arc<Doer>),
+}
 
 impl WaitsForThreads {
-    /// Its threads are to be seen from here on; who sleeps already wakes once for that.
-    fn begin(of: &Arc<Mailbox>) -> Self {
-        of.seat().begins_to_be_awaited();
-        of.ring_owner();
-        Self(Arc::clone(of))
+    /// They are to be seen from here on; who sleeps already wakes once for that.
+    fn begin(self) -> Self {
+        match &self {
+            Self::Of(mailbox) => {
+                mailbox.seat().begins_to_be_awaited();
+                mailbox.ring_owner();
+            }
+            Self::Doer(doer) => doer.begins_to_be_awaited(),
+        }
+        self
     }
 }
 
 impl Drop for WaitsForThreads {
     fn drop(&mut self) {
-        self.0.seat().is_awaited_no_more();
+        match self {
+            Self::Of(mailbox) => mailbox.seat().is_awaited_no_more(),
+            Self::Doer(doer) => doer.is_awaited_no_more(),
+        }
     }
 }
 
@@ -70,20 +85,25 @@ impl<'a> Wait<'a> {
     ) -> Self {
         let home = thread.home();
         let began = match (&home, depends) {
-            (None, _) | (_, Depends::Unknown) => 0,
+            (_, Depends::Unknown) => 0,
             (Some(home), _) => home.mailbox().common.clock.nanos(),
+            (None, Depends::Room(of, ..) | Depends::End(of, _) | Depends::Calls(of, ..)) => of.common.clock.nanos(),
+            (None, Depends::Doer(..)) => 0,
         };
         Self { thread, situation, depends, until, home, began, of: OnceCell::new() }
     }
 
     /// Whose threads it waits for, whatever they serve meanwhile.
-    fn waits_for_threads_of(&self) -> Option<Arc<Mailbox>> {
+    fn waits_for_threads_of(&self) -> Option<WaitsForThreads> {
         match (self.situation, self.depends) {
             (Situation::Call(at), _) => self.thread.with_outgoing(|calls| {
                 let in_line = |call: &&Outgoing| call.waits_for_room && call.callee.waits_for_room(&call.ticket);
-                calls.get(at).filter(in_line).map(|call| Arc::clone(&call.callee))
+                calls.get(at).filter(in_line).map(|call| WaitsForThreads::Of(Arc::clone(&call.callee)))
             }),
-            (_, Depends::End(of, _) | Depends::Calls(of, ..) | Depends::Room(of, ..)) => Some(Arc::clone(of)),
+            (_, Depends::End(of, _) | Depends::Calls(of, ..) | Depends::Room(of, ..)) => {
+                Some(WaitsForThreads::Of(Arc::clone(of)))
+            }
+            (_, Depends::Doer(doer, _)) => Some(WaitsForThreads::Doer(Arc::clone(doer))),
             (_, Depends::Unknown) => None,
         }
     }
@@ -91,32 +111,54 @@ impl<'a> Wait<'a> {
     /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
     /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
     pub(super) fn rest(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
-        if self.home.is_some()
+        if (self.home.is_some() || self.thread.is_awaited())
             && self.of.get().is_none()
             && let Some(of) = self.waits_for_threads_of()
         {
-            self.of.get_or_init(|| WaitsForThreads::begin(&of));
+            self.of.get_or_init(|| of.begin());
         }
-        let seen = self.home.as_ref().filter(|home| self.somebody_may_depend(home));
-        let Some((home, on)) = seen.and_then(|home| Some((home, self.on(home)?))) else {
+        let seen = if self.somebody_may_depend() { self.process() } else { None };
+        let Some((common, on)) = seen.and_then(|common| self.on(&common).map(|on| (common, on))) else {
             return Ok(sleeps.until(until).cancelled);
         };
-        let common = &home.mailbox().common;
-        self.thread.asleep(common.graph.sleeps(&common.clock, |node| self.fill(node, home, on)));
+        self.thread.asleep(common.graph.sleeps(&common.clock, |node| self.fill(node, on)));
         let cancelled = sleeps.until(until).cancelled;
         match self.thread.awake(&common.graph) {
-            Some(told) => self.hear(told).map(|()| cancelled),
+            Some(told) => self.hear(told, &common).map(|()| cancelled),
             None => Ok(cancelled),
         }
     }
 
-    /// Whether anybody can have to wait for this thread: not if it is an STA's, serves all there is, runs nothing that
-    /// another thread waits for, and nobody waits for its end.
-    fn somebody_may_depend(&self, home: &Home) -> bool {
-        let Home::Sta(home) = home else { return true };
+    /// In whose graph it is: that of the thread's own apartment, or of what it waits for.
+    fn process(&self) -> Option<Arc<Common>> {
+        match (&self.home, self.situation, self.depends) {
+            (Some(home), ..) => Some(Arc::clone(&home.mailbox().common)),
+            (None, Situation::Call(at), _) => {
+                self.thread.with_outgoing(|calls| calls.get(at).map(|call| Arc::clone(&call.callee.common)))
+            }
+            (None, _, Depends::Room(of, ..) | Depends::End(of, _) | Depends::Calls(of, ..)) => {
+                Some(Arc::clone(&of.common))
+            }
+            (None, _, Depends::Doer(..) | Depends::Unknown) => None,
+        }
+    }
+
+    /// Whether anybody can have to wait for this thread: not if it is in no apartment and nobody joins it, nor if it is an
+    /// STA's, serves all there is, is not about to end, runs nothing that another thread waits for, and nobody waits for
+    /// its end.
+    fn somebody_may_depend(&self) -> bool {
+        if self.thread.is_awaited() {
+            return true;
+        }
+        let home = match &self.home {
+            None => return false,
+            Some(Home::Mta(_)) => return true,
+            Some(Home::Sta(home)) => home,
+        };
         let own = self.thread.who().0;
         let waits = |frame: &Frame| frame.chain.is_some() && !frame.kind.is_one_way() && frame.caller.thread != own;
         self.lets_less(home)
+            || home.is_leaving.get()
             || self.thread.with_frames(|frames| frames.iter().any(waits))
             || home.mailbox.seat().is_awaited()
     }
@@ -127,8 +169,7 @@ impl<'a> Wait<'a> {
     }
 
     /// What it waits for; none if that, or the wait itself, ends by itself, or is elsewhere: in another process, or unknown.
-    fn on(&self, home: &Home) -> Option<On> {
-        let common = &home.mailbox().common;
+    fn on(&self, common: &Arc<Common>) -> Option<On> {
         let ours = |mailbox: &Arc<Mailbox>| Arc::ptr_eq(&mailbox.common, common);
         if self.until.is_some() || !common.graph.is_on() {
             return None;
@@ -164,21 +205,24 @@ impl<'a> Wait<'a> {
             Depends::Calls(of, object, location) if ours(of) => {
                 Some(On::Disconnect { of: place(of), object, location })
             }
+            Depends::Doer(doer, awaits) => Some(On::Doer { doer: Arc::clone(doer), awaits: awaits.clone() }),
             _ => None,
         }
     }
 
-    fn fill(&self, node: &mut Node, home: &Home, on: On) {
-        let Self { thread, situation, .. } = self;
+    fn fill(&self, node: &mut Node, on: On) {
+        let Self { thread, situation, home, .. } = self;
         node.thread = Some(thread.who().0);
         node.bell = Some(Arc::clone(thread.bell()));
-        node.home = Some(place(home.mailbox()));
-        node.is_pool_thread = home.is_pool_thread();
-        node.lets.nothing = !situation.pumps() || thread.dispatches_nothing() || matches!(home, Home::Mta(_));
-        node.lets.scope = match home {
-            Home::Sta(home) => scope(home, thread, *situation, thread.waits_open()),
-            Home::Mta(_) => Scope::Nothing,
+        node.home = home.as_ref().map(|home| place(home.mailbox()));
+        node.is_pool_thread = home.as_ref().is_some_and(Home::is_pool_thread);
+        let sta = match home {
+            Some(Home::Sta(home)) => Some(home),
+            Some(Home::Mta(_)) | None => None,
         };
+        node.lets.nothing = !situation.pumps() || thread.dispatches_nothing() || sta.is_none();
+        node.lets.leaving = sta.is_some_and(|home| home.is_leaving.get());
+        node.lets.scope = sta.map_or(Scope::Nothing, |home| scope(home, thread, *situation, thread.waits_open()));
         node.lets.messages = asks_about_messages(thread, *situation);
         node.since = self.began;
         thread.with_outgoing(|calls| {
@@ -195,7 +239,7 @@ impl<'a> Wait<'a> {
     }
 
     /// Nobody can go on if it waits on. A call or a post is taken back, if it still can be: that ends the wait.
-    fn hear(&self, told: Arc<Deadlock>) -> Result<(), Arc<Deadlock>> {
+    fn hear(&self, told: Arc<Deadlock>, common: &Common) -> Result<(), Arc<Deadlock>> {
         let error = || CallError::Deadlock(Arc::clone(&told));
         let who = self.thread.who();
         let failed = match (self.situation, self.depends) {
@@ -206,8 +250,10 @@ impl<'a> Wait<'a> {
             (_, Depends::Room(callee, ticket, header)) => callee.fail(ticket, error(), who).then(|| header.call_ref()),
             _ => return Err(told),
         };
-        if let (Some(call), Some(home)) = (failed, &self.home) {
-            home.mailbox().tell(who, Some(call), || What::Deadlock(told));
+        match (failed, &self.home) {
+            (Some(call), Some(home)) => home.mailbox().tell(who, Some(call), || What::Deadlock(told)),
+            (Some(call), None) => common.tell(who, Some(call), || What::Deadlock(told)),
+            (None, _) => {}
         }
         Ok(())
     }

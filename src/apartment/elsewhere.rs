@@ -1,22 +1,27 @@
 //! Waiting for what anybody may bring about: signals, and threads that are in no apartment (rules WA-1, WA-3).
 
+use super::asleep::Depends;
 use super::making::on_clock;
 use super::serve::Situation;
-use super::wait::wait;
+use super::wait::wait_on;
+use crate::cycle::Awaited;
 use crate::diagnose::WaitFor;
 use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::{Mailbox, cancelled};
 use crate::sync::{Arc, Clock};
 use crate::thread::{CancelHandle, Thread};
+use crate::wait_graph::Doer;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Waits until `take` has something to give. On an STA it pumps, if it is to; on every other thread it blocks. A wait for
-/// signals ends with the call that is being served, too.
+/// signals ends with the call that is being served, too. One for what a thread brings about fails if that could never go on
+/// (rule DL-1).
 pub(crate) fn wait_elsewhere<T>(
     thread: &Rc<Thread>,
     on: WaitFor,
+    by: Option<(&Arc<Doer>, &Awaited)>,
     within: Option<Duration>,
     pumps: bool,
     mut take: impl FnMut() -> Option<T>,
@@ -34,12 +39,13 @@ pub(crate) fn wait_elsewhere<T>(
     if taken.is_none() && within != Some(Duration::ZERO) {
         thread.may_block()?;
     }
-    wait(thread, situation, until.map(|at| (&clock, at)), || {
+    let depends = by.map_or(Depends::Unknown, |(doer, awaits)| Depends::Doer(doer, awaits));
+    wait_on(thread, situation, depends, until.map(|at| (&clock, at)), || {
         if taken.is_none() {
             taken = take();
         }
         taken.is_some()
-    });
+    })?;
     taken.ok_or_else(|| match thread.served_is_cancelled() {
         Some(why) if situation.ends_with_its_call() => cancelled(why, Outcome::NotStarted),
         _ if own.is_some_and(|own| own <= clock.nanos()) => CallError::CallPending,

@@ -145,11 +145,18 @@ impl AsyncCall {
         // Before the look.
         self.waker.set(context.waker());
         let thread = Thread::current();
+        let ended = self.look(&thread);
+        // A waker, or the policy, may have dropped the guard of this thread's apartment.
+        thread.leave_if_due();
+        ended
+    }
+
+    fn look(&mut self, thread: &Thread) -> Poll<Result<(), CallError>> {
         loop {
-            self.attend(&thread);
+            self.attend(thread);
             let ended = match self.stage {
-                Stage::Rests { until } => self.rests(&thread, until),
-                Stage::Sent { .. } => self.is_sent(&thread),
+                Stage::Rests { until } => self.rests(thread, until),
+                Stage::Sent { .. } => self.is_sent(thread),
                 Stage::Over => crate::broken("a call that is over is looked at once more"),
             };
             match ended {
@@ -158,7 +165,7 @@ impl AsyncCall {
                     let result = result.and_then(|()| self.ran());
                     let home = thread.home();
                     let error = || result.as_ref().err().map(ErrorSeen::from);
-                    tell(&thread, &home, &self.callee, self.header.call_ref(), || What::Returned { error: error() });
+                    tell(thread, &home, &self.callee, self.header.call_ref(), || What::Returned { error: error() });
                     return Poll::Ready(result);
                 }
                 Look::Waits => {
@@ -220,7 +227,10 @@ impl AsyncCall {
             Room::Within(time) => (NoRoom::Wait, Some(callee.common.clock.after(time))),
         };
         self.stage = Stage::Sent { room_until };
-        let entry = Entry::new(self.header.clone(), Body::Call(self.ticket.give(Arc::clone(&self.work))));
+        let mut entry = Entry::new(self.header.clone(), Body::Call(self.ticket.give(Arc::clone(&self.work))));
+        if self.header.attempt > 1 {
+            entry.since = callee.common.clock.nanos();
+        }
         callee.accept(entry, no_room, thread.who()).map(drop).map_err(|refused| refused.withdraw())
     }
 
@@ -312,6 +322,9 @@ impl AsyncCall {
         {
             served_by.future_back(&self.ticket);
         }
+        if let Some(policy) = self.retry.take() {
+            self.waker.contain("a retry policy's destructor", || drop(policy));
+        }
         self.waker.clear();
     }
 }
@@ -327,8 +340,10 @@ impl Drop for AsyncCall {
     /// Never waits. What has not started is taken back; what runs goes on alone.
     fn drop(&mut self) {
         if !matches!(self.stage, Stage::Over) {
-            self.callee.abandon(&self.ticket, self.header.call_ref(), Thread::current().who());
+            let thread = Thread::current();
+            self.callee.abandon(&self.ticket, self.header.call_ref(), thread.who());
             self.over();
+            thread.leave_if_due();
         }
     }
 }

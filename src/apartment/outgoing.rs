@@ -150,10 +150,13 @@ struct OutCall<'a> {
     thread: &'a Rc<Thread>,
     home: &'a Option<Home>,
     making: &'a Making<'a>,
+    /// Whether a thread of the pool blocks by this: one that is in another wait does so already.
+    blocks: bool,
 }
 
 impl<'a> OutCall<'a> {
     fn begin(thread: &'a Rc<Thread>, home: &'a Option<Home>, making: &'a Making<'a>, place: usize) -> Self {
+        let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && place == 0 && thread.waits_open() == 0;
         // One by a thread in no apartment is told as it comes in at its callee.
         if let Some(home) = home {
             let Making { callee, header, made, .. } = making;
@@ -169,9 +172,9 @@ impl<'a> OutCall<'a> {
                 until: header.until(),
                 serves: serves(thread, Some(home), Situation::Call(place)),
             };
-            home.mailbox().out_began(out, home.is_pool_thread());
+            home.mailbox().out_began(out, blocks);
         }
-        Self { thread, home, making }
+        Self { thread, home, making, blocks }
     }
 
     fn end(self, error: Option<&CallError>) {
@@ -188,7 +191,7 @@ impl<'a> OutCall<'a> {
         match self.home {
             Some(home) => {
                 let event = (self.thread.who(), header.call_ref(), event);
-                home.mailbox().out_ended(header.id, home.is_pool_thread(), self.thread.depth(), event);
+                home.mailbox().out_ended(header.id, self.blocks, self.thread.depth(), event);
             }
             None => tell(self.thread, &None, callee, header.call_ref(), || event),
         }

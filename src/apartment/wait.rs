@@ -47,8 +47,12 @@ pub(crate) fn wait_on(
     let plain = PlainWait::begin(thread, situation, until);
     let stuck = wait_for(Wait::new(thread, situation, depends, until), &mut done);
     if let Some(plain) = plain {
-        if let (Err(deadlock), Some(home)) = (&stuck, &plain.home) {
-            home.mailbox().tell(thread.who(), None, || What::Deadlock(Arc::clone(deadlock)));
+        if let Err(deadlock) = &stuck {
+            let told = || What::Deadlock(Arc::clone(deadlock));
+            match (&plain.home, plain.of) {
+                (Some(home), _) => home.mailbox().tell(thread.who(), None, told),
+                (None, of) => of.into_iter().for_each(|of| of.tell(thread.who(), None, told)),
+            }
         }
         plain.end(thread, situation, stuck.is_err(), done());
         // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
@@ -65,7 +69,7 @@ struct PlainWait<'a> {
     of: Option<&'a Common>,
     /// The call that waits, if one does.
     call: Option<CallRef>,
-    /// Whether a thread of the pool blocks by this: one whose call is out does so already.
+    /// Whether a thread of the pool blocks by this: one that is in another wait does so already.
     blocks: bool,
 }
 
@@ -80,7 +84,8 @@ impl<'a> PlainWait<'a> {
         let home = thread.home();
         let serves = serves(thread, home.as_ref(), situation);
         let until = until.map(|(_, at)| Duration::from_nanos(at));
-        let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && thread.with_outgoing(<[_]>::is_empty);
+        let blocked = thread.waits_open() > 0 || thread.with_outgoing(|calls| !calls.is_empty());
+        let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && !blocked;
         match &home {
             Some(home) => {
                 let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.nanos());

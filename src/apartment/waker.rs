@@ -41,7 +41,7 @@ impl WakerSlot {
         }
     }
 
-    fn contain(&self, place: &'static str, run: impl FnOnce()) {
+    pub(super) fn contain(&self, place: &'static str, run: impl FnOnce()) {
         let thread = Thread::current();
         thread.push_frame(Frame::of_no_call(&thread));
         let contained = catch_unwind(AssertUnwindSafe(run));

@@ -70,7 +70,7 @@ impl Mailbox {
 
     /// A full mailbox makes room: what is past its deadline will not run, though its caller may be too busy to take it
     /// back (rule MB-7).
-    fn drop_expired(&self, monitor: &mut Monitor, who: Who, later: &mut Later) {
+    pub(super) fn drop_expired(&self, monitor: &mut Monitor, who: Who, later: &mut Later) {
         if monitor.queued < self.capacity {
             return;
         }

@@ -3,7 +3,8 @@
 //! A thread that waits for its own call looks after that call's deadline itself. A future has no thread, and this library
 //! has none that sleeps for others. So the deadline of a future's call, its time in the line for room, and the time of
 //! its next attempt are alarms of the callee: its owner, which looks at its queue anyway, wakes the future when it finds
-//! that the time has come, and what is to be done then is the future's when it is polled. An alarm decides nothing.
+//! that the time has come, and what is to be done then is the future's when it is polled. An alarm decides nothing; but nobody
+//! may poll, and so a full mailbox drops what is past its deadline on that occasion (rule MB-7).
 //!
 //! * Set, moved and cleared under the lock. Whoever sets one rings the owner afterwards, and of a pool every idle thread:
 //!   whoever sleeps knows of the earliest alarm, as it was when it fell asleep or later.

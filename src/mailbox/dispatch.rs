@@ -31,6 +31,8 @@ impl Mailbox {
 
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker, later: &mut Later) -> Next {
         if self.alarms_are_due(monitor, later) {
+            // Whoever is woken may be in no hurry to poll, and others may wait for the room.
+            self.drop_expired(monitor, looker.who, later);
             return Next::Rung;
         }
         if let Some(object) = monitor.releases.pop_front() {

@@ -223,8 +223,8 @@ impl Monitor {
     /// Whether all that it was asked to serve has been served, and nobody is in it any more who counts on it.
     pub(super) fn may_end(&self) -> bool {
         let served = self.entries.iter().all(Entry::is_message) && self.releases.is_empty();
-        let left =
-            self.pool.as_ref().is_none_or(|pool| pool.late.is_empty() && pool.inside == 0 && self.executing.is_empty());
+        let is_left = |pool: &Pool| pool.late.is_empty() && pool.inside == 0 && pool.letting_go.is_empty();
+        let left = self.pool.as_ref().is_none_or(|pool| is_left(pool) && self.executing.is_empty());
         self.door == Door::Closing && served && left
     }
 
@@ -247,6 +247,9 @@ impl Monitor {
         let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
         while let Some(at) = self.executing.iter().rposition(ended) {
             self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
+        }
+        if let (0, Some(pool)) = (depth, &mut self.pool) {
+            pool.letting_go.retain(|going| *going != thread);
         }
         left
     }

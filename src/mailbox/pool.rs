@@ -32,6 +32,8 @@ pub(crate) struct Pool {
     /// call. Its end waits until they have left.
     pub(crate) inside: usize,
     pub(crate) objects: BTreeMap<ObjectId, Shared>,
+    /// Pool threads whose call has ended, as was told, and who still drop what came of it: its end waits for them.
+    pub(crate) letting_go: Vec<ThreadId>,
     /// Direct references that threads held which have left: dropped by a thread of the pool.
     pub(crate) late: Vec<Shared>,
 }
@@ -56,6 +58,7 @@ impl Pool {
             usages: 0,
             inside: 0,
             objects: BTreeMap::new(),
+            letting_go: Vec::new(),
             late: Vec::new(),
         }
     }

@@ -73,6 +73,9 @@ impl Mailbox {
             let what = what();
             let mut monitor = self.monitor.lock();
             let left = monitor.frames_left(who.0, depth);
+            if let (0, Some(pool)) = (depth, &mut monitor.pool) {
+                pool.letting_go.push(who.0);
+            }
             self.push_event(&monitor, who, Some(call), || what);
             drop(monitor);
             drop(left);

@@ -71,7 +71,8 @@ impl CancelHandle {
     /// Cancels every call made with this handle, now and later. Never waits: a call that runs is asked
     /// ([`is_cancelled`](crate::is_cancelled)) and its caller is answered when it lets go.
     pub fn cancel(&self) {
-        let who = super::Thread::current().who();
+        let thread = super::Thread::current();
+        let who = thread.who();
         let mut state = self.0.lock();
         state.cancelled = true;
         let (calls, waits) = (state.calls.clone(), state.waits.clone());
@@ -82,6 +83,8 @@ impl CancelHandle {
         for bell in waits {
             bell.ring_cancelled();
         }
+        // A waker may have dropped the guard of this thread's apartment.
+        thread.leave_if_due();
     }
 
     /// Whether it has been cancelled.

@@ -24,7 +24,7 @@ use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, PacketId, ThreadId};
 use crate::mailbox::{Mailbox, Who};
 use crate::sync::{Arc, Bell, local, next_thread_number};
-use crate::wait_graph::Asleep;
+use crate::wait_graph::{Asleep, Doer};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -52,6 +52,8 @@ pub(crate) struct Thread {
     is_adopted: Cell<bool>,
     /// The apartment that begins with it, while the hook around its life runs: it is in none yet.
     begins: RefCell<Option<Arc<Mailbox>>>,
+    /// What it brings about, innermost last.
+    does: RefCell<Vec<Arc<Doer>>>,
     /// As whom it last visited an MTA: kept, for such a call allocates nothing once warm.
     visitor: RefCell<Option<Rc<MtaHome>>>,
     frames: RefCell<Vec<Frame>>,
@@ -109,6 +111,7 @@ impl Thread {
             home: RefCell::new(None),
             is_adopted: Cell::new(false),
             begins: RefCell::new(None),
+            does: RefCell::new(Vec::new()),
             visitor: RefCell::new(None),
             frames: RefCell::new(Vec::new()),
             outgoing: RefCell::new(Vec::new()),
@@ -240,6 +243,18 @@ impl Thread {
     /// The apartment that it cannot wait for, which begins with it.
     pub(crate) fn begins(&self) -> Option<Arc<Mailbox>> {
         self.begins.borrow().clone()
+    }
+
+    /// It is the one who brings that about, as long as the guard lives.
+    pub(crate) fn does(self: &Rc<Self>, what: Arc<Doer>) -> Does {
+        what.begins(self.id, &self.bell);
+        self.does.borrow_mut().push(what);
+        Does(Rc::clone(self))
+    }
+
+    /// Whether somebody waits for what it brings about.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.does.borrow().iter().any(|what| what.is_awaited())
     }
 
     /// It as an implicit thread of that MTA.
@@ -434,6 +449,16 @@ pub(crate) struct Opened<'a>(&'a Thread);
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get().saturating_sub(1));
+    }
+}
+
+/// See [`Thread::does`].
+pub(crate) struct Does(Rc<Thread>);
+
+impl Drop for Does {
+    fn drop(&mut self) {
+        let what = self.0.does.borrow_mut().pop();
+        drop(what);
     }
 }
 

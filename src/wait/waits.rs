@@ -131,7 +131,7 @@ fn wait<T>(
     if let Some(taken) = take(thread.bell()) {
         return Ok(taken);
     }
-    wait_elsewhere(&thread, WaitFor::Events, within, pumps, || take(thread.bell()))
+    wait_elsewhere(&thread, WaitFor::Events, None, within, pumps, || take(thread.bell()))
 }
 
 /// The thread's bell may be on the lists of the signals.

@@ -7,6 +7,7 @@ use crate::diagnose::WaitFor;
 use crate::error::CallError;
 use crate::sync::{Arc, JoinHandle, Mutex, is_this_thread, spawn};
 use crate::thread::{Thread, panic_message};
+use crate::wait_graph::Doer;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -49,6 +50,8 @@ struct Work<T> {
     /// What came of it, until somebody takes it. It is left here before the signal is set.
     result: Mutex<Option<Ended<T>>>,
     ended: Signal,
+    /// As which its thread is waited for.
+    doer: Arc<Doer>,
 }
 
 /// Starts a [`Worker`] to order.
@@ -78,11 +81,14 @@ impl WorkerBuilder {
     /// `SysCallFailed` if the thread cannot be started; `run` is dropped then.
     pub fn spawn<T: Send + 'static>(self, run: impl FnOnce() -> T + Send + 'static) -> Result<Worker<T>, CallError> {
         let Self { name, stack_size } = self;
-        let work = Arc::new(Work { name: name.into(), result: Mutex::new(None), ended: Signal::manual() });
+        let work =
+            Arc::new(Work { name: name.into(), result: Mutex::new(None), ended: Signal::manual(), doer: Doer::new() });
         let body = {
             let work = Arc::clone(&work);
             move || {
+                let does = Thread::current().does(Arc::clone(&work.doer));
                 let result = catch_unwind(AssertUnwindSafe(run));
+                drop(does);
                 *work.result.lock() = Some(result);
                 work.ended.set();
             }
@@ -125,18 +131,20 @@ impl<T> Worker<T> {
     /// ```
     ///
     /// # Errors
-    /// `Deadlock` on its own thread, which would wait for itself; `NotSupported` where a [host](crate::Host) lets nothing block
-    /// its thread and the worker has not ended. It is detached then: look at [`is_finished`](Worker::is_finished) first.
+    /// `Deadlock` on its own thread, which would wait for itself, or if the worker waits for this thread, which could not
+    /// serve it (rule DL-1); `NotSupported` where a [host](crate::Host) lets nothing block its thread and the worker has not
+    /// ended. It is detached then: look at [`is_finished`](Worker::is_finished) first.
     #[track_caller]
     pub fn join(mut self) -> Result<Result<T, Box<dyn Any + Send>>, CallError> {
         let thread = Thread::current();
         let own = self.thread.as_ref().is_some_and(is_this_thread);
+        let awaits = Awaited::Worker { name: Arc::clone(&self.work.name), location: Location::caller() };
         if own {
-            let awaits = Awaited::Worker { name: Arc::clone(&self.work.name), location: Location::caller() };
             return Err(waits_for_itself_elsewhere(&thread, awaits));
         }
         let work = Arc::clone(&self.work);
-        let result = wait_elsewhere(&thread, WaitFor::Thread, None, true, || {
+        let by = Some((&work.doer, &awaits));
+        let result = wait_elsewhere(&thread, WaitFor::Thread, by, None, true, || {
             // Its bell is listed before the result is looked for, which is left before the bells are rung.
             work.ended.rings(thread.bell());
             work.result.lock().take()

@@ -246,6 +246,7 @@ fn waiter(node: &Node, stands: Stands, now: u64) -> Waiter {
         (On::Disconnect { of, object, location }, _) => {
             Awaited::Disconnect { of: of.name().clone(), object: *object, location }
         }
+        (On::Doer { awaits, .. }, _) => awaits.clone(),
     };
     let serves = match node.lets {
         Lets { nothing: true, .. } => Serves::Nothing,

@@ -134,6 +134,10 @@ impl Sleepers {
                 edges.extend((0..self.nodes.len()).filter(|slot| runs_it(&self.nodes[*slot])));
                 Needs::All
             }
+            Some(On::Doer { doer, .. }) => {
+                edges.extend((0..self.nodes.len()).filter(|slot| self.nodes[*slot].is_of(doer)));
+                Needs::One
+            }
             None => Needs::None,
         };
         if edges.is_empty() { Needs::None } else { needs }
@@ -144,9 +148,9 @@ impl Sleepers {
     }
 
     /// Whether the owner's wait lets an entry in without anybody's end. Of one that may stand in the line for room only the
-    /// mailbox knows: messages can hold the room, though all calls are served.
+    /// mailbox knows: messages can hold the room, though all calls are served. So it is where the apartment is about to end.
     fn lets_in(&self, owner: usize, entry: &super::node::Entry) -> bool {
         let lets = &self.nodes[owner].lets;
-        !entry.waits_for_room && lets.lets_in(entry.kind, entry.chain)
+        !entry.waits_for_room && !lets.leaving && lets.lets_in(entry.kind, entry.chain)
     }
 }

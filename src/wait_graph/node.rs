@@ -1,8 +1,9 @@
 //! One sleeper, and what it waits for.
 
+use super::doer::Doer;
 use super::scope::Lets;
 use crate::call::Ticket;
-use crate::cycle::Deadlock;
+use crate::cycle::{Awaited, Deadlock};
 use crate::describe::{ApartmentName, CallKind, CallTarget};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, AtomicU64, Bell, Ordering};
@@ -87,6 +88,11 @@ pub(crate) enum On {
         object: ObjectId,
         location: &'static Location<'static>,
     },
+    /// What somebody's thread brings about.
+    Doer {
+        doer: Arc<Doer>,
+        awaits: Awaited,
+    },
 }
 
 /// An entry that its sender waits for: a call's, for its reply; a one-way call's, for room.
@@ -139,6 +145,10 @@ impl Node {
         self.on.is_some() && self.home.as_ref().is_some_and(|home| home.name().id == place.name().id)
     }
 
+    pub(super) fn is_of(&self, doer: &Doer) -> bool {
+        self.on.is_some() && self.thread.is_some_and(|thread| doer.is(thread))
+    }
+
     /// Whether a call on that object runs on its stack.
     pub(super) fn is_in(&self, object: ObjectId) -> bool {
         self.serving.iter().any(|serving| serving.chain.is_some() && serving.target.object == Some(object))
@@ -148,7 +158,7 @@ impl Node {
     pub(super) fn can_fail(&self) -> bool {
         match &self.on {
             Some(On::Entry(entry)) => entry.ticket.is_queued(),
-            Some(On::End { .. } | On::Disconnect { .. }) => true,
+            Some(On::End { .. } | On::Disconnect { .. } | On::Doer { .. }) => true,
             None => false,
         }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Lets {
     pub(crate) scope: Scope,
     /// Not even that: a filter's method or an input-synchronized call stands on its stack, or it is no STA's.
     pub(crate) nothing: bool,
+    /// The apartment is about to end: once it drops its objects it lets in callbacks only, which its mailbox knows.
+    pub(crate) leaving: bool,
     /// Whether its filter is asked about application messages.
     pub(crate) messages: bool,
     /// The chains that it has out.

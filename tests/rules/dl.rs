@@ -24,7 +24,7 @@ interface! {
 
 /// What the one was told who could not go on.
 #[track_caller]
-fn told<T>(result: Result<T, CallError>) -> Arc<Deadlock> {
+pub(crate) fn told<T>(result: Result<T, CallError>) -> Arc<Deadlock> {
     match result {
         Err(error @ CallError::Deadlock(_)) => {
             assert_eq!((error.hresult(), error.outcome()), (0x8004_E005, Outcome::NotStarted));
@@ -38,24 +38,24 @@ fn told<T>(result: Result<T, CallError>) -> Arc<Deadlock> {
 
 /// The same of the only one of them.
 #[track_caller]
-fn only_told<T: std::fmt::Debug>(results: impl IntoIterator<Item = Result<T, CallError>>) -> Arc<Deadlock> {
+pub(crate) fn only_told<T: std::fmt::Debug>(results: impl IntoIterator<Item = Result<T, CallError>>) -> Arc<Deadlock> {
     let failed: Vec<_> = results.into_iter().filter(Result::is_err).collect();
     let [failed] = <[_; 1]>::try_from(failed).expect("exactly one is told");
     told(failed)
 }
 
 /// The names of those in the cycle, from the one that was told.
-fn names(deadlock: &Deadlock) -> Vec<String> {
+pub(crate) fn names(deadlock: &Deadlock) -> Vec<String> {
     deadlock.cycle.iter().map(|waiter| waiter.apartment.as_ref().map_or("-".into(), |a| a.name.to_string())).collect()
 }
 
 /// An apartment with an object.
-struct Home {
-    sta: Sta,
-    object: Proxy<()>,
+pub(crate) struct Home {
+    pub(crate) sta: Sta,
+    pub(crate) object: Proxy<()>,
 }
 
-fn home(stage: &Stage, name: &str, policy: Reentrancy) -> Result<Home, CallError> {
+pub(crate) fn home(stage: &Stage, name: &str, policy: Reentrancy) -> Result<Home, CallError> {
     let sta = stage.sta(name).reentrancy(policy).spawn()?;
     let object = sta.create(|| ())?;
     Ok(Home { sta, object })

@@ -2,6 +2,7 @@
 
 mod options;
 mod others;
+mod unattended;
 
 use crate::stage::{Gate, Key, Stage, gate, hresult, like, play, secs};
 use crate::support::{Log, must_end};

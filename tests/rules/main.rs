@@ -32,6 +32,7 @@ mod owned;
 mod pending;
 mod policies;
 mod real_time;
+mod rings;
 mod snapshot;
 mod st;
 mod stage;
