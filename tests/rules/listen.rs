@@ -113,7 +113,7 @@ fn dg_2_a_late_listener_is_told_of_each_call_that_is_in_flight_and_of_its_end_on
             let whole: Vec<_> = whole.iter().filter(|event| !runs || kind(&event.what) != "Queued").collect();
             // That a wait passes over something is told once, perhaps before the listener came.
             let is_seen = |event: &&Event| kind(&event.what) != "Held";
-            let whole = whole.into_iter().filter(|event| is_seen(&event));
+            let whole = whole.into_iter().filter(|event| is_seen(event));
             let late = late.iter().filter(is_seen);
             let key = |event: &Event| (kind(&event.what), event.apartment, event.thread, event.frame, event.at);
             assert_eq!(late.map(key).collect::<Vec<_>>(), whole.map(key).collect::<Vec<_>>());
