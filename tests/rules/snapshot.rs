@@ -36,6 +36,8 @@ fn dg_1_a_snapshot_says_what_each_apartment_is() {
         stage.clock.advance(secs(1));
         let mta = stage.mta().threads(2).max_threads(5).spawn()?;
         let (_one, _two, _three) = (ui.create(|| 1)?, ui.create(|| 2)?, mta.create(|| 3)?);
+        // Its making does not wait for the pool's first thread.
+        stage.until(mta.apartment(), like!(ThreadEntered { implicit: false }));
         let snapshot = stage.process.snapshot();
         assert_eq!((snapshot.at, snapshot.apartments.len()), (secs(1), 2));
         let seen = of(&snapshot, "ui");
