@@ -73,7 +73,7 @@ fn one_of<T, U>(
 
 /// Two apartments that let in their own chain only call each other at once.
 #[test]
-fn crossed_chains() {
+fn dl_3_crossed_chains() {
     fn side(
         process: &Process,
         tell: &mpsc::Sender<Proxy<()>>,
@@ -92,7 +92,7 @@ fn crossed_chains() {
     }
     let kind = Kind {
         model: "crossed chains",
-        test: "crossed_chains",
+        test: "dl_3_crossed_chains",
         bound: 4,
         told: &["first", "second"],
         program: |process| {
@@ -111,10 +111,10 @@ fn crossed_chains() {
 
 /// An apartment that lets nobody in is called back.
 #[test]
-fn called_back_where_nobody_comes_in() {
+fn dl_3_called_back_where_nobody_comes_in() {
     let kind = Kind {
         model: "called back where nobody comes in",
-        test: "called_back_where_nobody_comes_in",
+        test: "dl_3_called_back_where_nobody_comes_in",
         bound: 3,
         told: &["the callback"],
         program: |process| {
@@ -140,10 +140,10 @@ fn called_back_where_nobody_comes_in() {
 
 /// A call that is buried under another on its stack.
 #[test]
-fn buried_call() {
+fn dl_3_buried_call() {
     let kind = Kind {
         model: "a buried call",
-        test: "buried_call",
+        test: "dl_3_buried_call",
         bound: 2,
         told: &["what is above it"],
         program: |process| {
@@ -178,10 +178,10 @@ fn buried_call() {
 
 /// The pool's only thread is blocked in a call, and called once more.
 #[test]
-fn pool_at_its_maximum() {
+fn dl_3_pool_at_its_maximum() {
     let kind = Kind {
         model: "a pool at its maximum",
-        test: "pool_at_its_maximum",
+        test: "dl_3_pool_at_its_maximum",
         bound: 4,
         told: &["the inner call"],
         program: |process| {
@@ -200,10 +200,10 @@ fn pool_at_its_maximum() {
 
 /// An apartment that lets nobody in joins one that calls it.
 #[test]
-fn join() {
+fn dl_3_join() {
     let kind = Kind {
         model: "a join",
-        test: "join",
+        test: "dl_3_join",
         bound: 2,
         told: &["the join"],
         program: |process| {
@@ -225,10 +225,10 @@ fn join() {
 
 /// An apartment that lets nobody in joins a worker that calls it.
 #[test]
-fn worker() {
+fn dl_3_worker() {
     let kind = Kind {
         model: "a worker's join",
-        test: "worker",
+        test: "dl_3_worker",
         bound: 2,
         told: &["the join"],
         program: |process| {
@@ -247,10 +247,10 @@ fn worker() {
 
 /// An apartment that lets nobody in disconnects an object whose call calls it.
 #[test]
-fn disconnect() {
+fn dl_3_disconnect() {
     let kind = Kind {
         model: "a disconnecting",
-        test: "disconnect",
+        test: "dl_3_disconnect",
         bound: 2,
         told: &["the disconnecting"],
         program: |process| {
@@ -278,10 +278,10 @@ fn disconnect() {
 
 /// A post waits for room in a mailbox whose owner waits for the sender.
 #[test]
-fn room() {
+fn dl_3_room() {
     let kind = Kind {
         model: "a wait for room",
-        test: "room",
+        test: "dl_3_room",
         bound: 3,
         told: &["the post"],
         program: |process| {
@@ -331,10 +331,10 @@ implements!(Handle: dyn Joins);
 
 /// An apartment that waits for its input-synchronized call serves none but others of that kind.
 #[test]
-fn input_synchronized_wait() {
+fn dl_3_input_synchronized_wait() {
     let kind = Kind {
         model: "an input-synchronized wait",
-        test: "input_synchronized_wait",
+        test: "dl_3_input_synchronized_wait",
         bound: 1,
         told: &["the join"],
         program: |process| {
