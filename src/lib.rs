@@ -92,6 +92,9 @@ pub mod __private {
 /// An invariant of the engine does not hold: the program stops rather than muddle through (rule AP-12).
 #[cold]
 fn broken(invariant: &str) -> ! {
-    eprintln!("apartment: a broken invariant, the program stops: {invariant}");
+    use std::io::Write;
+    // Not `eprintln!`, which a test's harness captures, and loses with the program.
+    let said = writeln!(std::io::stderr(), "apartment: a broken invariant, the program stops: {invariant}");
+    drop(said);
     std::process::abort()
 }

@@ -1,19 +1,12 @@
 //! The example `full_mailbox`, run as the program it is.
 
-use std::process::{Command, Stdio};
+mod example;
 
-fn program() -> Command {
-    // target/debug/deps/example_full_mailbox-0123 → target/debug/examples/full_mailbox
-    let this = std::env::current_exe().expect("this program has a path");
-    let built = this.parent().and_then(std::path::Path::parent).expect("it is in a target folder");
-    let program = built.join("examples").join(format!("full_mailbox{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: cargo build --example full_mailbox", program.display());
-    Command::new(program)
-}
+use example::{outlives_its_reader, program};
 
 #[test]
 fn mb_2_the_diagnosis_is_printed_and_waiting_for_room_and_dispatching_are_the_cures() {
-    let run = program().output().expect("the example can be started");
+    let run = program("full_mailbox").output().expect("the example can be started");
     let out = String::from_utf8(run.stdout).expect("it prints text");
     assert!(run.status.success(), "{out}{}", String::from_utf8_lossy(&run.stderr));
     let mut rest = &*out;
@@ -41,8 +34,5 @@ fn mb_2_the_diagnosis_is_printed_and_waiting_for_room_and_dispatching_are_the_cu
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let mut run = program().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example can be started");
-    drop(run.stdout.take());
-    let run = run.wait_with_output().expect("it ends");
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    outlives_its_reader(program("full_mailbox"));
 }

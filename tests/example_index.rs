@@ -1,5 +1,7 @@
 //! The example `index`, run as the program it is.
 
+mod example;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -30,12 +32,7 @@ impl Place {
     }
 
     fn program(&self) -> Command {
-        // target/debug/deps/example_index-0123 → target/debug/examples/index
-        let this = std::env::current_exe().expect("this program has a path");
-        let built = this.parent().and_then(Path::parent).expect("it is in a target folder");
-        let program = built.join("examples").join(format!("index{}", std::env::consts::EXE_SUFFIX));
-        assert!(program.exists(), "{} is missing: cargo build --example index", program.display());
-        let mut command = Command::new(program);
+        let mut command = example::program("index");
         command.arg(&self.texts).arg("--db").arg(&self.index);
         command
     }

@@ -1,19 +1,12 @@
 //! The example `reentrancy`, run as the program it is.
 
-use std::process::{Command, Stdio};
+mod example;
 
-fn program() -> Command {
-    // target/debug/deps/example_reentrancy-0123 → target/debug/examples/reentrancy
-    let this = std::env::current_exe().expect("this program has a path");
-    let built = this.parent().and_then(std::path::Path::parent).expect("it is in a target folder");
-    let program = built.join("examples").join(format!("reentrancy{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: cargo build --example reentrancy", program.display());
-    Command::new(program)
-}
+use example::{outlives_its_reader, program};
 
 #[test]
 fn di_12_the_policies_are_compared_by_one_story() {
-    let run = program().output().expect("the example can be started");
+    let run = program("reentrancy").output().expect("the example can be started");
     let out = String::from_utf8(run.stdout).expect("it prints text");
     assert!(run.status.success(), "{out}{}", String::from_utf8_lossy(&run.stderr));
     let mut rest = &*out;
@@ -41,8 +34,5 @@ fn di_12_the_policies_are_compared_by_one_story() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let mut run = program().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example can be started");
-    drop(run.stdout.take());
-    let run = run.wait_with_output().expect("it ends");
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    outlives_its_reader(program("reentrancy"));
 }

@@ -1,18 +1,12 @@
 //! The example `retry_leak`, run as the program it is.
 
-use std::process::{Command, Output, Stdio};
+mod example;
 
-fn program() -> Command {
-    // target/debug/deps/example_retry_leak-0123 → target/debug/examples/retry_leak
-    let this = std::env::current_exe().expect("this program has a path");
-    let built = this.parent().and_then(std::path::Path::parent).expect("it is in a target folder");
-    let program = built.join("examples").join(format!("retry_leak{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: cargo build --example retry_leak", program.display());
-    Command::new(program)
-}
+use example::{outlives_its_reader, program};
+use std::process::Output;
 
 fn run(retries: &str) -> (Output, String) {
-    let run = program().arg(retries).output().expect("the example can be started");
+    let run = program("retry_leak").arg(retries).output().expect("the example can be started");
     let out = String::from_utf8(run.stdout.clone()).expect("it prints text");
     (run, out)
 }
@@ -49,10 +43,7 @@ fn what_is_no_number_of_retries_is_refused() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let mut run = program();
-    let run = run.arg("100").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut run = run.expect("the example can be started");
-    drop(run.stdout.take());
-    let run = run.wait_with_output().expect("it ends");
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let mut program = program("retry_leak");
+    program.arg("100");
+    outlives_its_reader(program);
 }

@@ -1,5 +1,7 @@
 //! The example `spreadsheet`: its sheet, and the program as it is run.
 
+mod example;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -336,12 +338,7 @@ impl Place {
     }
 
     fn program(&self) -> Command {
-        // target/debug/deps/example_spreadsheet-0123 → target/debug/examples/spreadsheet
-        let this = std::env::current_exe().expect("this program has a path");
-        let built = this.parent().and_then(Path::parent).expect("it is in a target folder");
-        let program = built.join("examples").join(format!("spreadsheet{}", std::env::consts::EXE_SUFFIX));
-        assert!(program.exists(), "{} is missing: cargo build --example spreadsheet", program.display());
-        let mut command = Command::new(program);
+        let mut command = example::program("spreadsheet");
         command.arg(self.0.join("sheet.csv")).arg("--letter").arg(self.0.join("letter.txt"));
         command
     }

@@ -1,15 +1,8 @@
 //! The example `threading_models`, run as the program it is.
 
-use std::process::{Command, Stdio};
+mod example;
 
-fn program() -> Command {
-    // target/debug/deps/example_threading_models-0123 → target/debug/examples/threading_models
-    let this = std::env::current_exe().expect("this program has a path");
-    let built = this.parent().and_then(std::path::Path::parent).expect("it is in a target folder");
-    let program = built.join("examples").join(format!("threading_models{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing: cargo build --example threading_models", program.display());
-    Command::new(program)
-}
+use example::{outlives_its_reader, program};
 
 /// The cells of the table whose head begins with that word.
 fn table(text: &str, head: &str) -> Vec<Vec<String>> {
@@ -22,7 +15,7 @@ fn table(text: &str, head: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn cl_2_the_table_is_what_happens() {
-    let run = program().output().expect("the example can be started");
+    let run = program("threading_models").output().expect("the example can be started");
     let out = String::from_utf8(run.stdout).expect("it prints text");
     assert!(run.status.success(), "{out}{}", String::from_utf8_lossy(&run.stderr));
     let single = "main STA (host if none), proxy";
@@ -50,8 +43,5 @@ fn cl_2_the_table_is_what_happens() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let mut run = program().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example can be started");
-    drop(run.stdout.take());
-    let run = run.wait_with_output().expect("it ends");
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    outlives_its_reader(program("threading_models"));
 }

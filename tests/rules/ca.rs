@@ -1,6 +1,7 @@
 //! CA: causality, context, cancelling.
 
-use crate::stage::{Key, Stage, gate, hresult, incoming, like, play, secs};
+use crate::cancels::{CANCELED, CANCELED_RUNNING, TIMED_OUT, TIMED_OUT_RUNNING, occupy, seen_as};
+use crate::stage::{Stage, gate, hresult, incoming, like, play, secs};
 use apartment::{
     CallContext, CallError, CallKind, CallOptions, CancelHandle, CancelReason, ChainId, MessageClass, Outcome, Proxy,
     Retry, ServerCall, Sta, WaitFor, What, current_call, is_cancelled,
@@ -14,25 +15,6 @@ use std::thread;
 
 fn context() -> CallContext {
     current_call().unwrap()
-}
-
-fn seen_as(error: CallError) -> (u32, Outcome) {
-    (error.hresult(), error.outcome())
-}
-
-const CANCELED: (u32, Outcome) = (hresult::CALL_CANCELED, Outcome::NotStarted);
-const CANCELED_RUNNING: (u32, Outcome) = (hresult::CALL_CANCELED, Outcome::MayHaveRun);
-const TIMED_OUT: (u32, Outcome) = (hresult::TIMED_OUT, Outcome::NotStarted);
-const TIMED_OUT_RUNNING: (u32, Outcome) = (hresult::TIMED_OUT, Outcome::MayHaveRun);
-
-/// Occupies an STA until the key is turned.
-fn occupy(stage: &Stage, sta: &Sta) -> Key {
-    let object = sta.create(|| ()).unwrap();
-    let (key, gate) = gate();
-    let began = stage.count(sta.apartment(), like!(Began));
-    object.post(move |()| gate.pass()).unwrap();
-    stage.until_nth(began + 1, sta.apartment(), like!(Began));
-    key
 }
 
 // ---- CA-1

@@ -4,11 +4,11 @@ mod options;
 mod others;
 mod unattended;
 
-use crate::stage::{Gate, Key, Stage, gate, hresult, like, play, secs};
+use crate::cancels::{CANCELED, CANCELED_RUNNING, TIMED_OUT, TIMED_OUT_RUNNING, Tells, hangs, occupy, seen_as};
+use crate::stage::{Gate, Key, gate, hresult, like, play, secs};
 use crate::support::{Log, must_end};
 use apartment::{
-    AsyncOptions, CallError, CallFuture, CallOptions, CancelHandle, CancelReason, Outcome, Process, Proxy, Sta, What,
-    is_cancelled,
+    AsyncOptions, CallError, CallFuture, CallOptions, CancelHandle, CancelReason, Outcome, Process, Proxy, What,
 };
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::cell::Cell;
@@ -16,15 +16,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, ThreadId};
-
-fn seen_as(error: CallError) -> (u32, Outcome) {
-    (error.hresult(), error.outcome())
-}
-
-const CANCELED: (u32, Outcome) = (hresult::CALL_CANCELED, Outcome::NotStarted);
-const LEFT: (u32, Outcome) = (hresult::CALL_CANCELED, Outcome::MayHaveRun);
-const TIMED_OUT: (u32, Outcome) = (hresult::TIMED_OUT, Outcome::NotStarted);
-const TIMED_OUT_RUNNING: (u32, Outcome) = (hresult::TIMED_OUT, Outcome::MayHaveRun);
 
 /// A waker made by hand, which says on which thread it is woken.
 struct Told(Sender<ThreadId>);
@@ -67,36 +58,6 @@ fn ready<R>(future: &mut CallFuture<R>, waker: &Waker) -> Result<R, CallError> {
         Poll::Ready(result) => result,
         Poll::Pending => panic!("it is not ready"),
     }
-}
-
-/// Says on which thread it was dropped.
-struct Tells(Log<ThreadId>);
-
-impl Drop for Tells {
-    fn drop(&mut self) {
-        self.0.add(thread::current().id());
-    }
-}
-
-/// A method that says that it has come, passes the gate, and says what it then saw of being cancelled.
-fn hangs(gate: Gate) -> (impl FnOnce(&()) + Send + 'static, Receiver<bool>) {
-    let (tell, told) = unbounded();
-    let method = move |(): &()| {
-        tell.send(is_cancelled()).unwrap();
-        gate.pass();
-        tell.send(is_cancelled()).unwrap();
-    };
-    (method, told)
-}
-
-/// Occupies an STA until the key is turned.
-fn occupy(stage: &Stage, sta: &Sta) -> Key {
-    let object = sta.create(|| ()).unwrap();
-    let (key, gate) = gate();
-    let began = stage.count(sta.apartment(), like!(Began));
-    object.post(move |()| gate.pass()).unwrap();
-    stage.until_nth(began + 1, sta.apartment(), like!(Began));
-    key
 }
 
 fn assert_send<T: Send>(value: T) -> T {

@@ -4,6 +4,7 @@ mod abnormal;
 mod ap;
 mod arguments;
 mod ca;
+mod cancels;
 mod ck;
 mod cl;
 mod com_map;

@@ -2,54 +2,16 @@
 
 mod others;
 
-use crate::stage::{Gate, Key, Stage, gate, hresult, incoming, like, pending, play, rejected, secs};
+use crate::cancels::{CANCELED, CANCELED_RUNNING, TIMED_OUT, TIMED_OUT_RUNNING, Tells, hangs, occupy, seen_as};
+use crate::stage::{gate, hresult, incoming, like, pending, play, rejected, secs};
 use crate::support::Log;
 use apartment::{
-    CallError, CallOptions, CancelHandle, CancelReason, MessageClass, Outcome, PendingAnswer, Process, Proxy, Retry,
-    ServerCall, Sta, What, is_cancelled,
+    CallOptions, CancelHandle, CancelReason, MessageClass, Outcome, PendingAnswer, Process, Proxy, Retry, ServerCall,
+    What, is_cancelled,
 };
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::unbounded;
 use std::cell::Cell;
-use std::thread::{self, ThreadId};
-
-fn seen_as(error: CallError) -> (u32, Outcome) {
-    (error.hresult(), error.outcome())
-}
-
-const CANCELED: (u32, Outcome) = (hresult::CALL_CANCELED, Outcome::NotStarted);
-const LEFT: (u32, Outcome) = (hresult::CALL_CANCELED, Outcome::MayHaveRun);
-const TIMED_OUT: (u32, Outcome) = (hresult::TIMED_OUT, Outcome::NotStarted);
-const TIMED_OUT_RUNNING: (u32, Outcome) = (hresult::TIMED_OUT, Outcome::MayHaveRun);
-
-/// Says on which thread it was dropped.
-struct Tells(Log<ThreadId>);
-
-impl Drop for Tells {
-    fn drop(&mut self) {
-        self.0.add(thread::current().id());
-    }
-}
-
-/// A method that says that it has come, passes the gate, and says what it then saw of being cancelled.
-fn hangs(gate: Gate) -> (impl FnOnce(&()) + Send + 'static, Receiver<bool>) {
-    let (tell, told) = unbounded();
-    let method = move |(): &()| {
-        tell.send(is_cancelled()).unwrap();
-        gate.pass();
-        tell.send(is_cancelled()).unwrap();
-    };
-    (method, told)
-}
-
-/// Occupies an STA until the key is turned.
-fn occupy(stage: &Stage, sta: &Sta) -> Key {
-    let object = sta.create(|| ()).unwrap();
-    let (key, gate) = gate();
-    let began = stage.count(sta.apartment(), like!(Began));
-    object.post(move |()| gate.pass()).unwrap();
-    stage.until_nth(began + 1, sta.apartment(), like!(Began));
-    key
-}
+use std::thread::{self};
 
 #[test]
 fn ca_2_an_owned_call_gives_its_result_and_pumps_like_any_other() {
@@ -91,7 +53,7 @@ fn ca_2_a_cancelled_owned_call_returns_while_its_callee_runs_on() {
             });
             assert!(!told.recv().unwrap());
             cancel.cancel();
-            assert_eq!(seen_as(call.join().unwrap()), LEFT, "the callee stands at the gate all the while");
+            assert_eq!(seen_as(call.join().unwrap()), CANCELED_RUNNING, "the callee stands at the gate all the while");
         });
         assert_eq!(stage.count(a.apartment(), like!(Ended)), 0);
         key.open();
@@ -119,7 +81,7 @@ fn ca_2_a_late_reply_reaches_no_later_wait() {
             let caller = s.spawn(|| {
                 let options = CallOptions::new().cancel(&cancel);
                 let left = at_a.with(&options).call_owned(move |object| (method(object), 1).1).unwrap_err();
-                assert_eq!(seen_as(left), LEFT);
+                assert_eq!(seen_as(left), CANCELED_RUNNING);
                 // The same thread, on the next call it makes.
                 at_b.call_owned(move |()| {
                     arrived.send(()).unwrap();
@@ -228,7 +190,7 @@ fn di_6_a_cancelled_owned_call_that_is_buried_returns_in_its_turn() {
             assert_eq!(stage.count(a.apartment(), like!(WaitEnded)), 0);
             inner_key.open();
             inner.join().unwrap();
-            assert_eq!(seen_as(outer.join().unwrap()), LEFT);
+            assert_eq!(seen_as(outer.join().unwrap()), CANCELED_RUNNING);
         });
         outer_key.open();
         assert!(told.recv().unwrap());
@@ -284,9 +246,9 @@ fn ca_2_what_a_left_owned_call_has_out_is_cancelled_with_it() {
             });
             assert!(!told.recv().unwrap());
             cancel.cancel();
-            assert_eq!(seen_as(call.join().unwrap()), LEFT);
+            assert_eq!(seen_as(call.join().unwrap()), CANCELED_RUNNING);
         });
-        assert_eq!(sees.recv().unwrap(), Err(LEFT), "the nested one owns, too, and need not wait either");
+        assert_eq!(sees.recv().unwrap(), Err(CANCELED_RUNNING), "the nested one owns, too, and need not wait either");
         key.open();
         assert!(told.recv().unwrap());
         stage.until(b.apartment(), like!(ResultDropped));
@@ -309,7 +271,7 @@ fn ca_2_an_owned_call_at_home_is_direct_and_runs_to_its_end() {
             assert!(is_cancelled());
             result
         });
-        assert_eq!(seen_as(error.err().unwrap()), LEFT);
+        assert_eq!(seen_as(error.err().unwrap()), CANCELED_RUNNING);
         assert_eq!(dropped.take(), [thread::current().id()]);
         assert_eq!(stage.count(a.apartment(), like!(Queued)), 0);
         assert_eq!(stage.count(a.apartment(), like!(ResultDropped)), 1);

@@ -287,7 +287,7 @@ fn ca_2_a_handle_cancels_a_future_s_call_wherever_it_is() {
         cancel.cancel();
         first_told.recv().unwrap();
         second_told.recv().unwrap();
-        assert_eq!(seen_as(ready(&mut runs, &first).unwrap_err()), LEFT, "its callee runs on");
+        assert_eq!(seen_as(ready(&mut runs, &first).unwrap_err()), CANCELED_RUNNING, "its callee runs on");
         assert_eq!(seen_as(ready(&mut queued, &second).unwrap_err()), CANCELED);
         assert_eq!(seen_as(ready(&mut at_a.with(&options).call_async(|()| ()), &first).unwrap_err()), CANCELED);
         key.open();
@@ -316,9 +316,9 @@ fn ca_2_a_future_s_call_is_cancelled_with_the_call_it_was_made_in() {
             });
             assert!(!told.recv().unwrap());
             cancel.cancel();
-            assert_eq!(seen_as(call.join().unwrap()), LEFT);
+            assert_eq!(seen_as(call.join().unwrap()), CANCELED_RUNNING);
         });
-        assert_eq!(sees.recv().unwrap(), Err(LEFT));
+        assert_eq!(sees.recv().unwrap(), Err(CANCELED_RUNNING));
         key.open();
         assert!(told.recv().unwrap());
         Ok(())
@@ -339,7 +339,7 @@ fn ca_2_a_future_s_call_is_cancelled_with_the_direct_call_it_was_made_in() {
             inner.cancel();
             seen_as(ready(&mut call, Waker::noop()).unwrap_err())
         });
-        assert_eq!(seen_as(error.unwrap_err()), LEFT);
+        assert_eq!(seen_as(error.unwrap_err()), CANCELED_RUNNING);
         assert_eq!(b.apartment().queued(), 0);
         busy.open();
         Ok(())

@@ -398,7 +398,7 @@ fn ca_2_an_owned_call_s_late_callback_finds_whoever_left_it() {
             });
             arrives.recv().unwrap();
             cancel.cancel();
-            assert_eq!(seen_as(left.join().unwrap().unwrap().unwrap_err()), LEFT);
+            assert_eq!(seen_as(left.join().unwrap().unwrap().unwrap_err()), CANCELED_RUNNING);
         });
         key.open();
         assert_eq!(sees.recv().unwrap(), (Err(CANCELED), true));

@@ -38,7 +38,7 @@ fn mf_8_cancel_call_ends_the_wait_for_an_owned_call_at_once() {
             });
             at_b.call_owned(method).unwrap_err()
         });
-        assert_eq!(seen_as(error), LEFT);
+        assert_eq!(seen_as(error), CANCELED_RUNNING);
         key.open();
         assert!(told.recv().unwrap());
         stage.until(b.apartment(), like!(ResultDropped));
