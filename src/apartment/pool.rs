@@ -144,7 +144,7 @@ impl Starter {
             let looker = Looker {
                 who: thread.who(),
                 depth: 0,
-                now: mailbox.common.clock.nanos(),
+                clock: &mailbox.common.clock,
                 wait: 0,
                 scope: Scope::Everything,
                 messages: Messages::Held,
@@ -159,7 +159,7 @@ impl Starter {
                     }
                 }
                 Next::Late(shared) => drop_shared(mailbox, thread, shared),
-                Next::Run(started) => run(thread, mailbox, started),
+                Next::Run(started) => run(thread, None, mailbox, started),
                 Next::Rung => {}
                 Next::Nothing(Door::Ended, _) => return,
                 Next::Nothing(door, _) => {

@@ -9,10 +9,10 @@ use crate::sync::Arc;
 
 impl Mailbox {
     /// Takes the queued messages of that class out. Their room is free from here on; they are the caller's to drop.
-    pub(crate) fn discard(self: &Arc<Self>, class: MessageClass, who: Who) -> Vec<Entry> {
+    pub(crate) fn discard(self: &Arc<Self>, class: MessageClass, who: Who) -> Vec<Box<Entry>> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
-        let is_of_it = |entry: &Entry| matches!(&entry.body, Body::Message { class: own, .. } if *own == class);
+        let is_of_it = |entry: &Box<Entry>| matches!(&entry.body, Body::Message { class: own, .. } if *own == class);
         let (mut discarded, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut monitor.entries).into_iter().partition(is_of_it);
         monitor.entries = kept.into();

@@ -101,7 +101,13 @@ pub(crate) trait Closure: Send {
 pub(crate) enum Body {
     Call(Errand),
     Post(Box<dyn Closure>),
-    Message { class: MessageClass, run: Box<dyn Closure>, ask: Ask },
+    Message {
+        class: MessageClass,
+        run: Box<dyn Closure>,
+        ask: Ask,
+    },
+    /// In the hands of who runs it, or answered it.
+    Taken,
 }
 
 /// Whether a message is to be shown to `message_pending` (rule MF-8).
@@ -131,6 +137,11 @@ impl Entry {
     pub(crate) fn new(header: Header, body: Body) -> Self {
         let since = header.made;
         Self { header, body, room: false, taken: None, held_told: 0, since }
+    }
+
+    /// What is to be run or answered. What remains says what it was.
+    pub(super) fn take_body(&mut self) -> Body {
+        std::mem::replace(&mut self.body, Body::Taken)
     }
 
     pub(crate) fn is_message(&self) -> bool {
@@ -197,7 +208,7 @@ impl Entry {
         }
         match self.body {
             Body::Post(closure) | Body::Message { run: closure, .. } => closure,
-            Body::Call(_) => crate::broken("a call has no closure of its own"),
+            Body::Call(_) | Body::Taken => crate::broken("a call has no closure of its own"),
         }
     }
 }

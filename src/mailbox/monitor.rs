@@ -1,18 +1,18 @@
 //! The state behind an apartment's one lock, and the pure questions asked of it.
 
-use super::Who;
 use super::alarm::Alarm;
 use super::entry::{Ask, Body, Closure, Entry, Header};
 use super::later::Wake;
 use super::open::{Executing, Left, Out, Runs, Waits};
 use super::pool::{Pool, Shared};
 use super::seen::Standings;
+use super::{Mailbox, Who};
 use crate::call::{Running, Ticket};
-use crate::describe::{CallKind, CallTarget, DROP};
-use crate::diagnose::HeldBy;
+use crate::describe::{CallKind, CallTarget, Caller, DROP};
+use crate::diagnose::{CallRef, HeldBy};
 use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
-use crate::sync::{Arc, Bell};
+use crate::sync::{Arc, Bell, Clock, Weak};
 use crate::wait_graph::Scope;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -37,11 +37,14 @@ pub(crate) struct Monitor {
     pub(crate) handles_end: bool,
     /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
     /// filter is asked about it.
-    pub(crate) entries: VecDeque<Entry>,
+    pub(crate) entries: VecDeque<Box<Entry>>,
     /// Waiting for room, in order.
-    pub(crate) waiting: VecDeque<Entry>,
+    pub(crate) waiting: VecDeque<Box<Entry>>,
     /// Posts that waited for room when the door closed, until their senders fetch them.
-    pub(crate) turned_away: Vec<(Ticket, Entry)>,
+    pub(crate) turned_away: Vec<(Ticket, Box<Entry>)>,
+    /// Places for entries to come, as many as there ever were at once: an entry is not small, and stays in its place from
+    /// when it comes in until what it was has run.
+    spare: Vec<Box<Entry>>,
     /// Objects whose last reference went, to be dropped at home.
     pub(crate) releases: VecDeque<ObjectId>,
     /// How many entries hold room.
@@ -76,12 +79,12 @@ pub(crate) struct Monitor {
 }
 
 /// Who looks for something to do, and what it may find.
-pub(crate) struct Looker {
+pub(crate) struct Looker<'a> {
     pub(crate) who: Who,
     /// How many calls and messages are open on the thread.
     pub(crate) depth: u32,
-    /// The time of the look.
-    pub(crate) now: u64,
+    /// The apartment's: read only by who needs the time of the look.
+    pub(crate) clock: &'a Clock,
     /// Which wait of the owner this is, for telling once per wait what it holds.
     pub(crate) wait: u32,
     pub(crate) scope: Scope,
@@ -126,9 +129,16 @@ pub(crate) struct Asked {
     pub(crate) call: IncomingCall,
 }
 
-/// An entry that was taken to run.
+/// An entry that was taken to run: of its header, which stays in the monitor as what is executed, what its thread needs.
 pub(crate) struct Started {
-    pub(crate) header: Header,
+    pub(crate) call: CallRef,
+    pub(crate) kind: CallKind,
+    pub(crate) depth: u32,
+    pub(crate) caller: Caller,
+    pub(crate) target: CallTarget,
+    pub(crate) from_chain: Option<ChainId>,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) sender: Option<Weak<Mailbox>>,
     pub(crate) body: StartedBody,
     /// An object of the MTA; an STA's thread has its objects itself.
     pub(crate) object: Option<Shared>,
@@ -137,7 +147,7 @@ pub(crate) struct Started {
 pub(crate) enum StartedBody {
     Call(Running),
     Post(Box<dyn Closure>),
-    Message { class: MessageClass, run: Box<dyn Closure> },
+    Message(Box<dyn Closure>),
 }
 
 /// Whether an entry may come in now.
@@ -163,6 +173,7 @@ impl Monitor {
             entries: VecDeque::new(),
             waiting: VecDeque::new(),
             turned_away: Vec::new(),
+            spare: Vec::new(),
             releases: VecDeque::new(),
             queued: 0,
             out: Vec::new(),
@@ -183,8 +194,28 @@ impl Monitor {
         }
     }
 
+    /// Gives an entry its place.
+    #[inline]
+    pub(super) fn place(&mut self, entry: Entry) -> Box<Entry> {
+        match self.spare.pop() {
+            Some(mut place) => {
+                *place = entry;
+                place
+            }
+            None => Box::new(entry),
+        }
+    }
+
+    /// An entry is over: its place is free.
+    pub(super) fn is_over(&mut self, mut entry: Box<Entry>) {
+        // Nothing is kept alive by it.
+        entry.header.caller.apartment = None;
+        entry.header.sender = None;
+        self.spare.push(entry);
+    }
+
     /// At its place in the queue: an input-synchronized call goes in front, behind others of its kind (rule CK-3).
-    pub(super) fn insert(&mut self, entry: Entry) {
+    pub(super) fn insert(&mut self, entry: Box<Entry>) {
         if entry.header.is_input_synchronized() {
             let behind = self.entries.partition_point(|queued| queued.header.is_input_synchronized());
             self.entries.insert(behind, entry);
@@ -222,7 +253,7 @@ impl Monitor {
 
     /// Whether all that it was asked to serve has been served, and nobody is in it any more who counts on it.
     pub(super) fn may_end(&self) -> bool {
-        let served = self.entries.iter().all(Entry::is_message) && self.releases.is_empty();
+        let served = self.entries.iter().all(|entry| entry.is_message()) && self.releases.is_empty();
         let is_left = |pool: &Pool| pool.late.is_empty() && pool.inside == 0 && pool.letting_go.is_empty();
         let left = self.pool.as_ref().is_none_or(|pool| is_left(pool) && self.executing.is_empty());
         self.door == Door::Closing && served && left
@@ -245,27 +276,40 @@ impl Monitor {
     pub(super) fn frames_left(&mut self, thread: ThreadId, depth: u32) -> Left {
         let mut left = Left::default();
         let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
-        while let Some(at) = self.executing.iter().rposition(ended) {
-            self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
-        }
-        if let (0, Some(pool)) = (depth, &mut self.pool) {
-            pool.letting_go.retain(|going| *going != thread);
+        match &mut self.pool {
+            // One thread: the innermost is the last.
+            None => {
+                while let Some(last) = self.executing.pop_if(|last| ended(last)) {
+                    self.has_left(last, &mut left);
+                }
+            }
+            Some(pool) => {
+                if depth == 0 {
+                    pool.letting_go.retain(|going| *going != thread);
+                }
+                while let Some(at) = self.executing.iter().rposition(ended) {
+                    let ended = self.executing.remove(at);
+                    self.has_left(ended, &mut left);
+                }
+            }
         }
         left
     }
 
-    pub(crate) fn dispatched(&mut self, looker: &Looker, runs: Runs, ticket: Option<Ticket>, now: u64) {
-        self.last_dispatch = now;
-        let Looker { who, depth, .. } = *looker;
-        self.executing.push(Executing { who, depth, runs, since: now, ticket, told_late: false });
+    fn has_left(&mut self, executing: Executing, left: &mut Left) {
+        executing.ticket.into_iter().for_each(|ticket| left.add(ticket));
+        match executing.runs {
+            Runs::Call(entry, _) | Runs::Message(entry, _) => self.is_over(entry),
+            Runs::Drop(_) => {}
+        }
     }
 
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
-    pub(super) fn drops(&mut self, looker: &Looker, object: Option<ObjectId>) {
+    pub(super) fn drops(&mut self, looker: &Looker<'_>, object: Option<ObjectId>) {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
-        let Looker { who, depth, now, .. } = *looker;
-        self.executing.push(Executing { who, depth, runs, since: now, ticket: None, told_late: false });
+        let Looker { who, depth, clock, .. } = *looker;
+        self.executing.push(Executing { who, depth, runs, since: clock.nanos(), ticket: None, told_late: false });
     }
 
     pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {
@@ -278,11 +322,11 @@ impl Monitor {
     }
 
     /// Whether a look would find something.
-    pub(super) fn offers(&self, looker: &Looker) -> bool {
+    pub(super) fn offers(&self, looker: &Looker<'_>) -> bool {
         !self.releases.is_empty() || self.entries.iter().any(|entry| matches!(self.admits(entry, looker), Admits::Yes))
     }
 
-    fn admits(&self, entry: &Entry, looker: &Looker) -> Admits {
+    fn admits(&self, entry: &Entry, looker: &Looker<'_>) -> Admits {
         if entry.is_message() {
             // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
             let runs = looker.messages == Messages::InOrder && self.door == Door::Open;
@@ -292,7 +336,7 @@ impl Monitor {
     }
 
     /// What is to become of an entry now.
-    pub(super) fn offer(&mut self, at: usize, looker: &Looker) -> Offer {
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker<'_>) -> Offer {
         let entry = &self.entries[at];
         let admits = self.admits(entry, looker);
         if let Admits::Held(by) = admits {
@@ -306,7 +350,7 @@ impl Monitor {
         }
         // What is past its deadline is taken without asking, and revoked.
         let asks = looker.filter && !entry.header.internal;
-        if asks && entry.header.deadline.is_none_or(|deadline| deadline > looker.now) {
+        if asks && entry.header.deadline.is_none_or(|deadline| deadline > looker.clock.nanos()) {
             return Offer::Ask(self.asked(&self.entries[at].header, looker));
         }
         Offer::Take
@@ -322,14 +366,14 @@ impl Monitor {
         }
     }
 
-    fn asked(&self, header: &Header, looker: &Looker) -> Asked {
+    fn asked(&self, header: &Header, looker: &Looker<'_>) -> Asked {
         let kind: CallKind = header.kind;
         let any = !self.out.is_empty();
         let call = IncomingCall {
             call_type: call_type(kind.is_one_way(), any, self.chain_is_out(header.chain)),
             kind,
             caller: header.caller.clone(),
-            elapsed: self.out.last().map(|out| Duration::from_nanos(looker.now.saturating_sub(out.made))),
+            elapsed: self.out.last().map(|out| Duration::from_nanos(looker.clock.nanos().saturating_sub(out.made))),
             target: header.target,
         };
         Asked { incoming_id: header.id, call }

@@ -1,7 +1,7 @@
 //! What threads of an apartment have open: calls that are out, other waits, and what they run.
 
 use super::Who;
-use super::entry::Header;
+use super::entry::{Entry, Header};
 use crate::call::Ticket;
 use crate::describe::{ApartmentName, CallTarget};
 use crate::diagnose::{CallRef, Serves, WaitFor};
@@ -80,8 +80,8 @@ impl Left {
 
 /// What it is that runs.
 pub(crate) enum Runs {
-    Call(Header, Option<CallType>),
-    Message(Header, MessageClass),
+    Call(Box<Entry>, Option<CallType>),
+    Message(Box<Entry>, MessageClass),
     /// A destructor.
     Drop(CallTarget),
 }
@@ -94,7 +94,7 @@ impl Executing {
 
     pub(crate) fn target(&self) -> CallTarget {
         match &self.runs {
-            Runs::Call(header, _) | Runs::Message(header, _) => header.target,
+            Runs::Call(entry, _) | Runs::Message(entry, _) => entry.header.target,
             Runs::Drop(target) => *target,
         }
     }

@@ -66,20 +66,18 @@ impl Mailbox {
         self.push_event(monitor, who, None, || what);
     }
 
-    /// Something that the thread served has ended, as told; what it served in turn has ended before. While nobody listens
-    /// that is found out later, with the lock that the thread takes next.
-    pub(crate) fn frame_ended(&self, who: Who, depth: u32, call: CallRef, what: impl FnOnce() -> What) {
-        if self.common.recorder.is_on() {
-            let what = what();
-            let mut monitor = self.monitor.lock();
-            let left = monitor.frames_left(who.0, depth);
-            if let (0, Some(pool)) = (depth, &mut monitor.pool) {
-                pool.letting_go.push(who.0);
-            }
-            self.push_event(&monitor, who, Some(call), || what);
-            drop(monitor);
-            drop(left);
+    /// Something that the thread served has ended, and somebody listens; what it served in turn has ended before. While nobody
+    /// listens that is found out later, with the lock that the thread takes next.
+    #[cold]
+    pub(crate) fn frame_ended(&self, who: Who, depth: u32, call: CallRef, what: What) {
+        let mut monitor = self.monitor.lock();
+        let left = monitor.frames_left(who.0, depth);
+        if let (0, Some(pool)) = (depth, &mut monitor.pool) {
+            pool.letting_go.push(who.0);
         }
+        self.push_event(&monitor, who, Some(call), || what);
+        drop(monitor);
+        drop(left);
     }
 
     /// What the thread served above that depth has ended, and nobody was told when it did: whoever has come since, and was
@@ -89,12 +87,14 @@ impl Mailbox {
             let ended = |it: &&Executing| it.told_late && it.who.0 == thread && it.depth >= depth;
             for Executing { who, runs, .. } in monitor.executing.iter().rev().filter(ended) {
                 match runs {
-                    Runs::Call(header, _) => {
-                        self.push_event(monitor, *who, Some(header.call_ref()), || What::Ended { panicked: None });
+                    Runs::Call(entry, _) => {
+                        self.push_event(monitor, *who, Some(entry.header.call_ref()), || What::Ended {
+                            panicked: None,
+                        });
                     }
-                    Runs::Message(header, _) => {
+                    Runs::Message(entry, _) => {
                         let ended = || What::MessageEnded { panicked: None };
-                        self.push_event(monitor, *who, Some(header.call_ref()), ended);
+                        self.push_event(monitor, *who, Some(entry.header.call_ref()), ended);
                     }
                     Runs::Drop(_) => {}
                 }
@@ -144,10 +144,12 @@ impl Mailbox {
             executing.told_late = true;
             let Executing { who, runs, since, ticket, .. } = executing;
             let (header, what) = match runs {
-                Runs::Call(header, call_type) => {
-                    (header, What::Began { call_type: *call_type, queued: monitor.queued })
+                Runs::Call(entry, call_type) => {
+                    (&entry.header, What::Began { call_type: *call_type, queued: monitor.queued })
                 }
-                Runs::Message(header, class) => (header, What::MessageBegan { class: *class, queued: monitor.queued }),
+                Runs::Message(entry, class) => {
+                    (&entry.header, What::MessageBegan { class: *class, queued: monitor.queued })
+                }
                 Runs::Drop(_) => continue,
             };
             let left = ticket.as_ref().is_some_and(Ticket::is_detached);
@@ -163,7 +165,8 @@ impl Mailbox {
         open.sort_by_key(|standing| (standing.at, standing.who.1));
         told.append(&mut open);
         let (mut queued, capacity) = (0, self.capacity);
-        for Entry { header, body, room, since, .. } in &monitor.entries {
+        for entry in &monitor.entries {
+            let Entry { header, body, room, since, .. } = &**entry;
             queued += usize::from(*room);
             let what = match body {
                 Body::Message { class, .. } => What::MessageQueued { class: *class, queued, capacity },
@@ -262,8 +265,8 @@ fn entry_seen(entry: &Entry, at: EntryAt) -> EntrySeen {
 
 fn frame_seen(executing: &Executing) -> FrameSeen {
     let (header, message) = match &executing.runs {
-        Runs::Call(header, _) => (Some(header), None),
-        Runs::Message(header, class) => (Some(header), Some(*class)),
+        Runs::Call(entry, _) => (Some(&entry.header), None),
+        Runs::Message(entry, class) => (Some(&entry.header), Some(*class)),
         Runs::Drop(_) => (None, None),
     };
     // (What is direct or one-way has no ticket.)

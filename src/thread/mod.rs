@@ -314,7 +314,13 @@ impl Thread {
         {
             home.on_the_way_out(self);
         }
-        if self.is_in_the_middle() {
+        // Asked after everything that returns: cheaply.
+        let due = match &*self.home.borrow() {
+            Some(Home::Sta(home)) => home.leaves_later.get(),
+            Some(Home::Mta(home)) => home.leaves_later.get(),
+            None => false,
+        };
+        if !due || self.is_in_the_middle() {
             return;
         }
         match self.home() {
