@@ -13,7 +13,7 @@ use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{Route, WaitFor, What};
 use crate::error::{CallError, CantCallOut, Outcome};
 use crate::id::ChainId;
-use crate::mailbox::{Body, Closure, Entry, Header, Mailbox, NoRoom, ToldBy};
+use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Sent, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Home, Thread, panic_message};
 use std::any::Any;
@@ -26,9 +26,9 @@ pub(crate) fn send(
     callee: &Arc<Mailbox>,
     target: CallTarget,
     terms: Terms<'_>,
-    body: impl FnOnce(Box<dyn Closure>) -> Body,
-    closure: Box<dyn Closure>,
-) -> Result<(), (CallError, Box<dyn Closure>)> {
+    body: impl FnOnce(Sent) -> Body,
+    closure: Sent,
+) -> Result<(), (CallError, Sent)> {
     let thread = Thread::current();
     let home = thread.home();
     let refused = |error: CallError, closure| {
@@ -64,12 +64,13 @@ pub(crate) fn send(
     if making.header.told_by == ToldBy::Elsewhere {
         made(&thread, &home, &making, Route::Mailbox);
     }
-    let mut entry = Entry::new(making.header.clone(), body(closure));
     let call = making.header.call_ref();
     let result = if terms.room == Room::Refuse {
+        let entry = Entry::new(making.header, body(closure));
         callee.accept(entry, NoRoom::Refuse, thread.who()).map(drop).map_err(|refused| refused.into_parts())
     } else {
         thread.with_ticket(|ticket| {
+            let mut entry = Entry::new(making.header.clone(), body(closure));
             entry.taken = Some(ticket.queue_without_loan());
             let line = PostLine::of(&making);
             callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
@@ -88,14 +89,14 @@ fn send_and_wait(
     callee: &Arc<Mailbox>,
     target: CallTarget,
     terms: Terms<'_>,
-    closure: Box<dyn Closure>,
-) -> Result<(), (CallError, Box<dyn Closure>)> {
+    closure: Sent,
+) -> Result<(), (CallError, Sent)> {
     let mut left = Some(closure);
     let mut job = |object: &dyn Any| {
-        let Some(closure) = left.take() else { crate::broken("a one-way call's closure runs once") };
+        let Some(mut closure) = left.take() else { crate::broken("a one-way call's closure runs once") };
         match catch_unwind(AssertUnwindSafe(|| closure.run(object))) {
-            Ok(Ok(())) => Attempt::Ran(None),
-            Ok(Err(closure)) => {
+            Ok(true) => Attempt::Ran(None),
+            Ok(false) => {
                 left = Some(closure);
                 Attempt::Gone
             }
@@ -133,7 +134,7 @@ impl PostLine {
         callee: &Arc<Mailbox>,
         ticket: &Ticket,
         header: &Header,
-    ) -> Result<(), (CallError, Box<dyn Closure>)> {
+    ) -> Result<(), (CallError, Sent)> {
         let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
             let of = Situation::Of(WaitFor::Room, callee, Some(header.call_ref()));

@@ -10,7 +10,7 @@ use crate::filter::{
     MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType, ServerCall, lets_run,
 };
 use crate::id::{CallId, ChainId, ObjectId};
-use crate::mailbox::{Asked, Closure, Door, Looker, Mailbox, Messages, Next, Started, StartedBody};
+use crate::mailbox::{Asked, Door, Looker, Mailbox, Messages, Next, Sent, Started, StartedBody};
 use crate::sync::Arc;
 use crate::thread::{
     Borrow, Frame, Going, Home, Outgoing, StaHome, Target, Thread, contain, drop_shared, panic_message,
@@ -283,26 +283,26 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
                 }
             }
         }
-        StartedBody::Post(closure) => {
+        StartedBody::Post(mut sent) => {
             let ran = match found {
-                Some(found) => run_closure(thread, frame(Some(call.chain), None, false), closure, found),
-                None => Err(closure),
+                Some(found) => run_sent(thread, frame(Some(call.chain), None, false), &mut sent, found),
+                None => Ok(false),
             };
             drop(opened);
             match ran {
-                Ok(panicked) => ended(What::Ended { panicked }),
-                Err(closure) => {
+                Ok(true) => ended(What::Ended { panicked: None }),
+                Err(panicked) => ended(What::Ended { panicked: Some(panicked) }),
+                Ok(false) => {
                     let error = mailbox.object_gone(id);
                     frame_ended(thread, mailbox, call, || What::PostDropped { error: (&error).into() });
-                    contain(mailbox, thread, "the destructor of a post's closure", || drop(closure));
+                    contain(mailbox, thread, "the destructor of a post's closure", || drop(sent));
                 }
             }
         }
-        StartedBody::Message(run) => {
-            let ran = run_closure(thread, frame(None, None, false), run, &());
+        StartedBody::Message(mut sent) => {
+            let ran = run_sent(thread, frame(None, None, false), &mut sent, &());
             drop(opened);
-            let panicked = ran.unwrap_or_else(|_| crate::broken("a message has no object that could be gone"));
-            ended(What::MessageEnded { panicked });
+            ended(What::MessageEnded { panicked: ran.err() });
         }
     }
     if let Some(own) = holder {
@@ -336,20 +336,12 @@ pub(super) fn drop_late(thread: &Thread, mailbox: &Arc<Mailbox>, call: CallRef, 
     thread.pop_frame();
 }
 
-/// Runs a one-way entry: the message of its panic, if it panicked; or itself, if its object takes no calls any more.
-fn run_closure(
-    thread: &Thread,
-    frame: Frame,
-    closure: Box<dyn Closure>,
-    object: &dyn Any,
-) -> Result<Option<Arc<str>>, Box<dyn Closure>> {
+/// Runs a one-way entry: the message of its panic, if it panicked. False if its object takes no calls any more.
+fn run_sent(thread: &Thread, frame: Frame, sent: &mut Sent, object: &dyn Any) -> Result<bool, Arc<str>> {
     thread.push_frame(frame);
-    let result = catch_unwind(AssertUnwindSafe(|| closure.run(object)));
+    let result = catch_unwind(AssertUnwindSafe(|| sent.run(object)));
     thread.pop_frame();
-    match result {
-        Ok(ran) => ran.map(|()| None),
-        Err(payload) => Ok(Some(panic_message(payload))),
-    }
+    result.map_err(panic_message)
 }
 
 /// Why a borrowed object's call cannot run now (rule DI-13).

@@ -1,5 +1,6 @@
 //! What a mailbox holds: calls, posts and application messages, each with what a filter or an error may want to know.
 
+use super::sent::Sent;
 use crate::call::{Errand, Ticket};
 use crate::describe::{CallKind, CallTarget, Caller};
 use crate::diagnose::{CallMade, CallRef, Route, What};
@@ -8,7 +9,6 @@ use crate::filter::MessageClass;
 use crate::id::{ApartmentId, CallId, ChainId};
 use crate::mailbox::{Mailbox, Who};
 use crate::sync::Weak;
-use std::any::Any;
 use std::time::Duration;
 
 /// What is known of an entry without running it. Copied for whoever looks at it with the lock released.
@@ -90,20 +90,12 @@ impl Header {
     }
 }
 
-/// The closure of a post, which gets the object, or of an application message, which gets nothing. It can be had back as
-/// what it was: a refused sender gets its own closure.
-pub(crate) trait Closure: Send {
-    /// Runs it, unless its object takes no calls any more: then it comes back.
-    fn run(self: Box<Self>, object: &dyn Any) -> Result<(), Box<dyn Closure>>;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
 pub(crate) enum Body {
     Call(Errand),
-    Post(Box<dyn Closure>),
+    Post(Sent),
     Message {
         class: MessageClass,
-        run: Box<dyn Closure>,
+        run: Sent,
         ask: Ask,
     },
     /// In the hands of who runs it, or answered it.
@@ -195,14 +187,14 @@ impl NotAccepted {
     }
 
     /// A one-way entry's: its sender gets the closure back.
-    pub(crate) fn into_parts(self) -> (CallError, Box<dyn Closure>) {
+    pub(crate) fn into_parts(self) -> (CallError, Sent) {
         (self.error, self.entry.into_closure())
     }
 }
 
 impl Entry {
     /// A one-way entry's closure, not run. Its sender does not wait any more.
-    pub(crate) fn into_closure(self) -> Box<dyn Closure> {
+    pub(crate) fn into_closure(self) -> Sent {
         if let Some(taken) = self.taken {
             taken.withdraw();
         }

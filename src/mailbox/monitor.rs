@@ -1,11 +1,12 @@
 //! The state behind an apartment's one lock, and the pure questions asked of it.
 
 use super::alarm::Alarm;
-use super::entry::{Ask, Body, Closure, Entry, Header};
+use super::entry::{Ask, Body, Entry, Header};
 use super::later::Wake;
 use super::open::{Executing, Left, Out, Runs, Waits};
 use super::pool::{Pool, Shared};
 use super::seen::Standings;
+use super::sent::Sent;
 use super::{Mailbox, Who};
 use crate::call::{Running, Ticket};
 use crate::describe::{CallKind, CallTarget, Caller, DROP};
@@ -146,8 +147,8 @@ pub(crate) struct Started {
 
 pub(crate) enum StartedBody {
     Call(Running),
-    Post(Box<dyn Closure>),
-    Message(Box<dyn Closure>),
+    Post(Sent),
+    Message(Sent),
 }
 
 /// Whether an entry may come in now.
