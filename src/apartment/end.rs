@@ -341,7 +341,7 @@ impl Ending<'_> {
         }
         let entry = Entry::new(making.header.clone(), Body::Post(Sent::new(Own(run))));
         mailbox.accept(entry, NoRoom::NotNeeded, thread.who()).map_err(|refused| {
-            let (error, closure) = refused.into_parts();
+            let (error, closure) = *refused.into_parts();
             drop(closure);
             tell(thread, home, mailbox, call, || What::Refused { error: (&error).into() });
             error

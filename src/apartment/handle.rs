@@ -84,7 +84,7 @@ impl Apartment {
         };
         let body = |run| Body::Message { class, run, ask: Ask::NotYet };
         send(&self.0, target, Terms::default(), body, Sent::new(Message(run)))
-            .map_err(|(error, run)| PostError::new(error, run.give_back::<Message<F>>().0))
+            .map_err(|refused| PostError::new(refused.0, refused.1.give_back::<Message<F>>().0))
     }
 }
 

@@ -20,6 +20,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+/// Why a one-way entry did not come in, and its closure again.
+type Refused = Box<(CallError, Sent)>;
+
 /// Puts a one-way entry into the callee's queue: a post, or an application message. Waits only for room, if asked to:
 /// an STA pumps then, every other thread blocks.
 pub(crate) fn send(
@@ -28,12 +31,12 @@ pub(crate) fn send(
     terms: Terms<'_>,
     body: impl FnOnce(Sent) -> Body,
     closure: Sent,
-) -> Result<(), (CallError, Sent)> {
+) -> Result<(), Refused> {
     let thread = Thread::current();
     let home = thread.home();
     let refused = |error: CallError, closure| {
         tell_refused(&thread, &callee.common, &error);
-        Err((error, closure))
+        Err(Box::new((error, closure)))
     };
     if let Err(error) = thread.is_initialized(&callee.common) {
         return refused(error, closure);
@@ -77,20 +80,14 @@ pub(crate) fn send(
             line.wait(&thread, callee, ticket, &making.header)
         })
     };
-    result.map_err(|(error, entry)| {
-        tell(&thread, &home, callee, call, || What::Refused { error: (&error).into() });
-        (error, entry)
+    result.inspect_err(|refused| {
+        tell(&thread, &home, callee, call, || What::Refused { error: (&refused.0).into() });
     })
 }
 
 /// Under strict rules a thread of the MTA waits for its one-way calls as for others (rule ST-3). What becomes of one that
 /// ran is not its sender's to hear, as ever.
-fn send_and_wait(
-    callee: &Arc<Mailbox>,
-    target: CallTarget,
-    terms: Terms<'_>,
-    closure: Sent,
-) -> Result<(), (CallError, Sent)> {
+fn send_and_wait(callee: &Arc<Mailbox>, target: CallTarget, terms: Terms<'_>, closure: Sent) -> Result<(), Refused> {
     let mut left = Some(closure);
     let mut job = |object: &dyn Any| {
         let Some(mut closure) = left.take() else { crate::broken("a one-way call's closure runs once") };
@@ -105,7 +102,7 @@ fn send_and_wait(
     };
     let result = invoke(callee, CallKind::Synchronous, target, terms, Load::Lent(&mut job));
     match (result, left) {
-        (Err(error), Some(closure)) => Err((error, closure)),
+        (Err(error), Some(closure)) => Err(Box::new((error, closure))),
         _ => Ok(()),
     }
 }
@@ -128,13 +125,7 @@ impl PostLine {
     }
 
     /// The entry is in the queue already, or stands in the line for room.
-    fn wait(
-        self,
-        thread: &Rc<Thread>,
-        callee: &Arc<Mailbox>,
-        ticket: &Ticket,
-        header: &Header,
-    ) -> Result<(), (CallError, Sent)> {
+    fn wait(self, thread: &Rc<Thread>, callee: &Arc<Mailbox>, ticket: &Ticket, header: &Header) -> Result<(), Refused> {
         let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
             let of = Situation::Of(WaitFor::Room, callee, Some(header.call_ref()));
@@ -155,6 +146,6 @@ impl PostLine {
             }
             _ => callee.mailbox_full(),
         };
-        Err((error, entry.into_closure()))
+        Err(Box::new((error, entry.into_closure())))
     }
 }

@@ -1,6 +1,6 @@
 //! Coming in, waiting for room, and being taken back.
 
-use super::entry::{Body, Entry, Header, NotAccepted};
+use super::entry::{Body, Entry, Header, NotAccepted, Place};
 use super::later::Later;
 use super::monitor::{Door, Monitor};
 use super::{Mailbox, NoRoom, Who, reason};
@@ -78,7 +78,7 @@ impl Mailbox {
             return;
         }
         let now = self.common.clock.nanos();
-        let expired = |entry: &Box<Entry>| entry.room && entry.header.deadline.is_some_and(|deadline| deadline <= now);
+        let expired = |entry: &Place| entry.room && entry.header.deadline.is_some_and(|deadline| deadline <= now);
         while let Some(at) = monitor.entries.iter().position(expired) {
             let Some(mut entry) = monitor.entries.remove(at) else { return };
             self.give_back_room(monitor, &mut entry, who, later);
@@ -92,7 +92,7 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn enqueue(&self, monitor: &mut Monitor, entry: Box<Entry>, who: Who, later: &mut Later) {
+    pub(super) fn enqueue(&self, monitor: &mut Monitor, entry: Place, who: Who, later: &mut Later) {
         let queued = monitor.queued;
         self.push_event(monitor, who, Some(entry.header.call_ref()), || match &entry.body {
             Body::Message { class, .. } => What::MessageQueued { class: *class, queued, capacity: self.capacity },

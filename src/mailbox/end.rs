@@ -1,6 +1,6 @@
 //! The end: the door closes, the objects go, the threads leave.
 
-use super::entry::{Body, Entry};
+use super::entry::{Body, Place};
 use super::later::{Later, Wake};
 use super::monitor::{Door, Monitor};
 use super::pool::Shared;
@@ -62,7 +62,7 @@ impl Mailbox {
 
     /// Its objects are dropped: nothing comes in any more, and what is left is answered. Gives the closures that never
     /// ran, to be dropped by the caller.
-    pub(crate) fn end(self: &Arc<Self>, abnormal: bool, objects_dropped: usize, who: Who) -> Vec<Box<Entry>> {
+    pub(crate) fn end(self: &Arc<Self>, abnormal: bool, objects_dropped: usize, who: Who) -> Vec<Place> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         self.close_locked(&mut monitor, who, &mut later);
@@ -79,7 +79,7 @@ impl Mailbox {
     }
 
     /// Answers everything that is queued; gives the closures that never ran.
-    fn answer_all(&self, monitor: &mut Monitor, abnormal: bool, who: Who, later: &mut Later) -> Vec<Box<Entry>> {
+    fn answer_all(&self, monitor: &mut Monitor, abnormal: bool, who: Who, later: &mut Later) -> Vec<Place> {
         monitor.queued = 0;
         let mut unrun = Vec::new();
         for mut entry in std::mem::take(&mut monitor.entries) {
@@ -113,7 +113,7 @@ impl Mailbox {
     /// The process has ended, and its thread is still in (rule LT-8): nothing comes in from here on, and what is queued is
     /// answered. The door stays as it is: the thread, when it leaves, drops the objects and ends as ever. Gives the closures
     /// that never ran, to be dropped by the caller; nothing if it is gone.
-    pub(crate) fn cut_off(self: &Arc<Self>, who: Who) -> Option<Vec<Box<Entry>>> {
+    pub(crate) fn cut_off(self: &Arc<Self>, who: Who) -> Option<Vec<Place>> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         if monitor.gone {

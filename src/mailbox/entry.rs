@@ -125,10 +125,20 @@ pub(crate) struct Entry {
     pub(crate) since: u64,
 }
 
+/// Where an entry is from when it comes in until it is over: it is not small, and is not moved.
+pub(crate) type Place = Box<Entry>;
+
 impl Entry {
     pub(crate) fn new(header: Header, body: Body) -> Self {
         let since = header.made;
         Self { header, body, room: false, taken: None, held_told: 0, since }
+    }
+
+    /// A place for another.
+    pub(super) fn vacant(&self) -> Place {
+        let caller = Caller { thread: self.header.caller.thread, apartment: None };
+        let header = Header { caller, sender: None, ..self.header };
+        Box::new(Self { header, body: Body::Taken, room: false, taken: None, held_told: 0, since: 0 })
     }
 
     /// What is to be run or answered. What remains says what it was.
@@ -187,8 +197,8 @@ impl NotAccepted {
     }
 
     /// A one-way entry's: its sender gets the closure back.
-    pub(crate) fn into_parts(self) -> (CallError, Sent) {
-        (self.error, self.entry.into_closure())
+    pub(crate) fn into_parts(self) -> Box<(CallError, Sent)> {
+        Box::new((self.error, self.entry.into_closure()))
     }
 }
 

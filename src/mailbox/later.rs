@@ -1,6 +1,6 @@
 //! What a change leaves to do once the lock is released.
 
-use super::entry::Entry;
+use super::entry::Place;
 use super::{Mailbox, Owner};
 use crate::call::{Ticket, Unrun};
 use crate::sync::{Arc, Bell};
@@ -34,7 +34,7 @@ pub(super) struct Rest {
     /// Calls that were answered without having run.
     pub(super) unrun: Vec<Unrun>,
     pub(super) bells: Vec<Arc<Bell>>,
-    pub(super) dropped: Vec<Box<Entry>>,
+    pub(super) dropped: Vec<Place>,
     wakes: Vec<Wake>,
 }
 

@@ -16,7 +16,7 @@ mod seen;
 mod sent;
 mod waits;
 
-pub(crate) use entry::{Ask, Body, Entry, Header, ToldBy};
+pub(crate) use entry::{Ask, Body, Entry, Header, Place, ToldBy};
 pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Started, StartedBody};
 pub(crate) use open::{Out, Waits};
 pub(crate) use pool::{Pool, Shared, Use};

@@ -1,7 +1,7 @@
 //! The state behind an apartment's one lock, and the pure questions asked of it.
 
 use super::alarm::Alarm;
-use super::entry::{Ask, Body, Entry, Header};
+use super::entry::{Ask, Body, Entry, Header, Place};
 use super::later::Wake;
 use super::open::{Executing, Left, Out, Runs, Waits};
 use super::pool::{Pool, Shared};
@@ -38,14 +38,13 @@ pub(crate) struct Monitor {
     pub(crate) handles_end: bool,
     /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
     /// filter is asked about it.
-    pub(crate) entries: VecDeque<Box<Entry>>,
+    pub(crate) entries: VecDeque<Place>,
     /// Waiting for room, in order.
-    pub(crate) waiting: VecDeque<Box<Entry>>,
+    pub(crate) waiting: VecDeque<Place>,
     /// Posts that waited for room when the door closed, until their senders fetch them.
-    pub(crate) turned_away: Vec<(Ticket, Box<Entry>)>,
-    /// Places for entries to come, as many as there ever were at once: an entry is not small, and stays in its place from
-    /// when it comes in until what it was has run.
-    spare: Vec<Box<Entry>>,
+    pub(crate) turned_away: Vec<(Ticket, Place)>,
+    /// Places for entries to come, as many as there ever were at once: what is warm allocates nothing.
+    vacant: Vec<Place>,
     /// Objects whose last reference went, to be dropped at home.
     pub(crate) releases: VecDeque<ObjectId>,
     /// How many entries hold room.
@@ -174,7 +173,7 @@ impl Monitor {
             entries: VecDeque::new(),
             waiting: VecDeque::new(),
             turned_away: Vec::new(),
-            spare: Vec::new(),
+            vacant: Vec::new(),
             releases: VecDeque::new(),
             queued: 0,
             out: Vec::new(),
@@ -197,8 +196,13 @@ impl Monitor {
 
     /// Gives an entry its place.
     #[inline]
-    pub(super) fn place(&mut self, entry: Entry) -> Box<Entry> {
-        match self.spare.pop() {
+    pub(super) fn place(&mut self, entry: Entry) -> Place {
+        if self.vacant.is_empty() {
+            // Twice as many as there are: those who are just done come for theirs later.
+            let more = (self.entries.len() + self.waiting.len() + self.executing.len()).max(4);
+            self.vacant.extend((0..more).map(|_| entry.vacant()));
+        }
+        match self.vacant.pop() {
             Some(mut place) => {
                 *place = entry;
                 place
@@ -208,15 +212,15 @@ impl Monitor {
     }
 
     /// An entry is over: its place is free.
-    pub(super) fn is_over(&mut self, mut entry: Box<Entry>) {
+    pub(super) fn is_over(&mut self, mut entry: Place) {
         // Nothing is kept alive by it.
         entry.header.caller.apartment = None;
         entry.header.sender = None;
-        self.spare.push(entry);
+        self.vacant.push(entry);
     }
 
     /// At its place in the queue: an input-synchronized call goes in front, behind others of its kind (rule CK-3).
-    pub(super) fn insert(&mut self, entry: Box<Entry>) {
+    pub(super) fn insert(&mut self, entry: Place) {
         if entry.header.is_input_synchronized() {
             let behind = self.entries.partition_point(|queued| queued.header.is_input_synchronized());
             self.entries.insert(behind, entry);

@@ -1,6 +1,6 @@
 //! References that went, and the MTA's objects.
 
-use super::entry::{Body, Entry};
+use super::entry::{Body, Place};
 use super::later::Later;
 use super::monitor::Door;
 use super::pool::Shared;
@@ -34,7 +34,7 @@ impl Mailbox {
         monitor.disconnected.push(object);
         self.push_event(&monitor, who, None, || What::ObjectDisconnected { object });
         let calls_it =
-            |entry: &Box<Entry>| matches!(entry.body, Body::Call(_)) && entry.header.target.object == Some(object);
+            |entry: &Place| matches!(entry.body, Body::Call(_)) && entry.header.target.object == Some(object);
         let gone = || Verdict::Failed(self.disconnected(Door::Open, Some(object)));
         while let Some(at) = monitor.waiting.iter().position(calls_it) {
             if let Some(Body::Call(errand)) = monitor.waiting.remove(at).map(|entry| entry.body) {

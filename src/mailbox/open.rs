@@ -1,7 +1,7 @@
 //! What threads of an apartment have open: calls that are out, other waits, and what they run.
 
 use super::Who;
-use super::entry::{Entry, Header};
+use super::entry::{Header, Place};
 use crate::call::Ticket;
 use crate::describe::{ApartmentName, CallTarget};
 use crate::diagnose::{CallRef, Serves, WaitFor};
@@ -80,8 +80,8 @@ impl Left {
 
 /// What it is that runs.
 pub(crate) enum Runs {
-    Call(Box<Entry>, Option<CallType>),
-    Message(Box<Entry>, MessageClass),
+    Call(Place, Option<CallType>),
+    Message(Place, MessageClass),
     /// A destructor.
     Drop(CallTarget),
 }

@@ -322,7 +322,7 @@ pub(super) fn post<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static>(
     };
     let closure = Posted { run, view: proxy.view(), stub: Arc::clone(&reference.stub) };
     send(mailbox, target, terms, Body::Post, Sent::new(closure))
-        .map_err(|(error, closure)| PostError::new(error, closure.give_back::<Posted<T, F>>().run))
+        .map_err(|refused| PostError::new(refused.0, refused.1.give_back::<Posted<T, F>>().run))
 }
 
 /// A post's closure, and a reference: the object is there when it runs.

@@ -4,7 +4,7 @@ use super::{Frame, Thread};
 use crate::common::Common;
 use crate::diagnose::What;
 use crate::id::ObjectId;
-use crate::mailbox::{Entry, Mailbox, Shared};
+use crate::mailbox::{Mailbox, Place, Shared};
 use crate::sync::Arc;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -103,7 +103,7 @@ pub(crate) fn drop_shared(mailbox: &Arc<Mailbox>, thread: &Thread, shared: Share
 }
 
 /// Drops what an ended apartment never ran, each by itself: a second panic while the first unwinds would end the program.
-pub(crate) fn drop_unrun(mailbox: &Arc<Mailbox>, thread: &Thread, unrun: Vec<Box<Entry>>) {
+pub(crate) fn drop_unrun(mailbox: &Arc<Mailbox>, thread: &Thread, unrun: Vec<Place>) {
     for entry in unrun {
         contain(mailbox, thread, "the destructor of a closure that never ran", || drop(entry));
     }
