@@ -177,7 +177,7 @@ fn a_post_of_a_closure_of_64_bytes_allocates_nothing() {
         let opens = Arc::clone(&gate);
         sum.post(move |_| drop(opens.wait())).unwrap();
         (0..16).for_each(|_| sum.post(adds).unwrap());
-        sta.apartment().post_message(MessageClass::User, move || drop(words)).unwrap();
+        sta.apartment().post_message(MessageClass::User, move || assert_eq!(words[7], 1)).unwrap();
         gate.wait();
         assert_eq!(sum.call(|sum| sum.take()).unwrap(), 16 * 8);
     };

@@ -144,11 +144,11 @@ impl Starter {
             let looker = Looker {
                 who: thread.who(),
                 depth: 0,
-                clock: &mailbox.common.clock,
                 wait: 0,
                 scope: Scope::Everything,
                 messages: Messages::Held,
                 filter: false,
+                left: thread.left(),
             };
             match mailbox.next(&looker) {
                 Next::Release(object) => {

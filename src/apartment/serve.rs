@@ -1,16 +1,16 @@
 //! Serving: what a thread of an apartment does with one thing that it found to do.
 
 use crate::call::record::{Attempt, Why, Work};
-use crate::call::{Running, Verdict};
+use crate::call::{Running, Ticket, Verdict};
 use crate::common::Common;
-use crate::describe::{CallKind, Reentrancy};
+use crate::describe::{CallKind, Caller, Reentrancy};
 use crate::diagnose::{CallRef, HeldBy, WaitFor, What};
 use crate::error::{CallError, Reentrant};
 use crate::filter::{
     MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType, ServerCall, lets_run,
 };
 use crate::id::{CallId, ChainId, ObjectId};
-use crate::mailbox::{Asked, Door, Looker, Mailbox, Messages, Next, Sent, Started, StartedBody};
+use crate::mailbox::{Asked, Body, Door, Entry, Header, Looker, Mailbox, Messages, Next, Sent, Started};
 use crate::sync::Arc;
 use crate::thread::{
     Borrow, Frame, Going, Home, Outgoing, StaHome, Target, Thread, contain, drop_shared, panic_message,
@@ -18,6 +18,7 @@ use crate::thread::{
 use crate::wait_graph::Scope;
 use std::any::Any;
 use std::cell::Cell;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -112,7 +113,7 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
 }
 
 /// What that thread, in that situation, may find.
-pub(super) fn looker<'a>(thread: &Thread, home: &'a StaHome, situation: Situation<'_>, wait: u32) -> Looker<'a> {
+pub(super) fn looker<'a>(thread: &'a Thread, home: &'a StaHome, situation: Situation<'_>, wait: u32) -> Looker<'a> {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
@@ -122,7 +123,7 @@ pub(super) fn looker<'a>(thread: &Thread, home: &'a StaHome, situation: Situatio
         (Situation::Plain(..) | Situation::Of(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
-    Looker { who: thread.who(), depth, clock: &home.mailbox.common.clock, wait, scope, messages, filter }
+    Looker { who: thread.who(), depth, wait, scope, messages, filter, left: thread.left() }
 }
 
 /// Whether a wait shows application messages to the filter (rule MF-8): one for a call does, but for an input-synchronized
@@ -226,8 +227,9 @@ fn ask<R>(thread: &Thread, home: &StaHome, method: &'static str, question: impl 
 /// along.
 pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mailbox>, started: Started) {
     let opened = thread.opened();
-    let Started { call, kind, depth, caller, target, from_chain, deadline, sender, body, object } = started;
-    let id = target.object;
+    let Started { mut entry, running, object } = started;
+    let Entry { header, body, .. } = &mut *entry;
+    let (call, deadline, id) = (header.call_ref(), header.deadline, header.target.object);
     let holder = sta.zip(id).and_then(|(home, id)| home.object(id));
     let found: Option<&dyn Any> = match (&object, &holder, id) {
         (Some(shared), ..) => Some(&**shared),
@@ -236,31 +238,15 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
         (None, None, Some(_)) => None,
     };
     let ended = |what| frame_ended(thread, mailbox, call, || what);
-    let frame = |chain, ticket, owned| Frame {
-        id: call.id,
-        chain,
-        from_chain,
-        depth,
-        kind,
-        caller,
-        target,
-        deadline: deadline.map(|at| (mailbox.common.clock.clone(), at)),
-        ticket,
-        owned,
-        cancel: None,
-        around: Vec::new(),
-        sender,
-        borrow: Cell::new(Borrow::Nothing),
-    };
-    match body {
-        StartedBody::Call(mut running) => {
+    match (running, &mut *body) {
+        (Some(mut running), _) => {
             let Some(found) = found else {
                 drop(opened);
                 gone(thread, mailbox, call, running, id);
                 return;
             };
             let ticket = running.ticket().cloned();
-            thread.push_frame(frame(Some(call.chain), ticket, running.is_owned()));
+            thread.push_frame(frame(header, mailbox, Some(call.chain), ticket, running.is_owned()));
             let attempt = running.run(found);
             thread.pop_frame();
             drop(opened);
@@ -283,9 +269,14 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
                 }
             }
         }
-        StartedBody::Post(mut sent) => {
+        (None, Body::Message { run: sent, .. }) => {
+            let ran = run_sent(thread, frame(header, mailbox, None, None, false), sent, &());
+            drop(opened);
+            ended(What::MessageEnded { panicked: ran.err() });
+        }
+        (None, Body::Post(sent)) => {
             let ran = match found {
-                Some(found) => run_sent(thread, frame(Some(call.chain), None, false), &mut sent, found),
+                Some(found) => run_sent(thread, frame(header, mailbox, Some(call.chain), None, false), sent, found),
                 None => Ok(false),
             };
             drop(opened);
@@ -295,16 +286,16 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
                 Ok(false) => {
                     let error = mailbox.object_gone(id);
                     frame_ended(thread, mailbox, call, || What::PostDropped { error: (&error).into() });
-                    contain(mailbox, thread, "the destructor of a post's closure", || drop(sent));
+                    contain(mailbox, thread, "the destructor of a post's closure", || {
+                        drop(mem::replace(body, Body::Taken))
+                    });
                 }
             }
         }
-        StartedBody::Message(mut sent) => {
-            let ran = run_sent(thread, frame(None, None, false), &mut sent, &());
-            drop(opened);
-            ended(What::MessageEnded { panicked: ran.err() });
-        }
+        (None, Body::Call(_) | Body::Taken) => crate::broken("what was taken to run can be run"),
     }
+    *body = Body::Taken;
+    thread.left().borrow_mut().push(entry);
     if let Some(own) = holder {
         thread.drop_object(Going::Own(own));
     }
@@ -342,6 +333,32 @@ fn run_sent(thread: &Thread, frame: Frame, sent: &mut Sent, object: &dyn Any) ->
     let result = catch_unwind(AssertUnwindSafe(|| sent.run(object)));
     thread.pop_frame();
     result.map_err(panic_message)
+}
+
+/// What an entry runs in. Of its header only what the apartment's own thread needs no more stays behind.
+fn frame(
+    header: &mut Header,
+    mailbox: &Arc<Mailbox>,
+    chain: Option<ChainId>,
+    ticket: Option<Ticket>,
+    owned: bool,
+) -> Frame {
+    Frame {
+        id: header.id,
+        chain,
+        from_chain: header.from_chain,
+        depth: header.depth,
+        kind: header.kind,
+        caller: Caller { thread: header.caller.thread, apartment: header.caller.apartment.take() },
+        target: header.target,
+        deadline: header.deadline.map(|at| (mailbox.common.clock.clone(), at)),
+        ticket,
+        owned,
+        cancel: None,
+        around: Vec::new(),
+        sender: header.sender.take(),
+        borrow: Cell::new(Borrow::Nothing),
+    }
 }
 
 /// Why a borrowed object's call cannot run now (rule DI-13).

@@ -2,10 +2,10 @@
 
 use super::entry::{Ask, Body};
 use super::later::Later;
-use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started, StartedBody};
+use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started};
 use super::open::{Executing, Runs};
 use super::{Mailbox, Who, reason};
-use crate::call::{Ticket, Verdict};
+use crate::call::{Running, Ticket, Verdict};
 use crate::diagnose::{HeldBy, What};
 use crate::filter::{IncomingCall, ServerCall};
 use crate::id::CallId;
@@ -17,6 +17,7 @@ impl Mailbox {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         let left = self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
+        looker.left.borrow_mut().drain(..).for_each(|place| monitor.is_over(place));
         let next = self.look(&mut monitor, looker, &mut later);
         drop(monitor);
         drop(left);
@@ -29,7 +30,6 @@ impl Mailbox {
         self.monitor.lock().offers(looker)
     }
 
-    #[inline(always)]
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker<'_>, later: &mut Later) -> Next {
         if self.alarms_are_due(monitor, later) {
             // Whoever is woken may be in no hurry to poll, and others may wait for the room.
@@ -37,16 +37,16 @@ impl Mailbox {
             return Next::Rung;
         }
         if let Some(object) = monitor.releases.pop_front() {
-            monitor.drops(looker, Some(object));
+            monitor.drops(looker, Some(object), self.common.clock.nanos());
             return Next::Release(object);
         }
         if let Some(shared) = monitor.pool.as_mut().and_then(|pool| pool.late.pop()) {
-            monitor.drops(looker, None);
+            monitor.drops(looker, None, self.common.clock.nanos());
             return Next::Late(shared);
         }
         let mut at = 0;
         while at < monitor.entries.len() {
-            match monitor.offer(at, looker) {
+            match monitor.offer(at, looker, &self.common.clock) {
                 Offer::Pass => at += 1,
                 Offer::Held(by) => {
                     let header = monitor.entries[at].header.clone();
@@ -89,7 +89,7 @@ impl Mailbox {
     }
 
     /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
-    #[inline(always)]
+    #[inline]
     pub(super) fn take(
         &self,
         monitor: &mut Monitor,
@@ -99,18 +99,17 @@ impl Mailbox {
     ) -> Option<Started> {
         let mut entry = if at == 0 { monitor.entries.pop_front() } else { monitor.entries.remove(at) }?;
         self.give_back_room(monitor, &mut entry, looker.who, later);
-        let now = looker.clock.nanos();
-        let (mut ticket, mut message) = (None, None);
-        let body = match entry.take_body() {
-            Body::Call(errand) => {
+        let now = self.common.clock.nanos();
+        let (mut running, mut message) = (None, None);
+        match &entry.body {
+            Body::Message { class, .. } => message = Some(*class),
+            Body::Call(_) => {
+                let Body::Call(errand) = entry.take_body() else { return None };
                 if entry.header.deadline.is_some_and(|deadline| deadline <= now) {
                     errand.expire();
                 }
                 match errand.start() {
-                    Ok(running) => {
-                        ticket = running.ticket().cloned();
-                        StartedBody::Call(running)
-                    }
+                    Ok(started) => running = Some(started),
                     Err(revoked) => {
                         let why = revoked.ticket.as_ref().and_then(Ticket::why);
                         self.revoked(monitor, &entry.header, reason(why), looker.who);
@@ -120,13 +119,8 @@ impl Mailbox {
                     }
                 }
             }
-            Body::Post(closure) => StartedBody::Post(closure),
-            Body::Message { class, run, .. } => {
-                message = Some(class);
-                StartedBody::Message(run)
-            }
-            Body::Taken => crate::broken("an entry starts once"),
-        };
+            Body::Post(_) | Body::Taken => {}
+        }
         let header = &entry.header;
         let call_type = monitor.call_type(header, self.is_sta());
         let queued = monitor.queued;
@@ -134,26 +128,16 @@ impl Mailbox {
             Some(class) => What::MessageBegan { class, queued },
             None => What::Began { call_type, queued },
         });
-        let started = Started {
-            call: header.call_ref(),
-            kind: header.kind,
-            depth: header.depth,
-            caller: header.caller.clone(),
-            target: header.target,
-            from_chain: header.from_chain,
-            deadline: header.deadline,
-            sender: header.sender.clone(),
-            body,
-            object: header.target.object.and_then(|id| monitor.shared(id)),
-        };
         monitor.last_dispatch = now;
         let runs = match message {
-            Some(class) => Runs::Message(entry, class),
-            None => Runs::Call(entry, call_type),
+            Some(class) => Runs::Message(header.clone(), class),
+            None => Runs::Call(header.clone(), call_type),
         };
+        let ticket = running.as_ref().and_then(Running::ticket).cloned();
         let Looker { who, depth, .. } = *looker;
         monitor.executing.push(Executing { who, depth, runs, since: now, ticket, told_late: false });
-        Some(started)
+        let object = header.target.object.and_then(|id| monitor.shared(id));
+        Some(Started { entry, running, object })
     }
 
     /// Carries out the filter's answer about an offered entry, unless it was revoked meanwhile.

@@ -142,7 +142,7 @@ impl Entry {
     }
 
     /// What is to be run or answered. What remains says what it was.
-    pub(super) fn take_body(&mut self) -> Body {
+    pub(crate) fn take_body(&mut self) -> Body {
         std::mem::replace(&mut self.body, Body::Taken)
     }
 

@@ -17,7 +17,7 @@ mod sent;
 mod waits;
 
 pub(crate) use entry::{Ask, Body, Entry, Header, Place, ToldBy};
-pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Started, StartedBody};
+pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Started};
 pub(crate) use open::{Out, Waits};
 pub(crate) use pool::{Pool, Shared, Use};
 pub(crate) use sent::{Closure, Sent};

@@ -1,20 +1,20 @@
 //! The state behind an apartment's one lock, and the pure questions asked of it.
 
+use super::Who;
 use super::alarm::Alarm;
 use super::entry::{Ask, Body, Entry, Header, Place};
 use super::later::Wake;
 use super::open::{Executing, Left, Out, Runs, Waits};
 use super::pool::{Pool, Shared};
 use super::seen::Standings;
-use super::sent::Sent;
-use super::{Mailbox, Who};
 use crate::call::{Running, Ticket};
-use crate::describe::{CallKind, CallTarget, Caller, DROP};
-use crate::diagnose::{CallRef, HeldBy};
+use crate::describe::{CallKind, CallTarget, DROP};
+use crate::diagnose::HeldBy;
 use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
-use crate::sync::{Arc, Bell, Clock, Weak};
+use crate::sync::{Arc, Bell, Clock};
 use crate::wait_graph::Scope;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -83,14 +83,14 @@ pub(crate) struct Looker<'a> {
     pub(crate) who: Who,
     /// How many calls and messages are open on the thread.
     pub(crate) depth: u32,
-    /// The apartment's: read only by who needs the time of the look.
-    pub(crate) clock: &'a Clock,
     /// Which wait of the owner this is, for telling once per wait what it holds.
     pub(crate) wait: u32,
     pub(crate) scope: Scope,
     pub(crate) messages: Messages,
     /// Whether there is a filter to ask.
     pub(crate) filter: bool,
+    /// The places of what it has run.
+    pub(crate) left: &'a RefCell<Vec<Place>>,
 }
 
 /// What becomes of application messages.
@@ -129,25 +129,13 @@ pub(crate) struct Asked {
     pub(crate) call: IncomingCall,
 }
 
-/// An entry that was taken to run: of its header, which stays in the monitor as what is executed, what its thread needs.
+/// An entry that was taken to run.
 pub(crate) struct Started {
-    pub(crate) call: CallRef,
-    pub(crate) kind: CallKind,
-    pub(crate) depth: u32,
-    pub(crate) caller: Caller,
-    pub(crate) target: CallTarget,
-    pub(crate) from_chain: Option<ChainId>,
-    pub(crate) deadline: Option<u64>,
-    pub(crate) sender: Option<Weak<Mailbox>>,
-    pub(crate) body: StartedBody,
+    pub(crate) entry: Place,
+    /// If it is a call.
+    pub(crate) running: Option<Running>,
     /// An object of the MTA; an STA's thread has its objects itself.
     pub(crate) object: Option<Shared>,
-}
-
-pub(crate) enum StartedBody {
-    Call(Running),
-    Post(Sent),
-    Message(Sent),
 }
 
 /// Whether an entry may come in now.
@@ -284,8 +272,10 @@ impl Monitor {
         match &mut self.pool {
             // One thread: the innermost is the last.
             None => {
-                while let Some(last) = self.executing.pop_if(|last| ended(last)) {
-                    self.has_left(last, &mut left);
+                while let Some(last) = self.executing.last_mut().filter(|last| ended(last)) {
+                    last.ticket.take().into_iter().for_each(|ticket| left.add(ticket));
+                    // In place: it is not small.
+                    self.executing.truncate(self.executing.len() - 1);
                 }
             }
             Some(pool) => {
@@ -293,28 +283,19 @@ impl Monitor {
                     pool.letting_go.retain(|going| *going != thread);
                 }
                 while let Some(at) = self.executing.iter().rposition(ended) {
-                    let ended = self.executing.remove(at);
-                    self.has_left(ended, &mut left);
+                    self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
                 }
             }
         }
         left
     }
 
-    fn has_left(&mut self, executing: Executing, left: &mut Left) {
-        executing.ticket.into_iter().for_each(|ticket| left.add(ticket));
-        match executing.runs {
-            Runs::Call(entry, _) | Runs::Message(entry, _) => self.is_over(entry),
-            Runs::Drop(_) => {}
-        }
-    }
-
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
-    pub(super) fn drops(&mut self, looker: &Looker<'_>, object: Option<ObjectId>) {
+    pub(super) fn drops(&mut self, looker: &Looker<'_>, object: Option<ObjectId>, now: u64) {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
-        let Looker { who, depth, clock, .. } = *looker;
-        self.executing.push(Executing { who, depth, runs, since: clock.nanos(), ticket: None, told_late: false });
+        let Looker { who, depth, .. } = *looker;
+        self.executing.push(Executing { who, depth, runs, since: now, ticket: None, told_late: false });
     }
 
     pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {
@@ -340,8 +321,8 @@ impl Monitor {
         self.holds(entry, looker.scope).map_or(Admits::Yes, Admits::Held)
     }
 
-    /// What is to become of an entry now.
-    pub(super) fn offer(&mut self, at: usize, looker: &Looker<'_>) -> Offer {
+    /// What is to become of an entry now. The time is read here, under the lock: who sent the entry has not seen a later one.
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker<'_>, clock: &Clock) -> Offer {
         let entry = &self.entries[at];
         let admits = self.admits(entry, looker);
         if let Admits::Held(by) = admits {
@@ -354,9 +335,11 @@ impl Monitor {
             _ => return Offer::Pass,
         }
         // What is past its deadline is taken without asking, and revoked.
-        let asks = looker.filter && !entry.header.internal;
-        if asks && entry.header.deadline.is_none_or(|deadline| deadline > looker.clock.nanos()) {
-            return Offer::Ask(self.asked(&self.entries[at].header, looker));
+        if looker.filter && !entry.header.internal {
+            let now = clock.nanos();
+            if entry.header.deadline.is_none_or(|deadline| deadline > now) {
+                return Offer::Ask(self.asked(&entry.header, now));
+            }
         }
         Offer::Take
     }
@@ -371,14 +354,14 @@ impl Monitor {
         }
     }
 
-    fn asked(&self, header: &Header, looker: &Looker<'_>) -> Asked {
+    fn asked(&self, header: &Header, now: u64) -> Asked {
         let kind: CallKind = header.kind;
         let any = !self.out.is_empty();
         let call = IncomingCall {
             call_type: call_type(kind.is_one_way(), any, self.chain_is_out(header.chain)),
             kind,
             caller: header.caller.clone(),
-            elapsed: self.out.last().map(|out| Duration::from_nanos(looker.clock.nanos().saturating_sub(out.made))),
+            elapsed: self.out.last().map(|out| Duration::from_nanos(now.saturating_sub(out.made))),
             target: header.target,
         };
         Asked { incoming_id: header.id, call }

@@ -1,7 +1,7 @@
 //! What threads of an apartment have open: calls that are out, other waits, and what they run.
 
 use super::Who;
-use super::entry::{Header, Place};
+use super::entry::Header;
 use crate::call::Ticket;
 use crate::describe::{ApartmentName, CallTarget};
 use crate::diagnose::{CallRef, Serves, WaitFor};
@@ -80,8 +80,8 @@ impl Left {
 
 /// What it is that runs.
 pub(crate) enum Runs {
-    Call(Place, Option<CallType>),
-    Message(Place, MessageClass),
+    Call(Header, Option<CallType>),
+    Message(Header, MessageClass),
     /// A destructor.
     Drop(CallTarget),
 }
@@ -94,7 +94,7 @@ impl Executing {
 
     pub(crate) fn target(&self) -> CallTarget {
         match &self.runs {
-            Runs::Call(entry, _) | Runs::Message(entry, _) => entry.header.target,
+            Runs::Call(header, _) | Runs::Message(header, _) => header.target,
             Runs::Drop(target) => *target,
         }
     }
