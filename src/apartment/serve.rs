@@ -33,7 +33,7 @@ pub(crate) enum Situation<'a> {
     /// Another wait: for what, in which process, and for what apartments, if they are the ones that have to end it.
     Plain(WaitFor, &'a Common, &'a [Arc<Mailbox>]),
     /// Another wait that an apartment has to end; for what, and which call it is that waits, if one does.
-    Of(WaitFor, &'a Mailbox, Option<CallRef>),
+    Of(WaitFor, &'a Mailbox, Option<&'a CallRef>),
     /// A wait for what anybody brings about, in no process; one that does not pump serves nothing.
     Elsewhere { on: WaitFor, pumps: bool },
 }
