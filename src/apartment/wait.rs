@@ -172,6 +172,10 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
                 Served::Nothing(_, at) => alarm = at,
             }
         }
+        if let Some(ring) = sleeps.spin() {
+            cancelled = ring.cancelled;
+            continue;
+        }
         let alarm = Alarm::of(thread, home.as_deref(), alarm);
         if alarm.is_due {
             continue;
@@ -291,6 +295,10 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
             Served::One => {}
             Served::Nothing(Door::Open, _) if thread.may_block().is_err() => return,
             Served::Nothing(Door::Open, alarm) => {
+                if let Some(ring) = sleeps.spin() {
+                    cancelled = ring.cancelled;
+                    continue;
+                }
                 let alarm = Alarm::new(thread, &home.mailbox, alarm);
                 if !alarm.is_due {
                     let times = [earliest(thread, None, None), wake_again(thread, Situation::Loop), alarm.at];

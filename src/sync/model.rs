@@ -1,6 +1,7 @@
 //! The same primitives on loom. Time does not pass by itself here: a process' clock is a driven one, and a wait with an
 //! end is woken by whoever advances it.
 
+use super::Spin;
 use loom::sync::MutexGuard as LoomGuard;
 use std::io;
 use std::time::Instant;
@@ -38,6 +39,46 @@ impl Condvar {
 
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
+    }
+}
+
+/// Where one thread sleeps until it is let go: a permit under a lock.
+pub(crate) struct Parker {
+    permit: loom::sync::Mutex<bool>,
+    given: loom::sync::Condvar,
+}
+
+impl Parker {
+    pub(crate) fn new() -> Self {
+        Self { permit: loom::sync::Mutex::new(false), given: loom::sync::Condvar::new() }
+    }
+
+    #[track_caller]
+    pub(crate) fn park(&self, until: Option<Instant>) {
+        assert!(until.is_none(), "a model's clock is a driven one");
+        let mut permit = self.permit.lock().expect("nothing panics under this lock");
+        while !*permit {
+            permit = self.given.wait(permit).expect("nothing panics under this lock");
+        }
+        *permit = false;
+    }
+
+    pub(crate) fn unpark(&self) {
+        *self.permit.lock().expect("nothing panics under this lock") = true;
+        self.given.notify_one();
+    }
+}
+
+/// One look, and then it sleeps: what the looks of the shipped one are for, and what comes between them, is in that.
+#[derive(Default)]
+pub(crate) struct Patience;
+
+impl Patience {
+    pub(crate) fn look<T>(&self, spin: Spin, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        match spin {
+            Spin::Adaptive => look(),
+            Spin::Never => None,
+        }
     }
 }
 
