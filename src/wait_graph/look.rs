@@ -113,8 +113,11 @@ impl Sleepers {
                 let pool = || self.pool.iter().copied().filter(|slot| self.nodes[*slot].is_at(&entry.callee));
                 match entry.callee.seat().pool() {
                     _ if entry.ticket.is_settled() => {}
-                    // Whoever runs it has it on its stack; if nobody who sleeps has, its thread is awake.
-                    None if entry.ticket.is_running() => edges.extend(entry.callee.seat().owner()),
+                    // Whoever runs it has it on its stack; if nobody who sleeps has, its thread is awake. That may seem to
+                    // sleep: a loop inside its wait takes an entry out first, and stirs then.
+                    None if entry.ticket.is_running() => {
+                        edges.extend(entry.callee.seat().owner().filter(|owner| self.serves(*owner, entry.id)));
+                    }
                     Some(_) if entry.ticket.is_running() => {
                         edges.extend(pool().filter(|slot| self.serves(*slot, entry.id)));
                     }

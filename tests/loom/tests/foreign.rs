@@ -1,7 +1,7 @@
 //! An event loop's own thread as an STA: its loop sleeps elsewhere, and has to be woken.
 #![cfg(loom)]
 
-use apartment::{Budget, Clock, Host, NotWoken, Parked, Parking, Process, Reentrancy, Wake};
+use apartment::{Budget, Clock, Host, NotWoken, Parked, Parking, Process, Reentrancy, Wake, dispatch};
 use apartment_models::{Model, big_stack};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
@@ -60,6 +60,21 @@ impl Host for Loop {
 
     fn park(&self, _: &Parking) -> Parked {
         self.until_woken();
+        Parked::Looped
+    }
+}
+
+/// The same, and inside a wait it dispatches.
+struct Dispatches(Loop);
+
+impl Host for Dispatches {
+    fn waker(&self) -> Box<dyn Wake> {
+        self.0.waker()
+    }
+
+    fn park(&self, _: &Parking) -> Parked {
+        self.0.until_woken();
+        let _ = dispatch(Budget::ALL).unwrap();
         Parked::Looped
     }
 }
@@ -143,6 +158,25 @@ fn callback_against_a_held_entry() {
             own.until_woken();
             assert_eq!(ui.dispatch(Budget::ALL).served, 1);
             assert_eq!(here.call(Cell::get).unwrap(), 11);
+            drop(job);
+            drop(worker);
+        });
+    });
+}
+
+/// The loop dispatches inside the wait for a call, which calls back. While the callback is on its way from the queue to the
+/// stack its thread still seems to sleep, and yet nobody is in a cycle.
+#[test]
+fn callback_taken_inside_a_wait() {
+    Model::new("a callback that a loop takes inside a wait").preemptions(2).check(|| {
+        big_stack(|| {
+            let process = Process::new();
+            let ui =
+                process.sta("ui").reentrancy(Reentrancy::SameCausality).host(Dispatches(Loop::new(0))).enter().unwrap();
+            let here = ui.create(|| Cell::new(0)).unwrap();
+            let worker = process.sta("worker").spawn().unwrap();
+            let job = worker.create(|| ()).unwrap();
+            assert_eq!(job.call(|()| here.call(|n| n.replace(1))).unwrap().unwrap(), 0);
             drop(job);
             drop(worker);
         });
