@@ -113,11 +113,11 @@ impl Bell {
 
     fn leave(&self, ring: u64) {
         let before = self.word.fetch_or(ring, Ordering::AcqRel);
-        if before & LOOPS != 0 {
-            self.ring_loop();
-        } else if before & (ASLEEP | RUNG) == ASLEEP {
+        if before & (ASLEEP | RUNG) == ASLEEP {
             // With `RUNG` before, whoever set that lets it go.
             self.sleeper.unpark();
+        } else if before & LOOPS != 0 {
+            self.ring_loop();
         }
     }
 
@@ -125,17 +125,12 @@ impl Bell {
     #[cold]
     fn ring_loop(&self) {
         let mut loops = self.loops.lock();
-        let word = self.word.load(Ordering::Acquire);
-        if word & RUNG == 0 {
-            // Consumed, and a look comes after that.
-            return;
-        }
-        let due = if word & ASLEEP == 0 { loops.as_mut().and_then(Loop::due) } else { None };
+        // If it was consumed since, a look comes after that; and who is asleep here has seen it on the way.
+        let left = self.word.load(Ordering::Acquire) & (RUNG | ASLEEP) == RUNG;
+        let due = if left { loops.as_mut().and_then(Loop::due) } else { None };
         drop(loops);
         if let Some(due) = due {
             self.wake(due);
-        } else if word & ASLEEP != 0 {
-            self.sleeper.unpark();
         }
     }
 

@@ -3,7 +3,9 @@
 
 use super::Spin;
 use loom::sync::MutexGuard as LoomGuard;
+use loom::thread::Thread;
 use std::io;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
@@ -42,30 +44,23 @@ impl Condvar {
     }
 }
 
-/// Where one thread sleeps until it is let go: a permit under a lock.
-pub(crate) struct Parker {
-    permit: loom::sync::Mutex<bool>,
-    given: loom::sync::Condvar,
-}
+/// Where one thread sleeps until it is let go. loom's permits do not pile up, and its own waits stand on them: whoever lets a
+/// thread go does so once for each of its sleeps.
+pub(crate) struct Parker(OnceLock<Thread>);
 
 impl Parker {
     pub(crate) fn new() -> Self {
-        Self { permit: loom::sync::Mutex::new(false), given: loom::sync::Condvar::new() }
+        Self(OnceLock::new())
     }
 
-    #[track_caller]
     pub(crate) fn park(&self, until: Option<Instant>) {
         assert!(until.is_none(), "a model's clock is a driven one");
-        let mut permit = self.permit.lock().expect("nothing panics under this lock");
-        while !*permit {
-            permit = self.given.wait(permit).expect("nothing panics under this lock");
-        }
-        *permit = false;
+        self.0.get_or_init(loom::thread::current);
+        loom::thread::park();
     }
 
     pub(crate) fn unpark(&self) {
-        *self.permit.lock().expect("nothing panics under this lock") = true;
-        self.given.notify_one();
+        self.0.get().expect("who is asleep has said so").unpark();
     }
 }
 
