@@ -64,10 +64,16 @@ impl Common {
     }
 
     /// A step that is no apartment's.
+    #[inline]
     pub(crate) fn tell(&self, who: (ThreadId, u16), call: Option<CallRef>, what: impl FnOnce() -> What) {
         if self.recorder.is_on() {
-            self.recorder.push(None, who, call, what());
+            self.tell_now(who, call, what());
         }
+    }
+
+    #[cold]
+    fn tell_now(&self, who: (ThreadId, u16), call: Option<CallRef>, what: What) {
+        self.recorder.push(None, who, call, what);
     }
 
     /// A number for a free-threaded object.

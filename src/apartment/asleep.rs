@@ -93,6 +93,14 @@ impl<'a> Wait<'a> {
         Self { thread, situation, depends, until, home, began, of: OnceCell::new() }
     }
 
+    /// The STA that the thread is, if it is one.
+    pub(super) fn sta(&self) -> Option<&Rc<StaHome>> {
+        match &self.home {
+            Some(Home::Sta(home)) => Some(home),
+            Some(Home::Mta(_)) | None => None,
+        }
+    }
+
     /// Whose threads it waits for, whatever they serve meanwhile.
     fn waits_for_threads_of(&self) -> Option<WaitsForThreads> {
         match (self.situation, self.depends) {
@@ -110,17 +118,29 @@ impl<'a> Wait<'a> {
 
     /// Sleeps on the thread's bell until then; says whether a call was cancelled. Meanwhile the thread is seen in its process'
     /// graph of waits, if others could depend on it, and it on others. Fails if nobody of these could ever go on.
+    #[inline]
     pub(super) fn rest(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
-        if (self.home.is_some() || self.thread.is_awaited())
-            && self.of.get().is_none()
+        if self.home.is_none() && !self.thread.is_awaited() {
+            return Ok(sleeps.until(until).cancelled);
+        }
+        if self.of.get().is_none()
             && let Some(of) = self.waits_for_threads_of()
         {
             self.of.get_or_init(|| of.begin());
         }
-        let seen = if self.somebody_may_depend() { self.process() } else { None };
-        let Some((common, on)) = seen.and_then(|common| self.on(&common).map(|on| (common, on))) else {
+        if !self.somebody_may_depend() {
             return Ok(sleeps.until(until).cancelled);
-        };
+        }
+        self.rest_seen(sleeps, until)
+    }
+
+    fn rest_seen(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
+        // Who has been rung looks again, and is not seen for that.
+        if let Some(ring) = sleeps.look() {
+            return Ok(ring.cancelled);
+        }
+        let seen = self.process().and_then(|common| self.on(&common).map(|on| (common, on)));
+        let Some((common, on)) = seen else { return Ok(sleeps.until(until).cancelled) };
         self.thread.asleep(common.graph.sleeps(&common.clock, |node| self.fill(node, on)));
         let cancelled = sleeps.until(until).cancelled;
         match self.thread.awake(&common.graph) {
@@ -216,10 +236,7 @@ impl<'a> Wait<'a> {
         node.bell = Some(Arc::clone(thread.bell()));
         node.home = home.as_ref().map(|home| place(home.mailbox()));
         node.is_pool_thread = home.as_ref().is_some_and(Home::is_pool_thread);
-        let sta = match home {
-            Some(Home::Sta(home)) => Some(home),
-            Some(Home::Mta(_)) | None => None,
-        };
+        let sta = self.sta();
         node.lets.nothing = !situation.pumps() || thread.dispatches_nothing() || sta.is_none();
         node.lets.leaving = sta.is_some_and(|home| home.is_leaving.get());
         node.lets.scope = sta.map_or(Scope::Nothing, |home| scope(home, thread, *situation, thread.waits_open()));

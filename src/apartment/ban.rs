@@ -23,6 +23,7 @@ pub(super) fn is_banned(thread: &Thread) -> bool {
 
 /// Why a synchronous call, or a creation, cannot leave the apartment from here (rules CK-2 to CK-4). It is asked of all
 /// that stands on the thread, not only of what it serves innermost.
+#[inline]
 pub(super) fn ban(thread: &Thread, home: &Option<Home>, making: &Making<'_>) -> Option<CantCallOut> {
     if let Some(why) = ban_of_all(thread) {
         return Some(why);
@@ -41,14 +42,18 @@ pub(super) fn ban(thread: &Thread, home: &Option<Home>, making: &Making<'_>) -> 
 }
 
 /// Input-synchronized calls go from STA to STA (rule CK-3); the library's own come from any thread.
+#[inline]
 pub(super) fn unsupported(
     kind: CallKind,
     home: &Option<Home>,
     callee: &Arc<Mailbox>,
     terms: Terms<'_>,
 ) -> Option<CallError> {
+    if kind == CallKind::InputSynchronized { unsupported_here(home, callee, terms) } else { None }
+}
+
+fn unsupported_here(home: &Option<Home>, callee: &Arc<Mailbox>, terms: Terms<'_>) -> Option<CallError> {
     let what = match home {
-        _ if kind != CallKind::InputSynchronized => return None,
         _ if !callee.is_sta() => {
             "an input-synchronized call to an object of the MTA: only those of STAs get such calls"
         }

@@ -83,8 +83,7 @@ pub(super) fn ran(header: &Header, why: Option<Why>, panicked: Option<Arc<str>>)
 pub(super) fn call_directly(thread: &Rc<Thread>, making: &Making<'_>, load: &mut Load<'_>) -> Result<(), CallError> {
     let Making { callee, header, .. } = making;
     let id = header.target.object;
-    let around = Around { ticket: making.parent.clone(), cancels: making.around.clone() };
-    let frame = frame(header, &callee.common.clock, around, making.terms.cancel);
+    let frame = frame(header, &callee.common.clock, making.around.clone(), making.terms.cancel);
     if let Some(why) = frame.cancelled() {
         return Err(cancelled(why, Outcome::NotStarted));
     }

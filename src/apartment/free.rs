@@ -26,7 +26,7 @@ pub(crate) fn invoke_free(
     let thread = Thread::current();
     let home = thread.home();
     let clock = &callee.process.clock;
-    let (mut header, _, around) = header(&thread, &callee.process, kind, target, terms.within);
+    let (mut header, around) = header(&thread, &callee.process, kind, target, terms.within);
     let call = header.call_ref();
     let route = Route::FreeThreaded;
     header.borrows = load.is_lent();

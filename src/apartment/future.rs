@@ -33,8 +33,6 @@ pub(crate) type SharedPolicy = Arc<dyn RetryPolicy + Send + Sync>;
 pub(crate) struct AsyncCall {
     callee: Arc<Mailbox>,
     header: Header,
-    /// When it was made, on the callee's clock.
-    made: u64,
     ticket: Ticket,
     waker: Arc<WakerSlot>,
     work: Arc<dyn Work>,
@@ -92,24 +90,23 @@ pub(crate) fn invoke_async(
         tell(&thread, &home, callee, making.header.call_ref(), || What::Returned { error });
     };
     let refuse = |error| refused_at_once(&thread, &home, &making, error).map(|()| None).inspect_err(returned);
-    let past = making.header.deadline.is_some_and(|deadline| deadline <= making.made);
-    let why = making.parent.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
+    let past = making.header.deadline.is_some_and(|deadline| deadline <= making.header.made);
+    let why = making.around.ticket.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
     if let Some(why) = why {
         return refuse(cancelled(why, Outcome::NotStarted));
     }
     let waker = WakerSlot::new(&callee.common);
     let ticket = Record::new(Waiter::Future(Arc::clone(&waker) as _)).unused().next();
     let target = || target_to(&ticket, callee, &making.header);
-    let handles = making.around.iter().chain(cancel);
+    let handles = making.around.cancels.iter().chain(cancel);
     let Some(watched) = handles.map(|handle| handle.watch(target())).collect() else {
         return refuse(cancelled(Why::Handle, Outcome::NotStarted));
     };
-    let parent = making.parent.as_ref().zip(home.as_ref());
+    let parent = making.around.ticket.as_ref().zip(home.as_ref());
     let parent = parent.map(|(parent, home)| (parent.clone(), Arc::downgrade(home.mailbox())));
     let mut call = AsyncCall {
         callee: Arc::clone(callee),
         header: making.header.clone(),
-        made: making.made,
         ticket,
         waker,
         work: Arc::clone(work),
@@ -253,11 +250,11 @@ impl AsyncCall {
 
     /// Its own policy is asked, for a future has no filter (rule MF-6); on the thread that polls.
     fn is_rejected(&mut self, thread: &Thread, rejected: ServerCall, error: Option<CallError>) -> Look {
-        let Self { callee, header, made, .. } = self;
+        let Self { callee, header, .. } = self;
         let Some(policy) = self.retry.clone() else {
             return Look::Ended(Err(error.unwrap_or_else(|| no_filter(callee, rejected))));
         };
-        let elapsed = Duration::from_nanos(callee.common.clock.nanos().saturating_sub(*made));
+        let elapsed = Duration::from_nanos(callee.common.clock.nanos().saturating_sub(header.made));
         let (target, attempts) = (header.target, header.attempt);
         let question =
             RejectedCall { call: header.id, callee: callee.name.clone(), target, elapsed, rejected, attempts };

@@ -4,14 +4,14 @@ use super::options::Room;
 use crate::call::Ticket;
 use crate::call::record::{Attempt, Job, Work};
 use crate::common::Common;
-use crate::describe::{CallKind, CallTarget};
+use crate::describe::{CallKind, CallTarget, Caller};
 use crate::diagnose::{CallRef, Route, What};
 use crate::error::CallError;
 use crate::filter::RetryPolicy;
-use crate::id::ChainId;
+use crate::id::{CallId, ChainId};
 use crate::mailbox::{Header, Mailbox, ToldBy};
 use crate::sync::{Arc, Clock};
-use crate::thread::{CancelHandle, Home, Thread};
+use crate::thread::{CancelHandle, Frame, Home, Thread};
 use std::any::Any;
 use std::time::Duration;
 
@@ -52,17 +52,13 @@ impl Load<'_> {
 pub(super) struct Making<'a> {
     pub(super) callee: &'a Arc<Mailbox>,
     pub(super) header: Header,
-    /// When it was made, on the callee's clock.
-    pub(super) made: u64,
     pub(super) terms: Terms<'a>,
-    /// The call it is made in.
-    pub(super) parent: Option<Ticket>,
-    /// What cancels it besides its own handle: those of the direct calls it is made in.
-    pub(super) around: Vec<CancelHandle>,
+    /// What cancels it besides its own handle.
+    pub(super) around: Around,
 }
 
 /// What cancels a call because it cancels the calls around it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Around {
     /// Of the call that it is made in.
     pub(super) ticket: Option<Ticket>,
@@ -71,11 +67,13 @@ pub(super) struct Around {
 }
 
 /// A step of the caller's: of its apartment, if it is in one.
+#[inline]
 pub(super) fn tell(thread: &Thread, home: &Option<Home>, callee: &Mailbox, call: CallRef, what: impl FnOnce() -> What) {
     tell_caller(thread, home, &callee.common, call, what);
 }
 
 /// The same, of a call into that process.
+#[inline]
 pub(super) fn tell_caller(
     thread: &Thread,
     home: &Option<Home>,
@@ -101,62 +99,85 @@ pub(super) fn making<'a>(
     target: CallTarget,
     terms: Terms<'a>,
 ) -> Making<'a> {
-    let (mut header, made, mut around) = header(thread, &callee.common, kind, target, terms.within);
+    let (mut header, mut around) = header(thread, &callee.common, kind, target, terms.within);
     header.internal = terms.internal;
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
-        header.deadline = terms.within.map(|within| Clock::later(made, within));
+        header.deadline = terms.within.map(|within| Clock::later(header.made, within));
         around = Around::default();
     }
-    Making { callee, header, made, terms, parent: around.ticket, around: around.cancels }
+    Making { callee, header, terms, around }
 }
 
-/// Chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so does what cancels it. With
-/// the time, on the callee's clock.
+/// What a call takes over from the call that is being served.
+struct Serving {
+    id: CallId,
+    chain: ChainId,
+    depth: u32,
+    /// On the callee's clock.
+    deadline: Option<u64>,
+    around: Around,
+}
+
+impl Serving {
+    fn of(frame: &Frame, clock: &Clock) -> Option<Self> {
+        Some(Self {
+            id: frame.id,
+            chain: frame.chain?,
+            depth: frame.depth,
+            deadline: frame.deadline.as_ref().map(|deadline| on_clock(deadline, clock)),
+            around: Around { ticket: frame.ticket.clone(), cancels: frame.cancels().cloned().collect() },
+        })
+    }
+}
+
+/// Chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so does what cancels it.
+#[inline]
 pub(super) fn header(
     thread: &Thread,
     process: &Common,
     kind: CallKind,
     target: CallTarget,
     within: Option<Duration>,
-) -> (Header, u64, Around) {
+) -> (Header, Around) {
     let clock = &process.clock;
     let id = thread.new_call();
     let made = clock.nanos();
+    let serving = thread.with_frame(|frame| frame.and_then(|frame| Serving::of(frame, clock)));
+    let (caller, told_by) = thread.with_home(|home| {
+        let apartment = home.map(|home| home.mailbox().name.clone());
+        (Caller { thread: id.thread, apartment }, told_by(home, process, kind))
+    });
     let own = within.map(|within| Clock::later(made, within));
-    thread.with_frame(|frame| {
-        let serving = frame.filter(|frame| frame.chain.is_some());
-        let chain = serving.and_then(|frame| frame.chain).unwrap_or(ChainId(id));
-        let inherited = serving.and_then(|frame| frame.deadline.as_ref()).map(|deadline| on_clock(deadline, clock));
-        let header = Header {
-            id,
-            chain,
-            attempt: 1,
-            kind,
-            caller: thread.caller(),
-            target,
-            from_chain: None,
-            depth: serving.map_or(1, |frame| frame.depth.saturating_add(1)),
-            deadline: own.into_iter().chain(inherited).min(),
-            internal: false,
-            sender: None,
-            made,
-            parent: serving.map(|frame| frame.id),
-            borrows: !kind.is_one_way(),
-            frame: thread.who().1,
-            told_by: told_by(thread, process, kind),
-        };
-        let around = Around {
-            ticket: serving.and_then(|frame| frame.ticket.clone()),
-            cancels: serving.map_or_else(Vec::new, |frame| frame.cancels().cloned().collect()),
-        };
-        (header, made, around)
-    })
+    let mut header = Header {
+        id,
+        chain: ChainId(id),
+        attempt: 1,
+        kind,
+        caller,
+        target,
+        from_chain: None,
+        depth: 1,
+        deadline: own,
+        internal: false,
+        sender: None,
+        made,
+        parent: None,
+        borrows: !kind.is_one_way(),
+        frame: thread.who().1,
+        told_by,
+    };
+    let Some(serving) = serving else { return (header, Around::default()) };
+    header.chain = serving.chain;
+    header.depth = serving.depth.saturating_add(1);
+    header.deadline = own.into_iter().chain(serving.deadline).min();
+    header.parent = Some(serving.id);
+    (header, serving.around)
 }
 
 /// Under whose lock the making of a call into that process is told.
-fn told_by(thread: &Thread, process: &Common, kind: CallKind) -> ToldBy {
-    match thread.home() {
+fn told_by(home: Option<&Home>, process: &Common, kind: CallKind) -> ToldBy {
+    match home {
         Some(home) if !std::ptr::eq(&*home.mailbox().common, process) => ToldBy::Elsewhere,
         _ if kind.is_one_way() => ToldBy::Callee,
         Some(_) => ToldBy::Caller,

@@ -4,8 +4,8 @@ use super::ban::ban;
 use super::making::{Load, Making, made, tell};
 use super::options::Room;
 use super::retry::{Again, ask_again};
-use super::serve::{Situation, target_of};
-use super::wait::{serves, wait};
+use super::serve::Situation;
+use super::wait::{serves, wait_for_call};
 use crate::call::record::{Attempt, Look, Why};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{CallRef, Route, WaitEnd, WaitFor, What};
@@ -13,7 +13,7 @@ use crate::error::{CallError, Outcome};
 use crate::filter::ServerCall;
 use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Out, cancelled};
 use crate::sync::Arc;
-use crate::thread::{Home, Outgoing, Target, Thread};
+use crate::thread::{CancelHandle, Home, Outgoing, Target, Thread, Watched};
 use std::any::Any;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ pub(super) fn call_out(
     if let Err(error) = thread.may_block() {
         return refused(thread, home, making, error);
     }
-    let past = making.header.deadline.is_some_and(|deadline| deadline <= making.made);
-    let why = making.parent.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
+    let past = making.header.deadline.is_some_and(|deadline| deadline <= making.header.made);
+    let why = making.around.ticket.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
     if let Some(why) = why {
         return refused_at_once(thread, home, making, cancelled(why, Outcome::NotStarted));
     }
@@ -87,55 +87,32 @@ fn go_out(
     ticket: &Ticket,
     mut load: Load<'_>,
 ) -> Result<(), CallError> {
-    let Making { callee, header, made, terms, parent, around } = making;
-    let outgoing = Outgoing {
-        id: header.id,
-        chain: header.chain,
-        kind: header.kind,
-        target: header.target,
-        attempt: header.attempt,
-        ticket: ticket.clone(),
-        callee: Arc::clone(callee),
-        made: *made,
-        deadline: header.deadline,
-        waits_for_room: terms.room != Room::Refuse,
-        room_until: None,
-        parent: parent.clone(),
-    };
-    let own = terms.cancel.map(|handle| handle.watch(target_of(&outgoing)));
-    let watched: Option<Vec<_>> = around.iter().map(|handle| handle.watch(target_of(&outgoing))).collect();
-    if matches!(own, Some(None)) || watched.is_none() {
+    let callee = making.callee;
+    let Some(_watched) = Watching::begin(making, ticket) else {
         return refused_at_once(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
-    }
+    };
     // A callee that may sleep through a wake is woken again by the clock.
-    let timed = header.deadline.is_some() || callee.is_adopted();
+    let timed = making.header.deadline.is_some() || callee.is_adopted();
     let _deadline = timed.then(|| callee.common.clock.watch(thread.bell()));
-    let place = thread.with_outgoing(<[Outgoing]>::len);
-    thread.push_outgoing(outgoing);
-    let out = OutCall::begin(thread, home, making, place);
-    let mut header = header.clone();
+    let out = OutCall::begin(thread, home, making, ticket);
+    let mut attempts = 1;
     let result = loop {
-        match attempt(thread, home, making, &header, place, ticket, &mut load) {
+        match attempt(thread, home, making, attempts, out.place, ticket, &mut load) {
             Attempted::Ended(result) => break result,
             Attempted::NoRoom => break refused(thread, home, making, callee.mailbox_full()),
             Attempted::Rejected(rejected, error) => {
-                match ask_again(thread, home, making, header.attempt, rejected, place, ticket) {
-                    Again::Now => {
-                        header.attempt += 1;
-                    }
+                match ask_again(thread, home, making, attempts, rejected, out.place, ticket) {
+                    Again::Now => attempts += 1,
                     Again::GivenUp => break Err(CallError::CallRejected { callee: callee.name.clone() }),
-                    Again::NobodyToAsk => {
-                        break Err(error.unwrap_or_else(|| no_filter(callee, rejected)));
-                    }
+                    Again::NobodyToAsk => break Err(error.unwrap_or_else(|| no_filter(callee, rejected))),
                     Again::Cancelled(why) => break Err(cancelled(why, Outcome::NotStarted)),
                 }
             }
         }
     };
-    out.end(result.as_ref().err());
+    out.end(thread, home, making, result.as_ref().err());
     result
 }
-
 /// A rejected caller that has nobody to ask (rule MF-5).
 pub(super) fn no_filter(callee: &Mailbox, rejected: ServerCall) -> CallError {
     let callee = callee.name.clone();
@@ -145,55 +122,91 @@ pub(super) fn no_filter(callee: &Mailbox, rejected: ServerCall) -> CallError {
     }
 }
 
+/// The handles that cancel a call know it for as long as this lives: its own, and those of the direct calls around it.
+struct Watching {
+    _own: Option<Watched>,
+    _around: Vec<Watched>,
+}
+
+impl Watching {
+    /// None if it is cancelled already.
+    fn begin(making: &Making<'_>, ticket: &Ticket) -> Option<Self> {
+        let Making { callee, header, terms, around } = making;
+        let watch = |handle: &CancelHandle| handle.watch(target_to(ticket, callee, header));
+        let _own = match terms.cancel {
+            Some(handle) => Some(watch(handle)?),
+            None => None,
+        };
+        let _around = match &around.cancels[..] {
+            [] => Vec::new(),
+            handles => handles.iter().map(watch).collect::<Option<_>>()?,
+        };
+        Some(Self { _own, _around })
+    }
+}
+
 /// The call is out: its chain may call back without needing room, filters are told, a pool thread counts as blocked.
-struct OutCall<'a> {
-    thread: &'a Rc<Thread>,
-    home: &'a Option<Home>,
-    making: &'a Making<'a>,
+struct OutCall {
+    /// Its place among those that the thread has out.
+    place: usize,
     /// Whether a thread of the pool blocks by this: one that is in another wait does so already.
     blocks: bool,
 }
 
-impl<'a> OutCall<'a> {
-    fn begin(thread: &'a Rc<Thread>, home: &'a Option<Home>, making: &'a Making<'a>, place: usize) -> Self {
-        let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && place == 0 && thread.waits_open() == 0;
+impl OutCall {
+    fn begin(thread: &Thread, home: &Option<Home>, making: &Making<'_>, ticket: &Ticket) -> Self {
+        let Making { callee, header, terms, around } = making;
+        let place = thread.push_outgoing(Outgoing {
+            id: header.id,
+            chain: header.chain,
+            kind: header.kind,
+            target: header.target,
+            attempt: header.attempt,
+            ticket: ticket.clone(),
+            callee: Arc::clone(callee),
+            made: header.made,
+            deadline: header.deadline,
+            waits_for_room: terms.room != Room::Refuse,
+            room_until: None,
+            parent: around.ticket.clone(),
+        });
         // One by a thread in no apartment is told as it comes in at its callee.
-        if let Some(home) = home {
-            let Making { callee, header, made, .. } = making;
-            // On its own apartment's clock, whose filter is told the time since.
-            let clock = &home.mailbox().common.clock;
-            let made = if clock.is(&callee.common.clock) { *made } else { clock.nanos() };
-            let out = Out {
-                header: header.clone(),
-                made,
-                bell: Arc::clone(thread.bell()),
-                callee: callee.name.clone(),
-                on: WaitFor::Reply,
-                until: header.until(),
-                serves: serves(thread, Some(home), Situation::Call(place)),
-            };
-            home.mailbox().out_began(out, blocks);
-        }
-        Self { thread, home, making, blocks }
+        let Some(home) = home else { return Self { place, blocks: false } };
+        let blocks = home.is_pool_thread() && place == 0 && thread.waits_open() == 0;
+        // On its own apartment's clock, whose filter is told the time since.
+        let clock = &home.mailbox().common.clock;
+        let out = Out {
+            call: header.call_ref(),
+            who: header.who(),
+            kind: header.kind,
+            target: header.target,
+            parent: header.parent,
+            deadline: header.deadline,
+            borrows: header.borrows,
+            made: if clock.is(&callee.common.clock) { header.made } else { clock.nanos() },
+            bell: Arc::clone(thread.bell()),
+            callee: Arc::clone(callee),
+            on: WaitFor::Reply,
+            until: header.deadline,
+            serves: serves(thread, Some(home), Situation::Call(place)),
+        };
+        home.mailbox().out_began(out, blocks);
+        Self { place, blocks }
     }
 
-    fn end(self, error: Option<&CallError>) {
-        let Making { callee, header, .. } = self.making;
-        self.thread.pop_outgoing();
-        let by = match error {
+    fn end(self, thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: Option<&CallError>) {
+        thread.pop_outgoing();
+        let by = || match error {
             Some(CallError::TimedOut { .. }) => WaitEnd::TimedOut,
             Some(CallError::CallCanceled { .. }) => WaitEnd::Cancelled,
             Some(CallError::ServerFault { .. }) | None => WaitEnd::Done,
             Some(CallError::Deadlock(_)) => WaitEnd::Deadlock,
             Some(_) => WaitEnd::Rejected,
         };
-        let event = What::WaitEnded { by };
-        match self.home {
-            Some(home) => {
-                let event = (self.thread.who(), header.call_ref(), event);
-                home.mailbox().out_ended(header.id, self.blocks, self.thread.depth(), event);
-            }
-            None => tell(self.thread, &None, callee, header.call_ref(), || event),
+        let (call, event) = (making.header.call_ref(), || What::WaitEnded { by: by() });
+        match home {
+            Some(home) => home.mailbox().out_ended(call, self.blocks, thread.who(), thread.depth(), event),
+            None => tell(thread, &None, making.callee, call, event),
         }
     }
 }
@@ -211,26 +224,32 @@ fn attempt(
     thread: &Rc<Thread>,
     home: &Option<Home>,
     making: &Making<'_>,
-    header: &Header,
+    attempts: u32,
     place: usize,
     ticket: &Ticket,
     load: &mut Load<'_>,
 ) -> Attempted {
-    let Making { callee, terms, .. } = making;
+    let Making { callee, header, terms, .. } = making;
     let no_room = if terms.room == Room::Refuse { NoRoom::Refuse } else { NoRoom::Wait };
     let until = room_until(callee, terms.room);
     let _room = until.map(|_| callee.common.clock.watch(thread.bell()));
-    thread.attempts(place, header.attempt, until);
+    if until.is_some() || attempts > 1 {
+        thread.attempts(place, attempts, until);
+    }
     let leaves = !load.is_lent();
     let attend = |errand| {
         let mut entry = Entry::new(header.clone(), Body::Call(errand));
-        if header.attempt > 1 {
+        if attempts > 1 {
+            entry.header.attempt = attempts;
             entry.since = callee.common.clock.nanos();
         }
         let in_line = callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
-        let mut room = Line { thread, home, callee, header, ticket, until, told: !in_line, waits: false };
+        let mut line = in_line.then(|| Line { thread, home, making, attempts, ticket, until, waits: false });
         // What lends nothing need not wait for the callee to let go, if it is cancelled.
-        wait(thread, Situation::Call(place), None, || room.settled() || (leaves && ticket.leave_if_cancelled()));
+        wait_for_call(thread, home, place, || {
+            line.take_if(|line| line.is_left());
+            ticket.is_settled() || (leaves && ticket.leave_if_cancelled())
+        });
         Ok(())
     };
     let accepted = match load {
@@ -239,6 +258,9 @@ fn attempt(
     };
     if let Err(error) = accepted {
         return Attempted::Ended(refused(thread, home, making, error));
+    }
+    if ticket.look() == (Look::Done, None) {
+        return Attempted::Ended(Ok(()));
     }
     settled(callee, ticket).unwrap_or_else(|| crate::broken("a wait ended before its call was settled"))
 }
@@ -290,10 +312,12 @@ pub(super) fn turned(
     on: WaitFor,
     until: Option<u64>,
 ) {
-    let until = until.map(Duration::from_nanos);
     match home {
         Some(home) => home.mailbox().out_turned(thread.who(), call, on, until),
-        None => callee.common.tell(thread.who(), Some(call), || What::WaitTurned { on, until }),
+        None => {
+            let until = until.map(Duration::from_nanos);
+            callee.common.tell(thread.who(), Some(call), || What::WaitTurned { on, until });
+        }
     }
 }
 
@@ -301,36 +325,28 @@ pub(super) fn turned(
 struct Line<'a> {
     thread: &'a Thread,
     home: &'a Option<Home>,
-    callee: &'a Arc<Mailbox>,
-    header: &'a Header,
+    making: &'a Making<'a>,
+    attempts: u32,
     ticket: &'a Ticket,
     until: Option<u64>,
-    /// Whether nothing is left to tell about room.
-    told: bool,
     /// Whether it has been told that the wait is for room.
     waits: bool,
 }
 
 impl Line<'_> {
-    /// Whether the attempt is settled: run, rejected, taken back; or out of the line, its time for room being up.
-    fn settled(&mut self) -> bool {
-        if !self.told {
-            self.tell();
-        }
-        self.ticket.is_settled()
-    }
-
-    /// Says when the wait turns from one for a reply into one for room, and back.
-    fn tell(&mut self) {
-        let waits = self.callee.waits_for_room(self.ticket);
-        self.told = !waits;
+    /// Whether it does not stand in the line any more. Says when the wait turns from one for a reply into one for room, and
+    /// back.
+    fn is_left(&mut self) -> bool {
+        let waits = self.making.callee.waits_for_room(self.ticket);
         if waits != self.waits {
             self.waits = waits;
             let (on, until) = match waits {
                 true => (WaitFor::Room, self.until),
-                false => (WaitFor::Reply, self.header.deadline),
+                false => (WaitFor::Reply, self.making.header.deadline),
             };
-            turned(self.thread, self.home, self.callee, self.header.call_ref(), on, until);
+            let call = CallRef { attempt: self.attempts, ..self.making.header.call_ref() };
+            turned(self.thread, self.home, self.making.callee, call, on, until);
         }
+        !waits
     }
 }

@@ -34,6 +34,7 @@ struct Loops {
 
 impl<'a> Sleeps<'a> {
     pub(super) fn of(thread: &'a Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Self {
+        let home = home.filter(|_| thread.is_adopted());
         let loops = home.and_then(|home| Loops::of(thread, home, situation));
         let on_top = home.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
         let spin = if loops.is_some() { Spin::Never } else { spin(thread, home, situation) };
@@ -50,6 +51,13 @@ impl<'a> Sleeps<'a> {
     /// A wake that its loop swallows is repeated by time; a driven clock has to ring for that.
     pub(super) fn watch(&self) -> Option<Watch<'_>> {
         self.loops.as_ref().map(|loops| loops.clock().watch(self.thread.bell()))
+    }
+
+    /// Consumes the ring, if there is one. The thread is to look again then.
+    pub(super) fn look(&self) -> Option<Ring> {
+        let ring = self.thread.bell().take();
+        self.slept.set(self.slept.get() || ring.is_some());
+        ring
     }
 
     /// Sleeps until the bell is rung, or until then, and consumes the ring. It may return early.

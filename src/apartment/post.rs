@@ -117,7 +117,7 @@ struct PostLine {
 
 impl PostLine {
     fn of(making: &Making<'_>) -> Self {
-        let after = |time| Clock::later(making.made, time);
+        let after = |time| Clock::later(making.header.made, time);
         let deadline = making.terms.within.map(after);
         let room = match making.terms.room {
             Room::Within(time) => Some(after(time)),
@@ -136,7 +136,8 @@ impl PostLine {
     ) -> Result<(), (CallError, Box<dyn Closure>)> {
         let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
-            let of = Situation::Of(WaitFor::Room, callee, Some(header.call_ref()));
+            let call = header.call_ref();
+            let of = Situation::Of(WaitFor::Room, callee, Some(&call));
             // If it could never get room its entry is turned away, which settles it.
             let _settled = wait_on(thread, of, Depends::Room(callee, ticket, header), until, || ticket.is_settled());
         }

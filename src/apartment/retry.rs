@@ -32,12 +32,12 @@ pub(super) fn ask_again(
     place: usize,
     ticket: &Ticket,
 ) -> Again {
-    let Making { callee, header, made, terms, .. } = making;
+    let Making { callee, header, terms, .. } = making;
     let filter = match home {
         Some(Home::Sta(home)) => home.filter.borrow().clone(),
         _ => None,
     };
-    let elapsed = Duration::from_nanos(callee.common.clock.nanos().saturating_sub(*made));
+    let elapsed = Duration::from_nanos(callee.common.clock.nanos().saturating_sub(header.made));
     let target = header.target;
     let call = RejectedCall { call: header.id, callee: callee.name.clone(), target, elapsed, rejected, attempts };
     let answer = match (terms.retry, &filter) {

@@ -32,7 +32,7 @@ pub(crate) enum Situation<'a> {
     /// Another wait: for what, in which process, and for what apartments, if they are the ones that have to end it.
     Plain(WaitFor, &'a Common, &'a [Arc<Mailbox>]),
     /// Another wait that an apartment has to end; for what, and which call it is that waits, if one does.
-    Of(WaitFor, &'a Mailbox, Option<CallRef>),
+    Of(WaitFor, &'a Mailbox, Option<&'a CallRef>),
     /// A wait for what anybody brings about, in no process; one that does not pump serves nothing.
     Elsewhere { on: WaitFor, pumps: bool },
 }
@@ -122,7 +122,7 @@ pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, 
         (Situation::Plain(..) | Situation::Of(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
-    Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }
+    Looker { who: thread.who(), depth, wait, scope, messages, filter }
 }
 
 /// Whether a wait shows application messages to the filter (rule MF-8): one for a call does, but for an input-synchronized

@@ -35,7 +35,34 @@ pub(crate) fn wait(
     let _done = wait_on(thread, situation, Depends::Unknown, until, done);
 }
 
-/// The same, for one of which it is known on whom it depends. Fails if none of these could ever go on (rule DL-1); a post
+/// Waits for a call that is out.
+#[inline]
+pub(super) fn wait_for_call(thread: &Rc<Thread>, home: &Option<Home>, place: usize, mut done: impl FnMut() -> bool) {
+    if home.is_some() || !blocks(thread, &mut done) {
+        wait(thread, Situation::Call(place), None, done);
+    }
+}
+
+/// A thread in no apartment serves nobody, and while its calls end by their answers alone, and nobody joins it, nothing is
+/// left to do but to look and to sleep. False if there is.
+#[inline]
+fn blocks(thread: &Thread, done: &mut impl FnMut() -> bool) -> bool {
+    let plain = |call: &Outgoing| !call.may_end_early() && !call.callee.is_adopted();
+    if thread.has_something_to_drop() || !thread.with_outgoing(|calls| calls.iter().all(plain)) {
+        return false;
+    }
+    let _wait = thread.waits();
+    let _open = thread.opened();
+    while !done() {
+        if thread.is_awaited() {
+            return false;
+        }
+        thread.bell().wait(None);
+    }
+    true
+}
+
+/// As [`wait`], for one of which it is known on whom it depends. Fails if none of these could ever go on (rule DL-1); a post
 /// is taken back instead, like a call.
 pub(crate) fn wait_on(
     thread: &Rc<Thread>,
@@ -44,8 +71,12 @@ pub(crate) fn wait_on(
     until: Option<(&Clock, u64)>,
     mut done: impl FnMut() -> bool,
 ) -> Result<(), CallError> {
-    let plain = PlainWait::begin(thread, situation, until);
-    let stuck = wait_for(Wait::new(thread, situation, depends, until), &mut done);
+    let plain = match situation {
+        // That has begun already.
+        Situation::Loop | Situation::Call(_) => None,
+        _ => Some(PlainWait::begin(thread, situation, until)),
+    };
+    let stuck = wait_for(&Wait::new(thread, situation, depends, until), &mut done);
     if let Some(plain) = plain {
         if let Err(deadlock) = &stuck {
             let told = || What::Deadlock(Arc::clone(deadlock));
@@ -74,12 +105,12 @@ struct PlainWait<'a> {
 }
 
 impl<'a> PlainWait<'a> {
-    fn begin(thread: &Thread, situation: Situation<'a>, until: Option<(&Clock, u64)>) -> Option<Self> {
+    fn begin(thread: &Thread, situation: Situation<'a>, until: Option<(&Clock, u64)>) -> Self {
         let (on, of, whom, call) = match situation {
             Situation::Plain(on, of, _) => (on, Some(of), None, None),
-            Situation::Of(on, whom, call) => (on, Some(&*whom.common), Some(whom), call),
+            Situation::Of(on, whom, call) => (on, Some(&*whom.common), Some(whom), call.copied()),
             Situation::Elsewhere { on, .. } => (on, None, None, None),
-            Situation::Loop | Situation::Call(_) => return None,
+            Situation::Loop | Situation::Call(_) => crate::broken("a wait for a call begins when that goes out"),
         };
         let home = thread.home();
         let serves = serves(thread, home.as_ref(), situation);
@@ -97,7 +128,7 @@ impl<'a> PlainWait<'a> {
                 of.into_iter().for_each(|of| of.tell(thread.who(), call, began));
             }
         }
-        Some(Self { home, of, call, blocks })
+        Self { home, of, call, blocks }
     }
 
     fn end(self, thread: &Thread, situation: Situation<'_>, stuck: bool, done: bool) {
@@ -137,19 +168,19 @@ pub(super) fn home_serves(home: &StaHome, thread: &Thread, situation: Situation<
     }
 }
 
-fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<Deadlock>> {
-    let Wait { thread, situation, until, .. } = wait;
+fn wait_for(wait: &Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<Deadlock>> {
+    let Wait { thread, situation, until, .. } = *wait;
     let _stirred = thread.stirs();
-    let home = thread.sta();
+    let home = wait.sta();
     let serial = thread.new_wait();
     let _wait = thread.waits();
     let _open = thread.opened();
     let _drops = thread.drops_afresh();
     let _until = until.map(|(clock, _)| clock.watch(thread.bell()));
     // A filter, one that is set meanwhile too, may name a time on the apartment's own clock.
-    let asks = home.as_ref().filter(|_| asks_about_messages(thread, situation));
+    let asks = home.filter(|_| asks_about_messages(thread, situation));
     let _asks = asks.map(|home| home.mailbox.common.clock.watch(thread.bell()));
-    let sleeps = Sleeps::of(thread, home.as_ref(), situation);
+    let sleeps = Sleeps::of(thread, home, situation);
     let _late = sleeps.watch();
     let adopted = adopted_to_wake(situation).next();
     let _swallowed = adopted.map(|mailbox| mailbox.common.clock.watch(thread.bell()));
@@ -166,17 +197,21 @@ fn wait_for(wait: Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<D
             return Ok(());
         }
         let mut alarm = None;
-        if let Some(home) = home.as_ref().filter(|_| situation.pumps()) {
+        if let Some(home) = home.filter(|_| situation.pumps()) {
             match serve_one(thread, home, situation, serial) {
                 Served::One => continue,
                 Served::Nothing(_, at) => alarm = at,
             }
         }
+<<<<<<< HEAD
         if let Some(ring) = sleeps.spin() {
             cancelled = ring.cancelled;
             continue;
         }
         let alarm = Alarm::of(thread, home.as_deref(), alarm);
+=======
+        let alarm = Alarm::of(thread, home, alarm);
+>>>>>>> main
         if alarm.is_due {
             continue;
         }
@@ -206,17 +241,23 @@ impl<'a> Alarm<'a> {
         Self { _watch, is_due: at.is_some_and(|at| at <= clock.nanos()), at: at.and_then(|at| clock.instant(at)) }
     }
 
-    fn of(thread: &'a Thread, home: Option<&'a StaHome>, at: Option<u64>) -> Self {
-        match home {
-            Some(home) => Self::new(thread, &home.mailbox, at),
-            None => Self { _watch: None, is_due: false, at: None },
+    fn of(thread: &'a Thread, home: Option<&'a Rc<StaHome>>, at: Option<u64>) -> Self {
+        match (home, at) {
+            (Some(home), Some(_)) => Self::new(thread, &home.mailbox, at),
+            _ => Self { _watch: None, is_due: false, at: None },
         }
     }
 }
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call
 /// was cancelled; takes those out of the line for room whose time there is up. Buried ones too: they leave their queues at once, though they return only when their turn comes.
+#[inline]
 pub(super) fn attend(thread: &Thread, cancelled: bool) -> bool {
+    // Most calls end when they are answered, and not otherwise.
+    thread.with_outgoing(|calls| calls.iter().any(Outgoing::may_end_early)) && attend_all(thread, cancelled)
+}
+
+fn attend_all(thread: &Thread, cancelled: bool) -> bool {
     let mut any = false;
     while let Some((at, why)) = thread.with_outgoing(|calls| {
         calls.iter().enumerate().find_map(|(at, call)| {
@@ -252,12 +293,14 @@ fn adopted_to_wake(situation: Situation<'_>) -> impl Iterator<Item = &Mailbox> {
 
 /// A callee whose thread sleeps in a loop of its own may have slept through what it was woken for: then it is woken again.
 /// When to look the next time.
+#[inline]
 pub(super) fn wake_again(thread: &Thread, situation: Situation<'_>) -> Option<Instant> {
-    let waits = |call: &Outgoing| call.callee.is_adopted() && !call.ticket.is_settled();
     let repeats = |mailbox: &Mailbox| mailbox.common.clock.instant(mailbox.wake_again()?);
     let mut next = adopted_to_wake(situation).filter_map(repeats).min();
+    let waits = |call: &Outgoing| call.callee.is_adopted() && !call.ticket.is_settled();
+    let any = thread.with_outgoing(|calls| if calls.iter().any(waits) { calls.len() } else { 0 });
     // Not with the calls borrowed: the waker is the user's.
-    for at in 0..thread.with_outgoing(<[Outgoing]>::len) {
+    for at in 0..any {
         let callee =
             thread.with_outgoing(|calls| calls.get(at).filter(|call| waits(call)).map(|c| Arc::clone(&c.callee)));
         next = next.into_iter().chain(callee.and_then(|callee| repeats(&callee))).min();
@@ -266,6 +309,7 @@ pub(super) fn wake_again(thread: &Thread, situation: Situation<'_>) -> Option<In
 }
 
 /// When the sleep has to end by itself, on a real clock; whoever advances a driven one rings.
+#[inline]
 pub(super) fn earliest(thread: &Thread, asks: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
     let own = until.and_then(|(clock, at)| clock.instant(at));
     // Another kind of wait asks nobody about messages: a time that has come would keep it awake for nothing.
@@ -277,7 +321,7 @@ pub(super) fn earliest(thread: &Thread, asks: Option<&StaHome>, until: Option<(&
             let deadline = call.deadline.filter(|_| call.ticket.is_open());
             call.callee.common.clock.instant(deadline.into_iter().chain(call.room_until).min()?)
         };
-        calls.iter().filter_map(ends).min()
+        calls.iter().filter(|call| call.may_end_early()).filter_map(ends).min()
     });
     [own, ask, calls].into_iter().flatten().min()
 }

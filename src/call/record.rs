@@ -213,10 +213,11 @@ impl<V> Ticket<V> {
 
     /// Whether its callee may still look here after the caller has left: such a record serves no other call.
     pub(crate) fn is_detached(&self) -> bool {
-        self.look().0 == Look::Detached
+        self.record.word.load(Ordering::Acquire) & STATE == DETACHED
     }
 
     /// What has become of the call, and why it was cancelled, if it was. By its caller, who alone may begin the next.
+    #[inline]
     pub(crate) fn look(&self) -> (Look, Option<Why>) {
         let word = self.record.word.load(Ordering::Acquire);
         let look = match word & STATE {
@@ -230,8 +231,9 @@ impl<V> Ticket<V> {
     }
 
     /// Whether it is settled: it has run, or never will, or was rejected, or its caller has left.
+    #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.look().0 != Look::Pending
+        !matches!(self.record.word.load(Ordering::Acquire) & STATE, IDLE | QUEUED | RUNNING)
     }
 
     /// Whether nobody has taken it out of the queue, or the line for room, yet.

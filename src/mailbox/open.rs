@@ -1,9 +1,9 @@
 //! What threads of an apartment have open: calls that are out, other waits, and what they run.
 
-use super::Who;
 use super::entry::Header;
+use super::{Mailbox, Who};
 use crate::call::Ticket;
-use crate::describe::{ApartmentName, CallTarget};
+use crate::describe::{ApartmentName, CallKind, CallTarget};
 use crate::diagnose::{CallRef, Serves, WaitFor};
 use crate::filter::{CallType, MessageClass};
 use crate::id::{CallId, ChainId};
@@ -12,25 +12,30 @@ use std::time::Duration;
 
 /// A call of this apartment that is out.
 pub(crate) struct Out {
-    pub(crate) header: Header,
+    /// Of its last attempt.
+    pub(crate) call: CallRef,
+    pub(crate) who: Who,
+    pub(crate) kind: CallKind,
+    pub(crate) target: CallTarget,
+    /// The call that it was made in.
+    pub(crate) parent: Option<CallId>,
+    /// When it ends by itself, on the callee's clock.
+    pub(crate) deadline: Option<u64>,
+    pub(crate) borrows: bool,
     /// When it was made, on this apartment's clock.
     pub(crate) made: u64,
     /// The bell of the thread that waits for it.
     pub(crate) bell: Arc<Bell>,
-    pub(crate) callee: ApartmentName,
+    pub(crate) callee: Arc<Mailbox>,
     /// What the wait for it is for just now, and until when.
     pub(crate) on: WaitFor,
-    pub(crate) until: Option<Duration>,
+    pub(crate) until: Option<u64>,
     pub(crate) serves: Serves,
 }
 
 impl Out {
-    pub(crate) fn id(&self) -> CallId {
-        self.header.id
-    }
-
     pub(crate) fn chain(&self) -> ChainId {
-        self.header.chain
+        self.call.chain
     }
 }
 

@@ -4,8 +4,8 @@ use super::later::Later;
 use super::monitor::Monitor;
 use super::open::{Out, Waits};
 use super::{Mailbox, Who};
-use crate::diagnose::{CallRef, Route, WaitFor, What};
-use crate::id::{ApartmentId, CallId, ChainId};
+use crate::diagnose::{CallMade, CallRef, Route, WaitFor, What};
+use crate::id::{ApartmentId, ChainId};
 use crate::sync::{Arc, Bell};
 use std::time::Duration;
 
@@ -15,31 +15,37 @@ impl Mailbox {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         self.blocks(&mut monitor, pool_thread, &mut later);
-        let (who, call) = (out.header.who(), Some(out.header.call_ref()));
-        self.push_event(&monitor, who, call, || out.made());
-        self.push_event(&monitor, who, call, || out.began());
+        self.push_event(&monitor, out.who, Some(out.call), || out.made(self.name.id));
+        self.push_event(&monitor, out.who, Some(out.call), || out.began());
         monitor.out.push(out);
         drop(monitor);
         self.carry_out(later);
     }
 
     /// The wait for it goes on, for another reason.
-    pub(crate) fn out_turned(&self, who: Who, call: CallRef, on: WaitFor, until: Option<Duration>) {
+    pub(crate) fn out_turned(&self, who: Who, call: CallRef, on: WaitFor, until: Option<u64>) {
         let mut monitor = self.monitor.lock();
-        if let Some(out) = monitor.out.iter_mut().rfind(|out| out.id() == call.id) {
-            (out.on, out.until, out.header.attempt) = (on, until, call.attempt);
+        if let Some(out) = monitor.out.iter_mut().rfind(|out| out.call.id == call.id) {
+            (out.on, out.until, out.call) = (on, until, call);
         }
+        let until = until.map(Duration::from_nanos);
         self.push_event(&monitor, who, Some(call), || What::WaitTurned { on, until });
     }
 
     /// It came back.
-    pub(crate) fn out_ended(&self, id: CallId, pool_thread: bool, depth: u32, event: (Who, CallRef, What)) {
+    pub(crate) fn out_ended(
+        &self,
+        call: CallRef,
+        pool_thread: bool,
+        who: Who,
+        depth: u32,
+        what: impl FnOnce() -> What,
+    ) {
         let mut monitor = self.monitor.lock();
-        let (who, call, what) = event;
         let left = self.frames_left_under(&mut monitor, who.0, depth);
-        let out = monitor.out.iter().rposition(|out| out.id() == id).map(|at| monitor.out.remove(at));
+        let out = monitor.out.iter().rposition(|out| out.call.id == call.id).map(|at| monitor.out.remove(at));
         monitor.unblocks(pool_thread);
-        self.push_event(&monitor, who, Some(call), || what);
+        self.push_event(&monitor, who, Some(call), what);
         drop(monitor);
         drop((left, out));
     }
@@ -124,16 +130,23 @@ impl Mailbox {
 }
 
 impl Out {
-    fn to(&self) -> Option<ApartmentId> {
-        Some(self.callee.id)
-    }
-
-    pub(super) fn made(&self) -> What {
-        self.header.call_made(self.to(), Route::Mailbox)
+    /// Its making, as its apartment tells it.
+    pub(super) fn made(&self, from: ApartmentId) -> What {
+        What::CallMade(Box::new(CallMade {
+            kind: self.kind,
+            route: Route::Mailbox,
+            from: Some(from),
+            to: Some(self.callee.name.id),
+            parent: self.parent,
+            from_chain: None,
+            target: self.target,
+            deadline: self.deadline.map(Duration::from_nanos),
+            borrows: self.borrows,
+        }))
     }
 
     pub(super) fn began(&self) -> What {
-        What::WaitBegan { on: self.on, serves: self.serves, until: self.until }
+        What::WaitBegan { on: self.on, serves: self.serves, until: self.until.map(Duration::from_nanos) }
     }
 }
 

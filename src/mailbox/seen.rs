@@ -155,9 +155,8 @@ impl Mailbox {
             open.push(step(*who, Some(header.call_ref()), *since, what));
         }
         for out in &monitor.out {
-            let (who, call) = (out.header.who(), Some(out.header.call_ref()));
-            open.push(step(who, call, out.made, out.made()));
-            open.push(step(who, call, out.made, out.began()));
+            open.push(step(out.who, Some(out.call), out.made, out.made(self.name.id)));
+            open.push(step(out.who, Some(out.call), out.made, out.began()));
         }
         open.extend(monitor.waits.iter().map(|waits| step(waits.who, waits.call, waits.since, waits.began())));
         open.sort_by_key(|standing| (standing.at, standing.who.1));
@@ -282,16 +281,16 @@ fn frame_seen(executing: &Executing) -> FrameSeen {
 
 fn out_seen(out: &Out) -> (Who, WaitSeen) {
     let wait = WaitSeen {
-        thread: out.header.caller.thread,
+        thread: out.who.0,
         on: out.on,
-        call: Some(out.header.call_ref()),
-        whom: Some(out.callee.clone()),
-        target: Some(out.header.target),
+        call: Some(out.call),
+        whom: Some(out.callee.name.clone()),
+        target: Some(out.target),
         serves: out.serves,
         since: Duration::from_nanos(out.made),
-        until: out.until,
+        until: out.until.map(Duration::from_nanos),
     };
-    (out.header.who(), wait)
+    (out.who, wait)
 }
 
 fn waits_seen(waits: &Waits) -> (Who, WaitSeen) {

@@ -35,12 +35,14 @@ impl Thread {
     /// the loop below gets to that only when the destructor returns. Waits that are nested deep leave it to the loops
     /// below: a chain whose destructors all wait does not overflow the stack either.
     pub(crate) fn drop_what_is_left(self: &Rc<Self>) -> bool {
+        if !self.has_something_to_drop() {
+            return false;
+        }
         let may = self.waits_open() <= DROPPING_WAITS && !self.dispatches_nothing();
-        let any = may && !self.dropping.borrow().is_empty();
-        if any {
+        if may {
             self.drop_all();
         }
-        any
+        may
     }
 
     fn drop_all(self: &Rc<Self>) {

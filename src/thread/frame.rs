@@ -118,6 +118,13 @@ pub(crate) struct Outgoing {
     pub(crate) parent: Option<Ticket>,
 }
 
+impl Outgoing {
+    /// Whether its waits have to look after it: it ends by its time, or with the call that it was made in.
+    pub(crate) fn may_end_early(&self) -> bool {
+        self.deadline.is_some() || self.room_until.is_some() || self.parent.is_some()
+    }
+}
+
 /// Who holds a borrowed object.
 pub(crate) struct Holder {
     /// The innermost running call that does; none if the borrow was taken by hand.

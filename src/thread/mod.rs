@@ -223,6 +223,11 @@ impl Thread {
         self.home.borrow().clone()
     }
 
+    /// Where it is; looked at, not kept.
+    pub(crate) fn with_home<R>(&self, look: impl FnOnce(Option<&Home>) -> R) -> R {
+        look(self.home.borrow().as_ref())
+    }
+
     pub(crate) fn sta(&self) -> Option<Rc<StaHome>> {
         match &*self.home.borrow() {
             Some(Home::Sta(home)) => Some(Rc::clone(home)),
@@ -294,6 +299,12 @@ impl Thread {
         DropsAfresh(self, self.is_dropping.replace(false))
     }
 
+    /// Whether there is something on the list of what is to be dropped.
+    #[inline]
+    pub(crate) fn has_something_to_drop(&self) -> bool {
+        !self.dropping.borrow().is_empty()
+    }
+
     /// Whether it may sleep at all: a host can say that nothing blocks its thread (rule AP-9).
     pub(crate) fn may_block(&self) -> Result<(), CallError> {
         let adopted = if self.is_adopted.get() { self.sta().and_then(|home| home.adopted()) } else { None };
@@ -303,6 +314,11 @@ impl Thread {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it belongs to an event loop, and is an STA.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.is_adopted.get()
     }
 
     // ---- leaving
@@ -316,7 +332,19 @@ impl Thread {
 
     /// Something has returned: the loop below it may have to be woken. If it was the outermost call and the last guard left
     /// meanwhile, now is the time.
+    #[inline]
     pub(crate) fn leave_if_due(self: &Rc<Self>) {
+        let leaves = |home: &Home| match home {
+            Home::Sta(home) => home.leaves_later.get(),
+            Home::Mta(home) => home.leaves_later.get(),
+        };
+        if self.is_adopted.get() || self.with_home(|home| home.is_some_and(leaves)) {
+            self.leave_now_if_due();
+        }
+    }
+
+    #[cold]
+    fn leave_now_if_due(self: &Rc<Self>) {
         if self.is_adopted.get()
             && let Some(home) = self.sta()
         {
@@ -405,8 +433,12 @@ impl Thread {
 
     // ---- what it waits for
 
-    pub(crate) fn push_outgoing(&self, outgoing: Outgoing) {
-        self.outgoing.borrow_mut().push(outgoing);
+    /// A call goes out; gives its place among those that are.
+    #[inline]
+    pub(crate) fn push_outgoing(&self, call: Outgoing) -> usize {
+        let mut outgoing = self.outgoing.borrow_mut();
+        outgoing.push(call);
+        outgoing.len() - 1
     }
 
     /// The call at that place is tried, and may wait for room until then.
@@ -438,16 +470,21 @@ impl Thread {
     }
 
     /// A call record for as long as `call` runs: one that is free, or a new one. A warm call allocates none.
+    #[inline]
     pub(crate) fn with_ticket<R>(&self, call: impl FnOnce(&Ticket) -> R) -> R {
         let free = self.records.borrow_mut().pop();
-        let last = free.unwrap_or_else(|| Record::new(Waiter::Thread(Arc::clone(&self.bell))).unused());
-        let ticket = last.next();
+        let ticket = free.unwrap_or_else(|| self.new_record()).next();
         let result = call(&ticket);
         // Of a call that was left while it ran the callee still asks whether it is cancelled.
         if !ticket.is_detached() {
             self.records.borrow_mut().push(ticket);
         }
         result
+    }
+
+    #[cold]
+    fn new_record(&self) -> Ticket {
+        Record::new(Waiter::Thread(Arc::clone(&self.bell))).unused()
     }
 }
 
