@@ -25,14 +25,14 @@ pub(crate) fn cases(place: Place) -> Vec<Case> {
             "posts held in the queue",
             "ns per call",
             "A callback gets through to an apartment that waits for its chain alone, with that many posts before it.",
-            sizes([1, 10, 100, 1_000, 10_000], "held", past_held_posts),
+            sizes([1, 10, 100, 1_000, 10_000], "posts", past_held_posts),
         ),
         case(
             "posts served before",
             "ns per entry",
             "A call that comes behind that many posts, from the moment that the first one may run; of all entries one's \
              part. A short queue hardly shares the wake-up.",
-            sizes([1, 10, 100, 1_000, 10_000], "before", behind_posts),
+            sizes([1, 10, 100, 1_000, 10_000], "posts", behind_posts),
         ),
         case(
             "apartments",
@@ -40,7 +40,7 @@ pub(crate) fn cases(place: Place) -> Vec<Case> {
             "Each in its turn. A single one is still awake when its next call comes; of several the next one sleeps.",
             sizes([1, 10, 100, 1_000], "apartments", round_robin),
         ),
-        case("depth of a chain", "ns per call", "", sizes([1, 2, 4, 8, 16, 32, 64], "deep", chains)),
+        case("depth of a chain", "ns per call", "", sizes([1, 2, 4, 8, 16, 32, 64], "calls", chains)),
         case(
             "objects in the apartment",
             "ns per call",
@@ -54,7 +54,7 @@ pub(crate) fn cases(place: Place) -> Vec<Case> {
 fn sizes<const N: usize>(sizes: [u64; N], what: &str, start: fn(Place, u64) -> Program) -> Vec<Entrant> {
     let entrant = |(index, size)| {
         let kind = if index == 0 { Kind::Base } else { Kind::Variant };
-        Entrant::new(format!("{size} {what}"), kind, move |place| start(place, size))
+        Entrant::new(format!("{what}: {size}"), kind, move |place| start(place, size))
     };
     sizes.into_iter().enumerate().map(entrant).collect()
 }
