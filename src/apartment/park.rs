@@ -34,10 +34,10 @@ struct Loops {
 
 impl<'a> Sleeps<'a> {
     pub(super) fn of(thread: &'a Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Self {
-        let home = home.filter(|_| thread.is_adopted());
-        let loops = home.and_then(|home| Loops::of(thread, home, situation));
-        let on_top = home.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
-        let spin = if loops.is_some() { Spin::Never } else { spin(thread, home, situation) };
+        let adopted = home.filter(|_| thread.is_adopted());
+        let loops = adopted.and_then(|home| Loops::of(thread, home, situation));
+        let on_top = adopted.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
+        let spin = if loops.is_some() { Spin::Never } else { spins(thread, home, situation) };
         Self { thread, loops, spin, on_top, slept: Cell::new(false) }
     }
 
@@ -51,13 +51,6 @@ impl<'a> Sleeps<'a> {
     /// A wake that its loop swallows is repeated by time; a driven clock has to ring for that.
     pub(super) fn watch(&self) -> Option<Watch<'_>> {
         self.loops.as_ref().map(|loops| loops.clock().watch(self.thread.bell()))
-    }
-
-    /// Consumes the ring, if there is one. The thread is to look again then.
-    pub(super) fn look(&self) -> Option<Ring> {
-        let ring = self.thread.bell().take();
-        self.slept.set(self.slept.get() || ring.is_some());
-        ring
     }
 
     /// Sleeps until the bell is rung, or until then, and consumes the ring. It may return early.
@@ -76,8 +69,8 @@ impl<'a> Sleeps<'a> {
     }
 }
 
-/// As the process says in which it waits; not at all if that is none.
-fn spin(thread: &Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Spin {
+/// Whether a wait spins: as the process says in which it waits; not at all if that is none.
+pub(super) fn spins(thread: &Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Spin {
     match situation {
         Situation::Call(at) => thread.with_outgoing(|calls| calls.get(at).map(|call| call.callee.common.spin)),
         Situation::Plain(_, of, _) => Some(of.spin),

@@ -74,13 +74,11 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Looks until something is there, but not for long: who also waits for a time may be late by that.
+    /// Looks once at least, and until something is there, but not for long: who also waits for a time may be late by that.
     pub(crate) fn look<T>(&self, spin: Spin, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-        if spin == Spin::Never {
-            return None;
-        }
-        if let Some(seen) = look() {
-            return Some(seen);
+        let seen = look();
+        if seen.is_some() || spin == Spin::Never {
+            return seen;
         }
         self.spin(&mut look).or_else(|| self.yields(&mut look))
     }
