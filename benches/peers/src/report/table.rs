@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::number::{number, rate};
-use crate::measure::{Kind, Measured, Row, heading, quantile};
+use crate::measure::{Kind, Measured, Row, Waits, heading, quantile};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
@@ -114,8 +114,7 @@ fn details(measured: &Measured) -> Table {
             cells.push(row.switches.map_or_else(|| String::from("not counted"), rate));
         }
         if waits {
-            let times =
-                |waits: &crate::measure::Waits| [waits.median, waits.p99, waits.p999].map(|nanos| number(nanos as f64));
+            let times = |waits: &Waits| [waits.median, waits.p99, waits.p999].map(|nanos| number(nanos as f64));
             cells.extend(row.waits.as_ref().map_or_else(|| [nothing(), nothing(), nothing()], times));
             cells.push(row.waits.as_ref().map_or_else(nothing, |waits| number(waits.least_share)));
         }
