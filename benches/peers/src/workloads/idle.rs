@@ -7,7 +7,7 @@ use crate::count::{counting, usage};
 use crate::measure::{Kind, Measured, Meter, Metered, Row, heading, quantile};
 use crate::options::Options;
 use crate::place::{Place, Placement, pin};
-use apartment::{Process, ProcessBuilder};
+use apartment::{Process, Spin};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -86,7 +86,8 @@ const AFTERWARDS: Duration = Duration::from_millis(100);
 fn after_a_burst(place: Place, options: &Options) -> Option<Measured> {
     let idlers = vec![
         Idler { name: "limit: nobody has called", kind: Kind::Limit, start: |_| Box::new(|| sleep(AFTERWARDS)) },
-        Idler { name: "apartment", kind: Kind::Base, start: |place| bursts(place, |builder| builder) },
+        Idler { name: "apartment", kind: Kind::Base, start: |place| bursts(place, Spin::Adaptive) },
+        Idler { name: "apartment, never spinning", kind: Kind::Variant, start: |place| bursts(place, Spin::Never) },
     ];
     let measured = Measured {
         workload: "idle",
@@ -101,8 +102,8 @@ fn after_a_burst(place: Place, options: &Options) -> Option<Measured> {
     measure(measured, idlers, place, options, 20)
 }
 
-fn bursts(place: Place, order: fn(ProcessBuilder) -> ProcessBuilder) -> Box<dyn FnMut() -> Metered> {
-    let process = order(Process::builder()).build();
+fn bursts(place: Place, spin: Spin) -> Box<dyn FnMut() -> Metered> {
+    let process = Process::builder().spin(spin).build();
     let (counter, home) = counter(process.sta("counter"), place.callee);
     let mut expected = 0;
     Box::new(move || {
