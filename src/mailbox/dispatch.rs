@@ -17,7 +17,9 @@ impl Mailbox {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         let left = self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
-        looker.left.borrow_mut().drain(..).for_each(|place| monitor.is_over(place));
+        while let Some(place) = looker.left.borrow_mut().pop() {
+            monitor.is_over(place);
+        }
         let next = self.look(&mut monitor, looker, &mut later);
         drop(monitor);
         drop(left);
@@ -53,7 +55,7 @@ impl Mailbox {
                     self.push_event(monitor, looker.who, Some(header.call_ref()), || What::Held { by });
                     at += 1;
                 }
-                Offer::Ask(asked) => return Next::Ask(asked),
+                Offer::Ask(now) => return Next::Ask(monitor.asked(at, now)),
                 Offer::Take => {
                     if let Some(started) = self.take(monitor, at, looker, later) {
                         return Next::Run(started);

@@ -74,6 +74,7 @@ impl Rest {
 
 impl Mailbox {
     /// With the lock released: drops, rings, starts threads.
+    #[inline]
     pub(super) fn carry_out(self: &Arc<Self>, later: Later) {
         let Later { wake, granted, rest } = later;
         self.wake(wake);
@@ -95,6 +96,7 @@ impl Mailbox {
         drop(rest);
     }
 
+    #[inline]
     pub(super) fn wake(self: &Arc<Self>, wake: Wake) {
         match (wake, &self.owner) {
             (Wake::Owner, Owner::Sta(bell)) => bell.ring(),

@@ -345,13 +345,7 @@ impl Thread {
         {
             home.on_the_way_out(self);
         }
-        // Asked after everything that returns: cheaply.
-        let due = match &*self.home.borrow() {
-            Some(Home::Sta(home)) => home.leaves_later.get(),
-            Some(Home::Mta(home)) => home.leaves_later.get(),
-            None => false,
-        };
-        if !due || self.is_in_the_middle() {
+        if self.is_in_the_middle() {
             return;
         }
         match self.home() {
@@ -393,10 +387,12 @@ impl Thread {
 
     // ---- what it serves
 
+    #[inline]
     pub(crate) fn push_frame(&self, frame: Frame) {
         self.frames.borrow_mut().push(frame);
     }
 
+    #[inline]
     pub(crate) fn pop_frame(&self) {
         let left = self.frames.borrow_mut().pop();
         drop(left);
