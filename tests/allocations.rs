@@ -175,7 +175,7 @@ fn a_post_of_a_closure_of_64_bytes_allocates_nothing() {
     let posts = || {
         // Its thread is held up, so that as many are queued each time.
         let opens = Arc::clone(&gate);
-        sum.post(move |_| drop(opens.wait())).unwrap();
+        sum.post(move |_| _ = opens.wait()).unwrap();
         (0..16).for_each(|_| sum.post(adds).unwrap());
         sta.apartment().post_message(MessageClass::User, move || assert_eq!(words[7], 1)).unwrap();
         gate.wait();
