@@ -6,6 +6,7 @@ mod cancel;
 mod drops;
 mod frame;
 mod home;
+mod objects;
 mod stirs;
 mod tell;
 
@@ -14,6 +15,7 @@ pub(crate) use cancel::{Target, Watched};
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
 pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
+pub(crate) use objects::Objects;
 
 use crate::call::record::{Waiter, Why};
 use crate::call::{Record, Ticket};
