@@ -101,6 +101,7 @@ impl Mailbox {
     ) -> Option<Started> {
         let mut entry = if at == 0 { monitor.entries.pop_front() } else { monitor.entries.remove(at) }?;
         self.give_back_room(monitor, &mut entry, looker.who, later);
+        // Read for each: nothing else bounds how long the one before has run, or the thread has slept (rule DG-1).
         let now = self.common.clock.nanos();
         let (mut running, mut message) = (None, None);
         match &entry.body {
