@@ -78,6 +78,7 @@ pub(crate) fn send(
 }
 
 /// A one-way call begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
+#[inline]
 fn header(thread: &Thread, home: Option<&Home>, callee: &Arc<Mailbox>, target: CallTarget) -> Header {
     let id = thread.new_call();
     let (parent, from_chain) =

@@ -113,6 +113,7 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
 }
 
 /// What that thread, in that situation, may find.
+#[inline]
 pub(super) fn looker<'a>(thread: &'a Thread, home: &'a StaHome, situation: Situation<'_>, wait: u32) -> Looker<'a> {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
@@ -140,6 +141,7 @@ fn runs_messages(thread: &Thread, home: &StaHome, looker: &Looker<'_>) -> bool {
 }
 
 /// Which calls come in, that many waits deep (rules DI-12, CK-3).
+#[inline]
 pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation<'_>, waits: u32) -> Scope {
     if waits_for_input_synchronized(thread, situation) {
         return Scope::InputSynchronized;
@@ -329,6 +331,7 @@ pub(super) fn drop_late(thread: &Thread, mailbox: &Arc<Mailbox>, call: CallRef, 
 }
 
 /// Runs a one-way entry: the message of its panic, if it panicked. False if its object takes no calls any more.
+#[inline]
 fn run_sent(thread: &Thread, frame: Frame, sent: &mut Sent, object: &dyn Any) -> Result<bool, Arc<str>> {
     thread.push_frame(frame);
     let result = catch_unwind(AssertUnwindSafe(|| sent.run(object)));
@@ -337,6 +340,7 @@ fn run_sent(thread: &Thread, frame: Frame, sent: &mut Sent, object: &dyn Any) ->
 }
 
 /// What an entry runs in. Of its header only what the apartment's own thread needs no more stays behind.
+#[inline]
 fn frame(
     header: &mut Header,
     mailbox: &Arc<Mailbox>,

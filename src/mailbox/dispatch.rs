@@ -32,6 +32,7 @@ impl Mailbox {
         self.monitor.lock().offers(looker)
     }
 
+    #[inline(always)]
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker<'_>, later: &mut Later) -> Next {
         if self.alarms_are_due(monitor, later) {
             // Whoever is woken may be in no hurry to poll, and others may wait for the room.
@@ -91,7 +92,7 @@ impl Mailbox {
     }
 
     /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(
         &self,
         monitor: &mut Monitor,

@@ -58,6 +58,7 @@ impl Later {
         }
     }
 
+    #[inline]
     pub(super) fn wake(&mut self, wake: Wake) {
         match self.wake {
             Wake::Nobody => self.wake = wake,

@@ -269,7 +269,7 @@ impl Monitor {
     }
 
     /// The thread's calls and messages above that depth have ended.
-    #[inline]
+    #[inline(always)]
     pub(super) fn frames_left(&mut self, thread: ThreadId, depth: u32) -> Left {
         let mut left = Left::default();
         let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
@@ -316,6 +316,7 @@ impl Monitor {
         !self.releases.is_empty() || self.entries.iter().any(|entry| matches!(self.admits(entry, looker), Admits::Yes))
     }
 
+    #[inline]
     fn admits(&self, entry: &Entry, looker: &Looker<'_>) -> Admits {
         if entry.is_message() {
             // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
@@ -350,6 +351,7 @@ impl Monitor {
     }
 
     /// By what a call or post is held.
+    #[inline]
     pub(super) fn holds(&self, entry: &Entry, scope: Scope) -> Option<HeldBy> {
         let Header { kind, chain, .. } = entry.header;
         let is_callback = !kind.is_one_way() && self.chain_is_out(chain);

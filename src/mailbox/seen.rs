@@ -82,7 +82,7 @@ impl Mailbox {
 
     /// What the thread served above that depth has ended, and nobody was told when it did: whoever has come since, and was
     /// told that it runs, is told now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn frames_left_under(&self, monitor: &mut Monitor, thread: ThreadId, depth: u32) -> Left {
         if self.common.recorder.is_on() {
             let ended = |it: &&Executing| it.told_late && it.who.0 == thread && it.depth >= depth;

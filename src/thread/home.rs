@@ -136,6 +136,7 @@ impl MtaHome {
 }
 
 impl StaHome {
+    #[inline]
     pub(crate) fn object(&self, id: ObjectId) -> Option<Rc<dyn Any>> {
         self.objects.get(id)
     }
