@@ -176,7 +176,7 @@ pub(super) fn header(
 }
 
 /// Under whose lock the making of a call into that process is told.
-fn told_by(home: Option<&Home>, process: &Common, kind: CallKind) -> ToldBy {
+pub(super) fn told_by(home: Option<&Home>, process: &Common, kind: CallKind) -> ToldBy {
     match home {
         Some(home) if !std::ptr::eq(&*home.mailbox().common, process) => ToldBy::Elsewhere,
         _ if kind.is_one_way() => ToldBy::Callee,

@@ -6,6 +6,7 @@ mod cancel;
 mod drops;
 mod frame;
 mod home;
+mod objects;
 mod stirs;
 mod tell;
 
@@ -14,6 +15,7 @@ pub(crate) use cancel::{Target, Watched};
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
 pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
+pub(crate) use objects::Objects;
 
 use crate::call::record::{Waiter, Why};
 use crate::call::{Record, Ticket};
@@ -353,13 +355,7 @@ impl Thread {
         {
             home.on_the_way_out(self);
         }
-        // Asked after everything that returns: cheaply.
-        let due = match &*self.home.borrow() {
-            Some(Home::Sta(home)) => home.leaves_later.get(),
-            Some(Home::Mta(home)) => home.leaves_later.get(),
-            None => false,
-        };
-        if !due || self.is_in_the_middle() {
+        if self.is_in_the_middle() {
             return;
         }
         match self.home() {
@@ -401,10 +397,12 @@ impl Thread {
 
     // ---- what it serves
 
+    #[inline]
     pub(crate) fn push_frame(&self, frame: Frame) {
         self.frames.borrow_mut().push(frame);
     }
 
+    #[inline]
     pub(crate) fn pop_frame(&self) {
         let left = self.frames.borrow_mut().pop();
         drop(left);
