@@ -6,10 +6,10 @@
 
 use super::ban::ban_of_all;
 use super::invoke::invoke;
-use super::making::{Load, Terms, made, making, tell};
+use super::making::{Terms, made, making, tell};
 use super::serve::Situation;
 use super::wait::wait;
-use crate::call::record::Attempt;
+use crate::call::record::{Attempt, Load};
 use crate::describe::{CallKind, CallTarget, Method};
 use crate::diagnose::{CallRef, ErrorSeen, Route, WaitFor, What};
 use crate::error::{CallError, Outcome};

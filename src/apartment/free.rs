@@ -5,15 +5,16 @@
 
 use super::ban::is_banned;
 use super::direct::{frame, ran, run_here};
-use super::making::{Around, Load, Terms, header, tell_caller};
-use crate::call::record::Attempt;
+use super::making::{Around, Terms, header, join, tell_caller};
+use crate::call::record::{Attempt, Load};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::cancelled;
 use crate::stub::Free;
-use crate::thread::{Home, Thread};
+use crate::sync::Clock;
+use crate::thread::{Frame, Home, Thread};
 
 /// Makes a call here. `Ok` means that what it handed over has run to its end, and tells itself what came of it.
 pub(crate) fn invoke_free(
@@ -26,7 +27,9 @@ pub(crate) fn invoke_free(
     let thread = Thread::current();
     let home = thread.home();
     let clock = &callee.process.clock;
-    let (mut header, around) = header(&thread, &callee.process, kind, target, terms.within);
+    let mut header = header(&thread, &callee.process, kind, target);
+    header.deadline = terms.within.map(|within| Clock::later(header.made, within));
+    let around = thread.with_frame(|frame| join(&mut header, frame, clock));
     let call = header.call_ref();
     let route = Route::FreeThreaded;
     header.borrows = load.is_lent();
@@ -66,8 +69,13 @@ pub(crate) fn send_free(
         return invoke_free(callee, CallKind::Synchronous, target, terms, load);
     }
     let clock = &callee.process.clock;
-    let (mut header, ..) = header(&thread, &callee.process, CallKind::OneWay, target, None);
-    header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
+    let mut header = header(&thread, &callee.process, CallKind::OneWay, target);
+    let from = |frame: Option<&Frame>| {
+        // What cancels the call around it does not cancel it.
+        let _around = join(&mut header, frame, clock);
+        header.from_chain = frame.and_then(|frame| frame.chain);
+    };
+    thread.with_frame(from);
     header.chain = ChainId(header.id);
     header.depth = 1;
     header.deadline = None;

@@ -10,12 +10,12 @@
 //! of its chain needs room like any call.
 
 use super::invoke::invoke;
-use super::making::{Load, Terms, made, making, tell, tell_refused};
+use super::making::{Terms, made, making, tell, tell_refused};
 use super::options::{AsyncOptions, Room};
 use super::outgoing::{Attempted, no_filter, refused_at_once, settled, target_to};
 use super::retry::ask;
 use super::waker::WakerSlot;
-use crate::call::record::{Waiter, Why, Work};
+use crate::call::record::{Load, Waiter, Why, Work};
 use crate::call::{Record, Ticket};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};

@@ -2,8 +2,9 @@
 
 use super::ban::unsupported;
 use super::direct::{Visit, call_directly};
-use super::making::{Load, Terms, made, making, tell};
+use super::making::{Terms, made, making, tell};
 use super::outgoing::{call_out, refused_at_once};
+use crate::call::record::Load;
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::CallError;

@@ -2,17 +2,15 @@
 
 use super::options::Room;
 use crate::call::Ticket;
-use crate::call::record::{Attempt, Job, Work};
 use crate::common::Common;
 use crate::describe::{CallKind, CallTarget, Caller};
 use crate::diagnose::{CallRef, Route, What};
 use crate::error::CallError;
 use crate::filter::RetryPolicy;
-use crate::id::{CallId, ChainId};
+use crate::id::ChainId;
 use crate::mailbox::{Header, Mailbox, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{CancelHandle, Frame, Home, Thread};
-use std::any::Any;
 use std::time::Duration;
 
 /// What a caller said about its call.
@@ -24,28 +22,6 @@ pub(crate) struct Terms<'a> {
     pub(crate) cancel: Option<&'a CancelHandle>,
     /// The library's own question to an apartment: no filter is asked, and every thread may make it input-synchronized.
     pub(crate) internal: bool,
-}
-
-/// What a call hands over to its callee.
-pub(crate) enum Load<'a> {
-    /// A closure in the caller's frame, which is lent until the callee lets go.
-    Lent(&'a mut Job<'a>),
-    /// What both sides share: the caller need not wait until the callee lets go.
-    Owned(&'a Arc<dyn Work>),
-}
-
-impl Load<'_> {
-    pub(super) fn is_lent(&self) -> bool {
-        matches!(self, Self::Lent(_))
-    }
-
-    /// For a callee on the caller's own thread.
-    pub(super) fn run(&mut self, object: &dyn Any) -> Attempt {
-        match self {
-            Self::Lent(job) => job(object),
-            Self::Owned(work) => work.run(object),
-        }
-    }
 }
 
 /// A call that is about to be made.
@@ -99,80 +75,62 @@ pub(super) fn making<'a>(
     target: CallTarget,
     terms: Terms<'a>,
 ) -> Making<'a> {
-    let (mut header, mut around) = header(thread, &callee.common, kind, target, terms.within);
-    header.internal = terms.internal;
+    let mut making =
+        Making { callee, header: header(thread, &callee.common, kind, target), terms, around: Around::default() };
+    let header = &mut making.header;
+    let own = terms.within.map(|within| Clock::later(header.made, within));
+    header.deadline = own;
+    making.around = thread.with_frame(|frame| join(header, frame, &callee.common.clock));
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
-        header.deadline = terms.within.map(|within| Clock::later(header.made, within));
-        around = Around::default();
+        (header.internal, header.deadline) = (true, own);
+        making.around = Around::default();
     }
-    Making { callee, header, terms, around }
+    making
 }
 
-/// What a call takes over from the call that is being served.
-struct Serving {
-    id: CallId,
-    chain: ChainId,
-    depth: u32,
-    /// On the callee's clock.
-    deadline: Option<u64>,
-    around: Around,
-}
-
-impl Serving {
-    fn of(frame: &Frame, clock: &Clock) -> Option<Self> {
-        Some(Self {
-            id: frame.id,
-            chain: frame.chain?,
-            depth: frame.depth,
-            deadline: frame.deadline.as_ref().map(|deadline| on_clock(deadline, clock)),
-            around: Around { ticket: frame.ticket.clone(), cancels: frame.cancels().cloned().collect() },
-        })
+/// A call as a thread makes it that serves nothing.
+#[inline]
+pub(super) fn header(thread: &Thread, process: &Common, kind: CallKind, target: CallTarget) -> Header {
+    let id = thread.new_call();
+    let (apartment, told_by) =
+        thread.with_home(|home| (home.map(|home| home.mailbox().name.clone()), told_by(home, process, kind)));
+    Header {
+        id,
+        chain: ChainId(id),
+        attempt: 1,
+        kind,
+        caller: Caller { thread: id.thread, apartment },
+        target,
+        from_chain: None,
+        depth: 1,
+        deadline: None,
+        internal: false,
+        sender: None,
+        made: process.clock.nanos(),
+        parent: None,
+        borrows: !kind.is_one_way(),
+        frame: thread.who().1,
+        told_by,
     }
 }
 
 /// Chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so does what cancels it.
 #[inline]
-pub(super) fn header(
-    thread: &Thread,
-    process: &Common,
-    kind: CallKind,
-    target: CallTarget,
-    within: Option<Duration>,
-) -> (Header, Around) {
-    let clock = &process.clock;
-    let id = thread.new_call();
-    let made = clock.nanos();
-    let serving = thread.with_frame(|frame| frame.and_then(|frame| Serving::of(frame, clock)));
-    let (caller, told_by) = thread.with_home(|home| {
-        let apartment = home.map(|home| home.mailbox().name.clone());
-        (Caller { thread: id.thread, apartment }, told_by(home, process, kind))
-    });
-    let own = within.map(|within| Clock::later(made, within));
-    let mut header = Header {
-        id,
-        chain: ChainId(id),
-        attempt: 1,
-        kind,
-        caller,
-        target,
-        from_chain: None,
-        depth: 1,
-        deadline: own,
-        internal: false,
-        sender: None,
-        made,
-        parent: None,
-        borrows: !kind.is_one_way(),
-        frame: thread.who().1,
-        told_by,
-    };
-    let Some(serving) = serving else { return (header, Around::default()) };
-    header.chain = serving.chain;
+pub(super) fn join(header: &mut Header, serving: Option<&Frame>, clock: &Clock) -> Around {
+    match serving {
+        Some(frame) => frame.chain.map(|chain| join_chain(header, frame, chain, clock)).unwrap_or_default(),
+        None => Around::default(),
+    }
+}
+
+fn join_chain(header: &mut Header, serving: &Frame, chain: ChainId, clock: &Clock) -> Around {
+    header.chain = chain;
     header.depth = serving.depth.saturating_add(1);
-    header.deadline = own.into_iter().chain(serving.deadline).min();
     header.parent = Some(serving.id);
-    (header, serving.around)
+    let inherited = serving.deadline.as_ref().map(|deadline| on_clock(deadline, clock));
+    header.deadline = header.deadline.into_iter().chain(inherited).min();
+    Around { ticket: serving.ticket.clone(), cancels: serving.cancels().cloned().collect() }
 }
 
 /// Under whose lock the making of a call into that process is told.

@@ -1,12 +1,12 @@
 //! A call to another apartment: attempts, until it has run, failed, or been given up.
 
 use super::ban::ban;
-use super::making::{Load, Making, made, tell};
+use super::making::{Making, made, tell};
 use super::options::Room;
 use super::retry::{Again, ask_again};
 use super::serve::Situation;
 use super::wait::{serves, wait_for_call};
-use crate::call::record::{Attempt, Look, Why};
+use crate::call::record::{Attempt, Load, Look, Why};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{CallRef, Route, WaitEnd, WaitFor, What};
 use crate::error::{CallError, Outcome};
@@ -35,25 +35,24 @@ pub(super) fn call_out(
     if let Some(why) = why {
         return refused_at_once(thread, home, making, cancelled(why, Outcome::NotStarted));
     }
-    let ran = match load {
-        Load::Lent(job) => {
-            // Job and result stay in this frame; what comes of a run is told here, across the callee's last step.
-            let mut ran = None;
-            let mut job = |object: &dyn Any| {
-                let attempt = job(object);
+    // Job and result stay in the caller's frame; what comes of a run is told here, across the callee's last step.
+    let mut ran = None;
+    let mut job;
+    let (load, owned) = match load {
+        Load::Lent(lent) => {
+            job = |object: &dyn Any| {
+                let attempt = lent(object);
                 if let Attempt::Ran(panicked) = &attempt {
                     ran = Some(panicked.clone());
                 }
                 attempt
             };
-            thread.with_ticket(|ticket| go_out(thread, home, making, ticket, Load::Lent(&mut job)))?;
-            ran
+            (Load::Lent(&mut job), None)
         }
-        Load::Owned(work) => {
-            thread.with_ticket(|ticket| go_out(thread, home, making, ticket, load))?;
-            work.ran()
-        }
+        Load::Owned(work) => (Load::Owned(work), Some(work)),
     };
+    thread.with_ticket(|ticket| go_out(thread, home, making, ticket, load))?;
+    let ran = owned.map_or(ran, |work| work.ran());
     match ran {
         Some(None) => Ok(()),
         Some(Some(message)) => Err(CallError::ServerFault { target: making.header.target, message }),
@@ -156,7 +155,7 @@ struct OutCall {
 impl OutCall {
     fn begin(thread: &Thread, home: &Option<Home>, making: &Making<'_>, ticket: &Ticket) -> Self {
         let Making { callee, header, terms, around } = making;
-        let place = thread.push_outgoing(Outgoing {
+        let place = thread.push_outgoing(|| Outgoing {
             id: header.id,
             chain: header.chain,
             kind: header.kind,
@@ -252,10 +251,7 @@ fn attempt(
         });
         Ok(())
     };
-    let accepted = match load {
-        Load::Lent(job) => ticket.lend(*job, attend),
-        Load::Owned(work) => attend(ticket.give(Arc::clone(work))),
-    };
+    let accepted = ticket.hand_over(load, attend);
     if let Err(error) = accepted {
         return Attempted::Ended(refused(thread, home, making, error));
     }

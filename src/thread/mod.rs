@@ -425,12 +425,16 @@ impl Thread {
 
     // ---- what it waits for
 
-    /// A call goes out; gives its place among those that are.
+    /// A call goes out; gives its place among those that are. It is made in its place.
     #[inline]
-    pub(crate) fn push_outgoing(&self, call: Outgoing) -> usize {
+    pub(crate) fn push_outgoing(&self, call: impl FnOnce() -> Outgoing) -> usize {
         let mut outgoing = self.outgoing.borrow_mut();
-        outgoing.push(call);
-        outgoing.len() - 1
+        let place = outgoing.len();
+        if place == outgoing.capacity() {
+            outgoing.reserve(1);
+        }
+        outgoing.push(call());
+        place
     }
 
     /// The call at that place is tried, and may wait for room until then.
@@ -448,9 +452,12 @@ impl Thread {
         }
     }
 
+    /// The innermost has ended. Who made it still has all that it holds, so nobody's destructor runs in here.
+    #[inline]
     pub(crate) fn pop_outgoing(&self) {
-        let ended = self.outgoing.borrow_mut().pop();
-        drop(ended);
+        let mut outgoing = self.outgoing.borrow_mut();
+        let below = outgoing.len().saturating_sub(1);
+        outgoing.truncate(below);
     }
 
     pub(crate) fn outgoing(&self, at: usize) -> Option<Outgoing> {
