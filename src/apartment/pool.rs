@@ -144,7 +144,6 @@ impl Starter {
             let looker = Looker {
                 who: thread.who(),
                 depth: 0,
-                now: mailbox.common.clock.nanos(),
                 wait: 0,
                 scope: Scope::Everything,
                 messages: Messages::Held,

@@ -122,7 +122,7 @@ pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, 
         (Situation::Plain(..) | Situation::Of(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
-    Looker { who: thread.who(), depth, now: home.mailbox.common.clock.nanos(), wait, scope, messages, filter }
+    Looker { who: thread.who(), depth, wait, scope, messages, filter }
 }
 
 /// Whether a wait shows application messages to the filter (rule MF-8): one for a call does, but for an input-synchronized

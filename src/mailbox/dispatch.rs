@@ -36,16 +36,16 @@ impl Mailbox {
             return Next::Rung;
         }
         if let Some(object) = monitor.releases.pop_front() {
-            monitor.drops(looker, Some(object));
+            monitor.drops(looker, Some(object), self.common.clock.nanos());
             return Next::Release(object);
         }
         if let Some(shared) = monitor.pool.as_mut().and_then(|pool| pool.late.pop()) {
-            monitor.drops(looker, None);
+            monitor.drops(looker, None, self.common.clock.nanos());
             return Next::Late(shared);
         }
         let mut at = 0;
         while at < monitor.entries.len() {
-            match monitor.offer(at, looker) {
+            match monitor.offer(at, looker, &self.common.clock) {
                 Offer::Pass => at += 1,
                 Offer::Held(by) => {
                     let header = monitor.entries[at].header.clone();

@@ -12,7 +12,7 @@ use crate::describe::{CallKind, CallTarget, DROP};
 use crate::diagnose::HeldBy;
 use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
-use crate::sync::{Arc, Bell};
+use crate::sync::{Arc, Bell, Clock};
 use crate::wait_graph::Scope;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -80,8 +80,6 @@ pub(crate) struct Looker {
     pub(crate) who: Who,
     /// How many calls and messages are open on the thread.
     pub(crate) depth: u32,
-    /// The time of the look.
-    pub(crate) now: u64,
     /// Which wait of the owner this is, for telling once per wait what it holds.
     pub(crate) wait: u32,
     pub(crate) scope: Scope,
@@ -261,10 +259,10 @@ impl Monitor {
     }
 
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
-    pub(super) fn drops(&mut self, looker: &Looker, object: Option<ObjectId>) {
+    pub(super) fn drops(&mut self, looker: &Looker, object: Option<ObjectId>, now: u64) {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
-        let Looker { who, depth, now, .. } = *looker;
+        let Looker { who, depth, .. } = *looker;
         self.executing.push(Executing { who, depth, runs, since: now, ticket: None, told_late: false });
     }
 
@@ -291,8 +289,8 @@ impl Monitor {
         self.holds(entry, looker.scope).map_or(Admits::Yes, Admits::Held)
     }
 
-    /// What is to become of an entry now.
-    pub(super) fn offer(&mut self, at: usize, looker: &Looker) -> Offer {
+    /// What is to become of an entry now. The time is read here, under the lock: who sent the entry has not seen a later one.
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker, clock: &Clock) -> Offer {
         let entry = &self.entries[at];
         let admits = self.admits(entry, looker);
         if let Admits::Held(by) = admits {
@@ -305,9 +303,11 @@ impl Monitor {
             _ => return Offer::Pass,
         }
         // What is past its deadline is taken without asking, and revoked.
-        let asks = looker.filter && !entry.header.internal;
-        if asks && entry.header.deadline.is_none_or(|deadline| deadline > looker.now) {
-            return Offer::Ask(self.asked(&self.entries[at].header, looker));
+        if looker.filter && !entry.header.internal {
+            let now = clock.nanos();
+            if entry.header.deadline.is_none_or(|deadline| deadline > now) {
+                return Offer::Ask(self.asked(&entry.header, now));
+            }
         }
         Offer::Take
     }
@@ -322,14 +322,14 @@ impl Monitor {
         }
     }
 
-    fn asked(&self, header: &Header, looker: &Looker) -> Asked {
+    fn asked(&self, header: &Header, now: u64) -> Asked {
         let kind: CallKind = header.kind;
         let any = !self.out.is_empty();
         let call = IncomingCall {
             call_type: call_type(kind.is_one_way(), any, self.chain_is_out(header.chain)),
             kind,
             caller: header.caller.clone(),
-            elapsed: self.out.last().map(|out| Duration::from_nanos(looker.now.saturating_sub(out.made))),
+            elapsed: self.out.last().map(|out| Duration::from_nanos(now.saturating_sub(out.made))),
             target: header.target,
         };
         Asked { incoming_id: header.id, call }

@@ -1,11 +1,12 @@
 //! Calls between apartments: one way, back, across, and while somebody else comes by.
 #![cfg(loom)]
 
-use apartment::{Process, Proxy, Sta};
+use apartment::{Clock, IncomingCall, MessageFilter, Process, Proxy, ServerCall, Sta};
 use apartment_models::{Borrowed, Model, Seen};
 use loom::sync::mpsc;
 use loom::thread;
 use std::cell::Cell;
+use std::time::Duration;
 
 /// A thread in no apartment calls an STA and lends it something of its own stack.
 #[test]
@@ -189,4 +190,37 @@ fn spawn_create_and_join() {
         see.saw("joined");
     });
     seen.all();
+}
+
+/// Lets in what comes when time has passed since the call that is out was made.
+struct Later;
+
+impl MessageFilter for Later {
+    fn handle_incoming(&self, call: &IncomingCall) -> ServerCall {
+        match call.elapsed {
+            Some(Duration::ZERO) => ServerCall::Rejected,
+            _ => ServerCall::Handled,
+        }
+    }
+}
+
+/// B lets a second pass and calls A back, which is about to look: A's filter is told no earlier time than B has seen.
+#[test]
+fn time_of_a_look() {
+    Model::new("the time of a look").preemptions(2).check(|| {
+        let clock = Clock::driven();
+        let process = Process::builder().clock(clock.clone()).build();
+        let here = process.sta("a").filter(|| Later).enter().unwrap();
+        let a = here.create(|| 5).unwrap();
+        let callee = process.sta("b").spawn().unwrap();
+        let b = callee.create(|| ()).unwrap();
+        let seen = b.call(|()| {
+            clock.advance(Duration::from_secs(1));
+            a.call(|n| *n)
+        });
+        assert_eq!(seen.unwrap().unwrap(), 5);
+        drop(b);
+        drop(callee);
+        drop(here);
+    });
 }
