@@ -329,7 +329,7 @@ impl Ending<'_> {
     ) -> Result<CallRef, CallError> {
         let Self { thread, home, .. } = self;
         let terms = Terms { internal: true, ..Terms::default() };
-        let mut making = making(thread, mailbox, method.kind, self.target(method), terms);
+        let mut making = making(thread, mailbox, method.kind, self.target(method), &terms);
         // Whoever ends the process does not wait for it beyond its own time: it is no part of a chain that is under way.
         making.header.chain = ChainId(making.header.id);
         making.header.depth = 1;

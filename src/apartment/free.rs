@@ -5,7 +5,7 @@
 
 use super::ban::is_banned;
 use super::direct::{frame, ran, run_here};
-use super::making::{Around, Terms, header, join, tell_caller};
+use super::making::{Around, Start, Terms, tell_caller};
 use crate::call::record::{Attempt, Load};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
@@ -13,8 +13,7 @@ use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
 use crate::mailbox::cancelled;
 use crate::stub::Free;
-use crate::sync::Clock;
-use crate::thread::{Frame, Home, Thread};
+use crate::thread::{Home, Thread};
 
 /// Makes a call here. `Ok` means that what it handed over has run to its end, and tells itself what came of it.
 pub(crate) fn invoke_free(
@@ -27,9 +26,9 @@ pub(crate) fn invoke_free(
     let thread = Thread::current();
     let home = thread.home();
     let clock = &callee.process.clock;
-    let mut header = header(&thread, &callee.process, kind, target);
-    header.deadline = terms.within.map(|within| Clock::later(header.made, within));
-    let around = thread.with_frame(|frame| join(&mut header, frame, clock));
+    let start = Start::new(&thread, &callee.process, terms.within);
+    let mut header = start.header(&thread, &callee.process, kind, target);
+    let around = start.around;
     let call = header.call_ref();
     let route = Route::FreeThreaded;
     header.borrows = load.is_lent();
@@ -69,13 +68,9 @@ pub(crate) fn send_free(
         return invoke_free(callee, CallKind::Synchronous, target, terms, load);
     }
     let clock = &callee.process.clock;
-    let mut header = header(&thread, &callee.process, CallKind::OneWay, target);
-    let from = |frame: Option<&Frame>| {
-        // What cancels the call around it does not cancel it.
-        let _around = join(&mut header, frame, clock);
-        header.from_chain = frame.and_then(|frame| frame.chain);
-    };
-    thread.with_frame(from);
+    let mut header =
+        Start::new(&thread, &callee.process, None).header(&thread, &callee.process, CallKind::OneWay, target);
+    header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
     header.chain = ChainId(header.id);
     header.depth = 1;
     header.deadline = None;

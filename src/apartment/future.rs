@@ -82,7 +82,7 @@ pub(crate) fn invoke_async(
         tell_refused(&thread, &callee.common, &error);
         return Err(error);
     }
-    let mut making = making(&thread, callee, kind, target, terms);
+    let mut making = making(&thread, callee, kind, target, &terms);
     making.header.borrows = false;
     let told_by = std::mem::replace(&mut making.header.told_by, ToldBy::Callee);
     let returned = |error: &CallError| {

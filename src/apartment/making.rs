@@ -7,7 +7,7 @@ use crate::describe::{CallKind, CallTarget, Caller};
 use crate::diagnose::{CallRef, Route, What};
 use crate::error::CallError;
 use crate::filter::RetryPolicy;
-use crate::id::ChainId;
+use crate::id::{CallId, ChainId};
 use crate::mailbox::{Header, Mailbox, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{CancelHandle, Frame, Home, Thread};
@@ -28,7 +28,7 @@ pub(crate) struct Terms<'a> {
 pub(super) struct Making<'a> {
     pub(super) callee: &'a Arc<Mailbox>,
     pub(super) header: Header,
-    pub(super) terms: Terms<'a>,
+    pub(super) terms: &'a Terms<'a>,
     /// What cancels it besides its own handle.
     pub(super) around: Around,
 }
@@ -68,69 +68,90 @@ pub(crate) fn tell_refused(thread: &Thread, process: &Common, error: &CallError)
     thread.tell(process, None, || What::Refused { error: error.into() });
 }
 
+#[inline]
 pub(super) fn making<'a>(
     thread: &Thread,
     callee: &'a Arc<Mailbox>,
     kind: CallKind,
     target: CallTarget,
-    terms: Terms<'a>,
+    terms: &'a Terms<'a>,
 ) -> Making<'a> {
-    let mut making =
-        Making { callee, header: header(thread, &callee.common, kind, target), terms, around: Around::default() };
-    let header = &mut making.header;
-    let own = terms.within.map(|within| Clock::later(header.made, within));
-    header.deadline = own;
-    making.around = thread.with_frame(|frame| join(header, frame, &callee.common.clock));
+    let process = &*callee.common;
+    let mut start = Start::new(thread, process, terms.within);
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
-        (header.internal, header.deadline) = (true, own);
-        making.around = Around::default();
+        (start.deadline, start.around) = (start.own(terms.within), Around::default());
     }
-    making
+    let header = Header { internal: terms.internal, ..start.header(thread, process, kind, target) };
+    Making { callee, header, terms, around: start.around }
 }
 
-/// A call as a thread makes it that serves nothing.
-#[inline]
-pub(super) fn header(thread: &Thread, process: &Common, kind: CallKind, target: CallTarget) -> Header {
-    let id = thread.new_call();
-    let (apartment, told_by) =
-        thread.with_home(|home| (home.map(|home| home.mailbox().name.clone()), told_by(home, process, kind)));
-    Header {
-        id,
-        chain: ChainId(id),
-        attempt: 1,
-        kind,
-        caller: Caller { thread: id.thread, apartment },
-        target,
-        from_chain: None,
-        depth: 1,
-        deadline: None,
-        internal: false,
-        sender: None,
-        made: process.clock.nanos(),
-        parent: None,
-        borrows: !kind.is_one_way(),
-        frame: thread.who().1,
-        told_by,
-    }
+/// Where and when a call begins: chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so
+/// does what cancels it.
+pub(super) struct Start {
+    id: CallId,
+    /// On the callee's clock, as all times here are.
+    made: u64,
+    chain: ChainId,
+    depth: u32,
+    parent: Option<CallId>,
+    deadline: Option<u64>,
+    pub(super) around: Around,
 }
 
-/// Chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so does what cancels it.
-#[inline]
-pub(super) fn join(header: &mut Header, serving: Option<&Frame>, clock: &Clock) -> Around {
-    match serving {
-        Some(frame) => frame.chain.map(|chain| join_chain(header, frame, chain, clock)).unwrap_or_default(),
-        None => Around::default(),
+impl Start {
+    #[inline]
+    pub(super) fn new(thread: &Thread, process: &Common, within: Option<Duration>) -> Self {
+        let (id, made) = (thread.new_call(), process.clock.nanos());
+        let (chain, around) = (ChainId(id), Around::default());
+        let mut start = Self { id, made, chain, depth: 1, parent: None, deadline: None, around };
+        start.deadline = start.own(within);
+        thread.with_frame(|serving| {
+            if let Some(serving) = serving {
+                start.joins(serving, &process.clock);
+            }
+        });
+        start
     }
-}
 
-fn join_chain(header: &mut Header, serving: &Frame, chain: ChainId, clock: &Clock) -> Around {
-    header.chain = chain;
-    header.depth = serving.depth.saturating_add(1);
-    header.parent = Some(serving.id);
-    let inherited = serving.deadline.as_ref().map(|deadline| on_clock(deadline, clock));
-    header.deadline = header.deadline.into_iter().chain(inherited).min();
-    Around { ticket: serving.ticket.clone(), cancels: serving.cancels().cloned().collect() }
+    fn own(&self, within: Option<Duration>) -> Option<u64> {
+        within.map(|within| Clock::later(self.made, within))
+    }
+
+    /// It is made in what is being served; messages and destructors are of no chain.
+    fn joins(&mut self, serving: &Frame, clock: &Clock) {
+        let Some(chain) = serving.chain else { return };
+        self.chain = chain;
+        self.depth = serving.depth.saturating_add(1);
+        self.parent = Some(serving.id);
+        let inherited = serving.deadline.as_ref().map(|deadline| on_clock(deadline, clock));
+        self.deadline = self.deadline.into_iter().chain(inherited).min();
+        self.around = Around { ticket: serving.ticket.clone(), cancels: serving.cancels().cloned().collect() };
+    }
+
+    #[inline]
+    pub(super) fn header(&self, thread: &Thread, process: &Common, kind: CallKind, target: CallTarget) -> Header {
+        let (apartment, told_by) =
+            thread.with_home(|home| (home.map(|home| home.mailbox().name.clone()), told_by(home, process, kind)));
+        Header {
+            id: self.id,
+            chain: self.chain,
+            attempt: 1,
+            kind,
+            caller: Caller { thread: self.id.thread, apartment },
+            target,
+            from_chain: None,
+            depth: self.depth,
+            deadline: self.deadline,
+            internal: false,
+            sender: None,
+            made: self.made,
+            parent: self.parent,
+            borrows: !kind.is_one_way(),
+            frame: thread.who().1,
+            told_by,
+        }
+    }
 }
 
 /// Under whose lock the making of a call into that process is told.

@@ -32,6 +32,7 @@ struct Loops {
 }
 
 impl<'a> Sleeps<'a> {
+    #[inline]
     pub(super) fn of(thread: &'a Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Self {
         let home = home.filter(|_| thread.is_adopted());
         let loops = home.and_then(|home| Loops::of(thread, home, situation));

@@ -53,7 +53,7 @@ pub(crate) fn send(
             return send_and_wait(callee, target, terms, closure);
         }
     }
-    let mut making = making(&thread, callee, CallKind::OneWay, target, terms);
+    let mut making = making(&thread, callee, CallKind::OneWay, target, &terms);
     // A one-way call begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
     making.header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
     making.header.chain = ChainId(making.header.id);

@@ -49,9 +49,11 @@ impl Mailbox {
     ) {
         let mut monitor = self.monitor.lock();
         let left = self.frames_left_under(&mut monitor, who.0, depth);
-        if let Some(at) = monitor.out.iter().rposition(|out| out.call.id == call.id) {
-            // What it holds the caller has, too: this is not the last.
-            drop(monitor.out.remove(at));
+        // What it holds the caller has, too: none of it is dropped for good under the lock.
+        match monitor.out.iter().rposition(|out| out.call.id == call.id) {
+            Some(at) if at + 1 == monitor.out.len() => monitor.out.truncate(at),
+            Some(at) => drop(monitor.out.remove(at)),
+            None => {}
         }
         monitor.unblocks(pool_thread);
         self.push_event(&monitor, who, Some(call), what);

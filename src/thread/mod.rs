@@ -12,7 +12,7 @@ mod tell;
 pub use cancel::CancelHandle;
 pub(crate) use cancel::{Target, Watched};
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
-pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
+pub(crate) use frame::{Borrow, Frame, Holder, LooksAfter, Outgoing};
 pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
 
 use crate::call::record::{Waiter, Why};
@@ -466,6 +466,12 @@ impl Thread {
 
     pub(crate) fn with_outgoing<R>(&self, look: impl FnOnce(&[Outgoing]) -> R) -> R {
         look(&self.outgoing.borrow())
+    }
+
+    /// What a wait that begins now has to look after.
+    #[inline]
+    pub(crate) fn looks_after(&self) -> LooksAfter {
+        LooksAfter::of(&self.outgoing.borrow())
     }
 
     /// A call record for as long as `call` runs: one that is free, or a new one. A warm call allocates none.
