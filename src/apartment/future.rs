@@ -89,7 +89,10 @@ pub(crate) fn invoke_async(
         let error = Some(ErrorSeen::from(error));
         tell(&thread, &home, callee, making.header.call_ref(), || What::Returned { error });
     };
-    let refuse = |error| refused_at_once(&thread, &home, &making, error).map(|()| None).inspect_err(returned);
+    let refuse = |error| match refused_at_once(&thread, &home, &making, error) {
+        Ok(()) => Ok(None),
+        Err(error) => Err(*error).inspect_err(returned),
+    };
     let past = making.header.deadline.is_some_and(|deadline| deadline <= making.header.made);
     let why = making.around.ticket.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
     if let Some(why) = why {
@@ -242,9 +245,9 @@ impl AsyncCall {
         self.ticket.leave_if_cancelled();
         match settled(&self.callee, &self.ticket) {
             None => Look::Waits,
-            Some(Attempted::Ended(result)) => Look::Ended(result),
+            Some(Attempted::Ended(result)) => Look::Ended(result.map_err(|error| *error)),
             Some(Attempted::NoRoom) => self.is_refused(thread, self.callee.mailbox_full()),
-            Some(Attempted::Rejected(rejected, error)) => self.is_rejected(thread, rejected, error),
+            Some(Attempted::Rejected(rejected, error)) => self.is_rejected(thread, rejected, error.map(|error| *error)),
         }
     }
 

@@ -35,13 +35,14 @@ pub(crate) fn invoke(
         (Some(error), _) => refused_at_once(&thread, &home, &making, error),
         (None, Route::Direct) => {
             made(&thread, &home, &making, route);
-            call_directly(&thread, &making, &mut load)
+            call_directly(&thread, &making, &mut load).map_err(Box::new)
         }
         (None, _) => call_out(&thread, &home, &making, load),
     };
     let call = making.header.call_ref();
-    tell(&thread, &home, callee, call, || What::Returned { error: result.as_ref().err().map(ErrorSeen::from) });
+    let error = || result.as_ref().err().map(|error| ErrorSeen::from(&**error));
+    tell(&thread, &home, callee, call, || What::Returned { error: error() });
     drop(visit);
     thread.leave_if_due();
-    result
+    result.map_err(|error| *error)
 }

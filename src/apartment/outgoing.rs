@@ -18,12 +18,10 @@ use std::any::Any;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub(super) fn call_out(
-    thread: &Rc<Thread>,
-    home: &Option<Home>,
-    making: &Making<'_>,
-    load: Load<'_>,
-) -> Result<(), CallError> {
+/// What came of a call; boxed, for it comes up several frames, and is seldom an error.
+pub(super) type Answer = Result<(), Box<CallError>>;
+
+pub(super) fn call_out(thread: &Rc<Thread>, home: &Option<Home>, making: &Making<'_>, load: Load<'_>) -> Answer {
     if let Some(why) = ban(thread, home, making) {
         return refused_at_once(thread, home, making, CallError::CantCallOut(why));
     }
@@ -55,27 +53,22 @@ pub(super) fn call_out(
     let ran = owned.map_or(ran, |work| work.ran());
     match ran {
         Some(None) => Ok(()),
-        Some(Some(message)) => Err(CallError::ServerFault { target: making.header.target, message }),
+        Some(Some(message)) => Err(CallError::ServerFault { target: making.header.target, message }.into()),
         // Answered, and not run: the callee's own frames unwound.
-        None => Err(CallError::ServerDied { callee: making.callee.name.clone() }),
+        None => Err(CallError::ServerDied { callee: making.callee.name.clone() }.into()),
     }
 }
 
 /// It is made, and that is all.
-pub(super) fn refused_at_once(
-    thread: &Thread,
-    home: &Option<Home>,
-    making: &Making<'_>,
-    error: CallError,
-) -> Result<(), CallError> {
+pub(super) fn refused_at_once(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Answer {
     made(thread, home, making, Route::Mailbox);
     refused(thread, home, making, error)
 }
 
 /// Nothing of it reaches a queue.
-fn refused(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Result<(), CallError> {
+fn refused(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Answer {
     tell(thread, home, making.callee, making.header.call_ref(), || What::Refused { error: (&error).into() });
-    Err(error)
+    Err(error.into())
 }
 
 /// Attempts the call until it has run, failed, or been given up.
@@ -85,7 +78,7 @@ fn go_out(
     making: &Making<'_>,
     ticket: &Ticket,
     mut load: Load<'_>,
-) -> Result<(), CallError> {
+) -> Answer {
     let callee = making.callee;
     let Some(_watched) = Watching::begin(making, ticket) else {
         return refused_at_once(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
@@ -102,14 +95,14 @@ fn go_out(
             Attempted::Rejected(rejected, error) => {
                 match ask_again(thread, home, making, attempts, rejected, out.place, ticket) {
                     Again::Now => attempts += 1,
-                    Again::GivenUp => break Err(CallError::CallRejected { callee: callee.name.clone() }),
-                    Again::NobodyToAsk => break Err(error.unwrap_or_else(|| no_filter(callee, rejected))),
-                    Again::Cancelled(why) => break Err(cancelled(why, Outcome::NotStarted)),
+                    Again::GivenUp => break Err(CallError::CallRejected { callee: callee.name.clone() }.into()),
+                    Again::NobodyToAsk => break Err(error.unwrap_or_else(|| no_filter(callee, rejected).into())),
+                    Again::Cancelled(why) => break Err(cancelled(why, Outcome::NotStarted).into()),
                 }
             }
         }
     };
-    out.end(thread, home, making, result.as_ref().err());
+    out.end(thread, home, making, result.as_ref().err().map(|error| &**error));
     result
 }
 /// A rejected caller that has nobody to ask (rule MF-5).
@@ -211,11 +204,11 @@ impl OutCall {
 }
 
 pub(super) enum Attempted {
-    Ended(Result<(), CallError>),
+    Ended(Answer),
     /// It left the line for room.
     NoRoom,
     /// With the error to report if it cannot be tried again, where the rejection has one of its own.
-    Rejected(ServerCall, Option<CallError>),
+    Rejected(ServerCall, Option<Box<CallError>>),
 }
 
 /// One attempt: hand the errand over, wait until it is settled.
@@ -266,22 +259,22 @@ pub(super) fn settled(callee: &Mailbox, ticket: &Ticket) -> Option<Attempted> {
     Some(match ticket.look() {
         (Look::Pending, _) => return None,
         (Look::Done, None) => Attempted::Ended(Ok(())),
-        (Look::Done | Look::Detached, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun))),
+        (Look::Done | Look::Detached, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun).into())),
         (Look::Detached, None) => crate::broken("a call that nobody waits for is looked at"),
         (Look::Revoked | Look::Rejected, Some(why)) => {
             drop(ticket.take_verdict());
-            Attempted::Ended(Err(cancelled(why, Outcome::NotStarted)))
+            Attempted::Ended(Err(cancelled(why, Outcome::NotStarted).into()))
         }
         // Nobody cancelled it.
         (Look::Revoked, None) => Attempted::NoRoom,
         (Look::Rejected, None) => match ticket.take_verdict() {
             Some(Verdict::Refused(answer)) => Attempted::Rejected(answer, None),
             Some(Verdict::Busy(busy)) if busy.retryable => {
-                Attempted::Rejected(ServerCall::RetryLater, Some(CallError::Reentrant(busy)))
+                Attempted::Rejected(ServerCall::RetryLater, Some(CallError::Reentrant(busy).into()))
             }
-            Some(Verdict::Busy(busy)) => Attempted::Ended(Err(CallError::Reentrant(busy))),
-            Some(Verdict::Failed(error)) => Attempted::Ended(Err(error)),
-            None => Attempted::Ended(Err(CallError::ServerDiedDne { callee: callee.name.clone() })),
+            Some(Verdict::Busy(busy)) => Attempted::Ended(Err(CallError::Reentrant(busy).into())),
+            Some(Verdict::Failed(error)) => Attempted::Ended(Err(error.into())),
+            None => Attempted::Ended(Err(CallError::ServerDiedDne { callee: callee.name.clone() }.into())),
         },
     })
 }

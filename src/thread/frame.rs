@@ -131,14 +131,18 @@ pub(crate) struct LooksAfter {
 }
 
 impl LooksAfter {
+    #[inline]
     pub(super) fn of(calls: &[Outgoing]) -> Self {
-        calls.iter().fold(Self::default(), |all, call| Self {
-            timed: all.timed || call.deadline.is_some() || call.room_until.is_some(),
-            nested: all.nested || call.parent.is_some(),
-            adopted: all.adopted || call.callee.is_adopted(),
-        })
+        let mut all = Self::default();
+        for call in calls {
+            all.timed |= call.deadline.is_some() | call.room_until.is_some();
+            all.nested |= call.parent.is_some();
+            all.adopted |= call.callee.is_adopted();
+        }
+        all
     }
 
+    #[inline]
     pub(crate) fn is_nothing(self) -> bool {
         !self.timed && !self.nested && !self.adopted
     }
