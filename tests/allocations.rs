@@ -1,14 +1,14 @@
-//! A synchronous call allocates nothing once it is warm, neither on its caller's thread nor on its callee's; and what a
-//! retry asks for it gives back.
+//! A synchronous call allocates nothing once it is warm, neither on its caller's thread nor on its callee's, and nor does a
+//! post of a closure that is not large; and what a retry asks for it gives back.
 
 use apartment::{
-    CallError, CallOptions, Clock, IncomingCall, MessageFilter, Process, Proxy, Reentrancy, RejectedCall, Retry,
-    ServerCall, Sta, implements, interface,
+    CallError, CallOptions, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, Reentrancy, RejectedCall,
+    Retry, ServerCall, Sta, implements, interface,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 /// The system's allocator, which counts for each thread how often memory was asked for.
@@ -160,6 +160,28 @@ fn a_call_into_the_mta_allocates_nothing() {
     assert_eq!(asked(call, there), (0, 0), "from a thread that entered");
     entered.leave();
     assert_eq!(asked(call, there), (0, 0), "from a thread in no apartment");
+}
+
+#[test]
+fn a_post_of_a_closure_of_64_bytes_allocates_nothing() {
+    let process = Process::new();
+    let sta = process.sta("sta").spawn().unwrap();
+    let sum = sta.create(|| Cell::new(0_u64)).unwrap();
+    let gate = Arc::new(Barrier::new(2));
+    let words = [1_u64; 8];
+    let adds = move |sum: &Cell<u64>| sum.set(sum.get() + words.iter().sum::<u64>());
+    assert_eq!(size_of_val(&adds), 64);
+    let there = || sum.call(|_| count()).unwrap();
+    let posts = || {
+        // Its thread is held up, so that as many are queued each time.
+        let opens = Arc::clone(&gate);
+        sum.post(move |_| _ = opens.wait()).unwrap();
+        (0..16).for_each(|_| sum.post(adds).unwrap());
+        sta.apartment().post_message(MessageClass::User, move || assert_eq!(words[7], 1)).unwrap();
+        gate.wait();
+        assert_eq!(sum.call(|sum| sum.take()).unwrap(), 16 * 8);
+    };
+    assert_eq!(asked(posts, there), (0, 0));
 }
 
 /// Sends so many calls away.

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, fs, io, thread};
 
 use apartment::{Mta, Proxy, Reentrancy, RetryFor, Sta};
 use clap::Parser;
@@ -75,6 +75,8 @@ fn run(args: Args) -> Result<(), Failure> {
     let stop = Stop::default();
     let ctrl_c = stop.clone();
     ctrlc::set_handler(move || {
+        // What the end says, which may come at once, is said behind this.
+        let _says = io::stderr().lock();
         ctrl_c.because(Cancelled.into());
         complain("cancelling");
     })?;

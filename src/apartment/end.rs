@@ -14,7 +14,7 @@ use crate::describe::{CallKind, CallTarget, Method};
 use crate::diagnose::{CallRef, ErrorSeen, Route, WaitFor, What};
 use crate::error::{CallError, Outcome};
 use crate::id::ChainId;
-use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom, ToldBy};
+use crate::mailbox::{Body, Closure, Entry, Mailbox, NoRoom, Sent, ToldBy};
 use crate::process::{
     Answer, Asked, Begins, Coming, EndCount, EndHandler, EndRefused, Ended, NotFromHere, Process, Query, TellsOver,
 };
@@ -339,9 +339,9 @@ impl Ending<'_> {
             // Nobody waits for it as for a call.
             _ => making.header.told_by = ToldBy::Callee,
         }
-        let entry = Entry::new(making.header.clone(), Body::Post(Box::new(Own(run))));
+        let entry = Entry::new(making.header.clone(), Body::Post(Sent::new(Own(run))));
         mailbox.accept(entry, NoRoom::NotNeeded, thread.who()).map_err(|refused| {
-            let (error, closure) = refused.into_parts();
+            let (error, closure) = *refused.into_parts();
             drop(closure);
             tell(thread, home, mailbox, call, || What::Refused { error: (&error).into() });
             error
@@ -354,16 +354,12 @@ impl Ending<'_> {
 struct Own<F>(F);
 
 impl<F: FnOnce(&Rc<Thread>, &Rc<StaHome>) + Send + 'static> Closure for Own<F> {
-    fn run(self: Box<Self>, _: &dyn Any) -> Result<(), Box<dyn Closure>> {
+    fn run(self, _: &dyn Any) -> Option<Self> {
         let thread = Thread::current();
         if let Some(home) = thread.sta() {
             (self.0)(&thread, &home);
         }
-        Ok(())
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
+        None
     }
 }
 

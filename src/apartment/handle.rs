@@ -7,7 +7,7 @@ use crate::describe::CallTarget;
 use crate::error::{CallError, PostError};
 use crate::filter::MessageClass;
 use crate::id::ApartmentId;
-use crate::mailbox::{Ask, Body, Closure, Mailbox};
+use crate::mailbox::{Ask, Body, Closure, Mailbox, Sent};
 use crate::sync::Arc;
 use crate::thread::Thread;
 use std::any::Any;
@@ -83,29 +83,17 @@ impl Apartment {
             location: Location::caller(),
         };
         let body = |run| Body::Message { class, run, ask: Ask::NotYet };
-        send(&self.0, target, Terms::default(), body, Box::new(Message(run)))
-            .map_err(|(error, run)| PostError::new(error, give_back::<Message<F>>(run).0))
-    }
-}
-
-/// A refused closure as what it was.
-pub(crate) fn give_back<C: 'static>(closure: Box<dyn Closure>) -> C {
-    match closure.into_any().downcast::<C>() {
-        Ok(closure) => *closure,
-        Err(_) => crate::broken("a refused closure is the one that was sent"),
+        send(&self.0, target, Terms::default(), body, Sent::new(Message(run)))
+            .map_err(|refused| PostError::new(refused.0, refused.1.give_back::<Message<F>>().0))
     }
 }
 
 struct Message<F>(F);
 
 impl<F: FnOnce() + Send + 'static> Closure for Message<F> {
-    fn run(self: Box<Self>, _: &dyn Any) -> Result<(), Box<dyn Closure>> {
+    fn run(self, _: &dyn Any) -> Option<Self> {
         (self.0)();
-        Ok(())
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
+        None
     }
 }
 

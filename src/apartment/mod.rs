@@ -47,7 +47,6 @@ pub use entered::{Entered, EnteredMta};
 pub(crate) use free::{invoke_free, send_free};
 pub(crate) use future::{AsyncCall, invoke_async};
 pub use handle::Apartment;
-pub(crate) use handle::give_back;
 pub(crate) use invoke::invoke;
 pub(crate) use join::{join_threads, wait_for};
 pub(crate) use make::{keep_at_home, keep_shared, make_from};

@@ -148,6 +148,7 @@ impl Starter {
                 scope: Scope::Everything,
                 messages: Messages::Held,
                 filter: false,
+                left: thread.left(),
             };
             match mailbox.next(&looker) {
                 Next::Release(object) => {
@@ -158,7 +159,7 @@ impl Starter {
                     }
                 }
                 Next::Late(shared) => drop_shared(mailbox, thread, shared),
-                Next::Run(started) => run(thread, mailbox, started),
+                Next::Run(started) => run(thread, None, mailbox, started),
                 Next::Rung => {}
                 Next::Nothing(Door::Ended, _) => return,
                 Next::Nothing(door, _) => {

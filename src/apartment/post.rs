@@ -13,12 +13,15 @@ use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{Route, WaitFor, What};
 use crate::error::{CallError, CantCallOut, Outcome};
 use crate::id::ChainId;
-use crate::mailbox::{Body, Closure, Entry, Header, Mailbox, NoRoom, ToldBy};
+use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Sent, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Home, Thread, panic_message};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+
+/// Why a one-way entry did not come in, and its closure again.
+type Refused = Box<(CallError, Sent)>;
 
 /// Puts a one-way entry into the callee's queue: a post, or an application message. Waits only for room, if asked to:
 /// an STA pumps then, every other thread blocks.
@@ -26,14 +29,14 @@ pub(crate) fn send(
     callee: &Arc<Mailbox>,
     target: CallTarget,
     terms: Terms<'_>,
-    body: impl FnOnce(Box<dyn Closure>) -> Body,
-    closure: Box<dyn Closure>,
-) -> Result<(), (CallError, Box<dyn Closure>)> {
+    body: impl FnOnce(Sent) -> Body,
+    closure: Sent,
+) -> Result<(), Refused> {
     let thread = Thread::current();
     let home = thread.home();
     let refused = |error: CallError, closure| {
         tell_refused(&thread, &callee.common, &error);
-        Err((error, closure))
+        Err(Box::new((error, closure)))
     };
     if let Err(error) = thread.is_initialized(&callee.common) {
         return refused(error, closure);
@@ -64,38 +67,33 @@ pub(crate) fn send(
     if making.header.told_by == ToldBy::Elsewhere {
         made(&thread, &home, &making, Route::Mailbox);
     }
-    let mut entry = Entry::new(making.header.clone(), body(closure));
     let call = making.header.call_ref();
     let result = if terms.room == Room::Refuse {
+        let entry = Entry::new(making.header, body(closure));
         callee.accept(entry, NoRoom::Refuse, thread.who()).map(drop).map_err(|refused| refused.into_parts())
     } else {
         thread.with_ticket(|ticket| {
+            let mut entry = Entry::new(making.header.clone(), body(closure));
             entry.taken = Some(ticket.queue_without_loan());
             let line = PostLine::of(&making);
             callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
             line.wait(&thread, callee, ticket, &making.header)
         })
     };
-    result.map_err(|(error, entry)| {
-        tell(&thread, &home, callee, call, || What::Refused { error: (&error).into() });
-        (error, entry)
+    result.inspect_err(|refused| {
+        tell(&thread, &home, callee, call, || What::Refused { error: (&refused.0).into() });
     })
 }
 
 /// Under strict rules a thread of the MTA waits for its one-way calls as for others (rule ST-3). What becomes of one that
 /// ran is not its sender's to hear, as ever.
-fn send_and_wait(
-    callee: &Arc<Mailbox>,
-    target: CallTarget,
-    terms: Terms<'_>,
-    closure: Box<dyn Closure>,
-) -> Result<(), (CallError, Box<dyn Closure>)> {
+fn send_and_wait(callee: &Arc<Mailbox>, target: CallTarget, terms: Terms<'_>, closure: Sent) -> Result<(), Refused> {
     let mut left = Some(closure);
     let mut job = |object: &dyn Any| {
-        let Some(closure) = left.take() else { crate::broken("a one-way call's closure runs once") };
+        let Some(mut closure) = left.take() else { crate::broken("a one-way call's closure runs once") };
         match catch_unwind(AssertUnwindSafe(|| closure.run(object))) {
-            Ok(Ok(())) => Attempt::Ran(None),
-            Ok(Err(closure)) => {
+            Ok(true) => Attempt::Ran(None),
+            Ok(false) => {
                 left = Some(closure);
                 Attempt::Gone
             }
@@ -104,7 +102,7 @@ fn send_and_wait(
     };
     let result = invoke(callee, CallKind::Synchronous, target, terms, Load::Lent(&mut job));
     match (result, left) {
-        (Err(error), Some(closure)) => Err((error, closure)),
+        (Err(error), Some(closure)) => Err(Box::new((error, closure))),
         _ => Ok(()),
     }
 }
@@ -127,13 +125,7 @@ impl PostLine {
     }
 
     /// The entry is in the queue already, or stands in the line for room.
-    fn wait(
-        self,
-        thread: &Rc<Thread>,
-        callee: &Arc<Mailbox>,
-        ticket: &Ticket,
-        header: &Header,
-    ) -> Result<(), (CallError, Box<dyn Closure>)> {
+    fn wait(self, thread: &Rc<Thread>, callee: &Arc<Mailbox>, ticket: &Ticket, header: &Header) -> Result<(), Refused> {
         let until = self.until.map(|at| (&callee.common.clock, at));
         if !ticket.is_settled() {
             let call = header.call_ref();
@@ -155,6 +147,6 @@ impl PostLine {
             }
             _ => callee.mailbox_full(),
         };
-        Err((error, entry.into_closure()))
+        Err(Box::new((error, entry.into_closure())))
     }
 }

@@ -3,14 +3,14 @@
 use crate::call::record::{Attempt, Why, Work};
 use crate::call::{Running, Ticket, Verdict};
 use crate::common::Common;
-use crate::describe::{CallKind, Reentrancy};
+use crate::describe::{CallKind, Caller, Reentrancy};
 use crate::diagnose::{CallRef, HeldBy, WaitFor, What};
 use crate::error::{CallError, Reentrant};
 use crate::filter::{
     MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType, ServerCall, lets_run,
 };
 use crate::id::{CallId, ChainId, ObjectId};
-use crate::mailbox::{Asked, Closure, Door, Header, Looker, Mailbox, Messages, Next, Started, StartedBody};
+use crate::mailbox::{Asked, Body, Door, Entry, Header, Looker, Mailbox, Messages, Next, Sent, Started};
 use crate::sync::Arc;
 use crate::thread::{
     Borrow, Frame, Going, Home, Outgoing, StaHome, Target, Thread, contain, drop_shared, panic_message,
@@ -18,6 +18,7 @@ use crate::thread::{
 use crate::wait_graph::Scope;
 use std::any::Any;
 use std::cell::Cell;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -79,11 +80,11 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
         }
         Next::Rung => thread.leave_if_due(),
         Next::Late(_) => crate::broken("an STA's objects are not shared"),
-        Next::Run(started) => run(thread, &home.mailbox, started),
+        Next::Run(started) => run(thread, Some(home), &home.mailbox, started),
         Next::Ask(asked) => {
             let answer = ask_filter(thread, home, &asked);
             if let Some(started) = home.mailbox.answered(&asked, answer, &looker) {
-                run(thread, &home.mailbox, started);
+                run(thread, Some(home), &home.mailbox, started);
             }
         }
         Next::AskMessage { id, class } => {
@@ -96,7 +97,7 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
                 && runs_messages(thread, home, &looker)
                 && let Some(started) = home.mailbox.take_message(id, &looker)
             {
-                run(thread, &home.mailbox, started);
+                run(thread, Some(home), &home.mailbox, started);
             }
         }
     }
@@ -112,7 +113,7 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
 }
 
 /// What that thread, in that situation, may find.
-pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) -> Looker {
+pub(super) fn looker<'a>(thread: &'a Thread, home: &'a StaHome, situation: Situation<'_>, wait: u32) -> Looker<'a> {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
@@ -122,7 +123,7 @@ pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, 
         (Situation::Plain(..) | Situation::Of(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
-    Looker { who: thread.who(), depth, wait, scope, messages, filter }
+    Looker { who: thread.who(), depth, wait, scope, messages, filter, left: thread.left() }
 }
 
 /// Whether a wait shows application messages to the filter (rule MF-8): one for a call does, but for an input-synchronized
@@ -134,7 +135,7 @@ pub(super) fn asks_about_messages(thread: &Thread, situation: Situation<'_>) -> 
 
 /// Whether a message that the filter lets run may: it is asked in each wait for a call (rule MF-8), but where nothing comes
 /// in nothing runs, and waits that are nested too deep pile up no further (rule DI-12).
-fn runs_messages(thread: &Thread, home: &StaHome, looker: &Looker) -> bool {
+fn runs_messages(thread: &Thread, home: &StaHome, looker: &Looker<'_>) -> bool {
     looker.scope != Scope::Nothing && thread.waits_open() <= home.nested_waits
 }
 
@@ -222,39 +223,37 @@ fn ask<R>(thread: &Thread, home: &StaHome, method: &'static str, question: impl 
     }
 }
 
-/// Runs what was taken out of the queue, and answers it.
-pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started) {
+/// Runs what was taken out of the queue, and answers it. An STA's thread has the object on its table; of the MTA's it came
+/// along.
+pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mailbox>, started: Started) {
     let opened = thread.opened();
-    let Started { header, body, object } = started;
-    let call = header.call_ref();
-    let id = header.target.object;
-    let holder = match (&object, id) {
-        (Some(_), _) | (None, None) => None,
-        (None, Some(id)) => thread.sta().and_then(|home| home.object(id)),
-    };
-    let target: Option<&dyn Any> = match (&object, &holder, id) {
+    let Started { mut entry, running, object } = started;
+    let Entry { header, body, .. } = &mut *entry;
+    let (call, deadline, id) = (header.call_ref(), header.deadline, header.target.object);
+    let holder = sta.zip(id).and_then(|(home, id)| home.object(id));
+    let found: Option<&dyn Any> = match (&object, &holder, id) {
         (Some(shared), ..) => Some(&**shared),
         (None, Some(own), _) => Some(&**own),
         (None, None, None) => Some(&()),
         (None, None, Some(_)) => None,
     };
     let ended = |what| frame_ended(thread, mailbox, call, || what);
-    match body {
-        StartedBody::Call(mut running) => {
-            let Some(target) = target else {
+    match (running, &mut *body) {
+        (Some(mut running), _) => {
+            let Some(found) = found else {
                 drop(opened);
                 gone(thread, mailbox, call, running, id);
                 return;
             };
-            let frame = frame(&header, mailbox, Some(header.chain), running.ticket().cloned());
-            thread.push_frame(Frame { owned: running.is_owned(), ..frame });
-            let attempt = running.run(target);
+            let ticket = running.ticket().cloned();
+            thread.push_frame(frame(header, mailbox, Some(call.chain), ticket, running.is_owned()));
+            let attempt = running.run(found);
             thread.pop_frame();
             drop(opened);
             match attempt {
                 Attempt::Ran(panicked) => {
                     ended(What::Ended { panicked });
-                    if header.deadline.is_some_and(|deadline| deadline <= mailbox.common.clock.nanos()) {
+                    if deadline.is_some_and(|deadline| deadline <= mailbox.common.clock.nanos()) {
                         // A deadline is a cancel by clock, and this one came before the reply.
                         running.expire();
                     }
@@ -264,34 +263,39 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
                 }
                 Attempt::Gone => gone(thread, mailbox, call, running, id),
                 Attempt::Busy => {
-                    let busy = busy(thread, id, &header);
+                    let busy = busy(thread, id, call.chain);
                     ended(What::Busy { holder: busy.1 });
                     running.reject(Verdict::Busy(Arc::new(busy.0)));
                 }
             }
         }
-        StartedBody::Post(closure) => {
-            let ran = match target {
-                Some(target) => run_closure(thread, mailbox, &header, Some(header.chain), closure, target),
-                None => Err(closure),
+        (None, Body::Message { run: sent, .. }) => {
+            let ran = run_sent(thread, frame(header, mailbox, None, None, false), sent, &());
+            drop(opened);
+            ended(What::MessageEnded { panicked: ran.err() });
+        }
+        (None, Body::Post(sent)) => {
+            let ran = match found {
+                Some(found) => run_sent(thread, frame(header, mailbox, Some(call.chain), None, false), sent, found),
+                None => Ok(false),
             };
             drop(opened);
             match ran {
-                Ok(panicked) => ended(What::Ended { panicked }),
-                Err(closure) => {
+                Ok(true) => ended(What::Ended { panicked: None }),
+                Err(panicked) => ended(What::Ended { panicked: Some(panicked) }),
+                Ok(false) => {
                     let error = mailbox.object_gone(id);
                     frame_ended(thread, mailbox, call, || What::PostDropped { error: (&error).into() });
-                    contain(mailbox, thread, "the destructor of a post's closure", || drop(closure));
+                    contain(mailbox, thread, "the destructor of a post's closure", || {
+                        drop(mem::replace(body, Body::Taken))
+                    });
                 }
             }
         }
-        StartedBody::Message { run, .. } => {
-            let ran = run_closure(thread, mailbox, &header, None, run, &());
-            drop(opened);
-            let panicked = ran.unwrap_or_else(|_| crate::broken("a message has no object that could be gone"));
-            ended(What::MessageEnded { panicked });
-        }
+        (None, Body::Call(_) | Body::Taken) => crate::broken("what was taken to run can be run"),
     }
+    *body = Body::Taken;
+    thread.left().borrow_mut().push(entry);
     if let Some(own) = holder {
         thread.drop_object(Going::Own(own));
     }
@@ -302,7 +306,9 @@ pub(crate) fn run(thread: &Rc<Thread>, mailbox: &Arc<Mailbox>, started: Started)
 
 /// What was served on top of the thread's stack has ended.
 fn frame_ended(thread: &Thread, mailbox: &Mailbox, call: CallRef, what: impl FnOnce() -> What) {
-    mailbox.frame_ended(thread.who(), thread.depth(), call, what);
+    if mailbox.common.recorder.is_on() {
+        mailbox.frame_ended(thread.who(), thread.depth(), call, what());
+    }
 }
 
 /// A call has not run: its object takes no calls any more.
@@ -321,47 +327,44 @@ pub(super) fn drop_late(thread: &Thread, mailbox: &Arc<Mailbox>, call: CallRef, 
     thread.pop_frame();
 }
 
-/// Runs a one-way entry: the message of its panic, if it panicked; or itself, if its object takes no calls any more.
-fn run_closure(
-    thread: &Rc<Thread>,
-    mailbox: &Arc<Mailbox>,
-    header: &Header,
-    chain: Option<ChainId>,
-    closure: Box<dyn Closure>,
-    target: &dyn Any,
-) -> Result<Option<Arc<str>>, Box<dyn Closure>> {
-    thread.push_frame(frame(header, mailbox, chain, None));
-    let result = catch_unwind(AssertUnwindSafe(|| closure.run(target)));
+/// Runs a one-way entry: the message of its panic, if it panicked. False if its object takes no calls any more.
+fn run_sent(thread: &Thread, frame: Frame, sent: &mut Sent, object: &dyn Any) -> Result<bool, Arc<str>> {
+    thread.push_frame(frame);
+    let result = catch_unwind(AssertUnwindSafe(|| sent.run(object)));
     thread.pop_frame();
-    match result {
-        Ok(ran) => ran.map(|()| None),
-        Err(payload) => Ok(Some(panic_message(payload))),
-    }
+    result.map_err(panic_message)
 }
 
-fn frame(header: &Header, mailbox: &Arc<Mailbox>, chain: Option<ChainId>, ticket: Option<Ticket>) -> Frame {
+/// What an entry runs in. Of its header only what the apartment's own thread needs no more stays behind.
+fn frame(
+    header: &mut Header,
+    mailbox: &Arc<Mailbox>,
+    chain: Option<ChainId>,
+    ticket: Option<Ticket>,
+    owned: bool,
+) -> Frame {
     Frame {
         id: header.id,
         chain,
         from_chain: header.from_chain,
         depth: header.depth,
         kind: header.kind,
-        caller: header.caller.clone(),
+        caller: Caller { thread: header.caller.thread, apartment: header.caller.apartment.take() },
         target: header.target,
         deadline: header.deadline.map(|at| (mailbox.common.clock.clone(), at)),
         ticket,
-        owned: false,
+        owned,
         cancel: None,
         around: Vec::new(),
-        sender: header.sender.clone(),
+        sender: header.sender.take(),
         borrow: Cell::new(Borrow::Nothing),
     }
 }
 
 /// Why a borrowed object's call cannot run now (rule DI-13).
-fn busy(thread: &Thread, object: Option<ObjectId>, header: &Header) -> (Reentrant, Option<CallId>) {
+fn busy(thread: &Thread, object: Option<ObjectId>, chain: ChainId) -> (Reentrant, Option<CallId>) {
     let Some(id) = object else { crate::broken("only an object can be borrowed") };
-    let holder = thread.holder(object, header.chain);
+    let holder = thread.holder(object, chain);
     let who = holder.call.map(|(id, _)| id);
     (Reentrant { object: id, holder: holder.call.map(|(_, target)| target), retryable: holder.can_end }, who)
 }

@@ -1,6 +1,6 @@
 //! Coming in, waiting for room, and being taken back.
 
-use super::entry::{Body, Entry, Header, NotAccepted};
+use super::entry::{Body, Entry, Header, NotAccepted, Place};
 use super::later::Later;
 use super::monitor::{Door, Monitor};
 use super::{Mailbox, NoRoom, Who, reason};
@@ -19,6 +19,7 @@ impl Mailbox {
         accepted
     }
 
+    #[inline]
     fn accept_now(
         &self,
         mut entry: Entry,
@@ -32,7 +33,7 @@ impl Mailbox {
             // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
             if let Body::Call(errand) = entry.body {
                 // Its caller asks, and need not be rung.
-                later.unrun.push(errand.revoke().unrung());
+                later.rest().unrun.push(errand.revoke().unrung());
             }
             return Ok(false);
         }
@@ -51,6 +52,7 @@ impl Mailbox {
             entry.room = true;
             None
         } else if no_room == NoRoom::Wait {
+            let entry = monitor.place(entry);
             monitor.waiting.push_back(entry);
             return Ok(true);
         } else {
@@ -64,6 +66,7 @@ impl Mailbox {
             // Its sender is the caller of this: it need not be rung.
             let _sender = taken.taken();
         }
+        let entry = monitor.place(entry);
         self.enqueue(&mut monitor, entry, who, later);
         Ok(false)
     }
@@ -75,20 +78,21 @@ impl Mailbox {
             return;
         }
         let now = self.common.clock.nanos();
-        let expired = |entry: &Entry| entry.room && entry.header.deadline.is_some_and(|deadline| deadline <= now);
+        let expired = |entry: &Place| entry.room && entry.header.deadline.is_some_and(|deadline| deadline <= now);
         while let Some(at) = monitor.entries.iter().position(expired) {
             let Some(mut entry) = monitor.entries.remove(at) else { return };
             self.give_back_room(monitor, &mut entry, who, later);
             Self::ring_line(monitor, later);
             self.revoked(monitor, &entry.header, CancelReason::Deadline, who);
-            if let Body::Call(errand) = entry.body {
+            if let Body::Call(errand) = entry.take_body() {
                 errand.expire();
-                later.unrun.push(errand.revoke());
+                later.rest().unrun.push(errand.revoke());
             }
+            monitor.is_over(entry);
         }
     }
 
-    pub(super) fn enqueue(&self, monitor: &mut Monitor, entry: Entry, who: Who, later: &mut Later) {
+    pub(super) fn enqueue(&self, monitor: &mut Monitor, entry: Place, who: Who, later: &mut Later) {
         let queued = monitor.queued;
         self.push_event(monitor, who, Some(entry.header.call_ref()), || match &entry.body {
             Body::Message { class, .. } => What::MessageQueued { class: *class, queued, capacity: self.capacity },
@@ -106,10 +110,11 @@ impl Mailbox {
             monitor.queued += 1;
             entry.room = true;
             if let Some(taken) = entry.taken.take() {
-                later.tickets.extend(taken.taken());
+                taken.taken().into_iter().for_each(|sender| later.ring(sender));
             } else if let Body::Call(errand) = &entry.body {
                 // The caller says that its wait turned, and looks whether it can go on now. A future does neither.
-                later.tickets.extend(errand.ticket().filter(|ticket| !ticket.is_of_a_future()).cloned());
+                let caller = errand.ticket().filter(|ticket| !ticket.is_of_a_future());
+                caller.into_iter().for_each(|caller| later.ring(caller.clone()));
             }
             self.enqueue(monitor, entry, who, later);
         }
@@ -118,8 +123,8 @@ impl Mailbox {
     /// An entry went that nobody served, and its room with it: who still stands in the line may have counted on that, and
     /// looks again whether it can go on.
     pub(super) fn ring_line(monitor: &Monitor, later: &mut Later) {
-        let waiting = monitor.waiting.iter().filter_map(Entry::ticket);
-        later.tickets.extend(waiting.filter(|ticket| !ticket.is_of_a_future()).cloned());
+        let waiting = monitor.waiting.iter().filter_map(|entry| entry.ticket());
+        waiting.filter(|ticket| !ticket.is_of_a_future()).for_each(|ticket| later.ring(ticket.clone()));
     }
 
     pub(super) fn give_back_room(&self, monitor: &mut Monitor, entry: &mut Entry, who: Who, later: &mut Later) {
@@ -140,10 +145,10 @@ impl Mailbox {
         let monitor = &mut *monitor;
         if let Some(at) = monitor.waiting.iter().position(|entry| entry.is_of(ticket)) {
             ticket.revoke();
-            return monitor.waiting.remove(at);
+            return monitor.waiting.remove(at).map(|entry| *entry);
         }
         let at = monitor.turned_away.iter().position(|(sender, _)| sender.is(ticket))?;
-        Some(monitor.turned_away.swap_remove(at).1)
+        Some(*monitor.turned_away.swap_remove(at).1)
     }
 
     /// Cancels a call (rule CA-2). One that has not started leaves the queue, and the line for room, at once (rule MB-7). One
@@ -177,7 +182,7 @@ impl Mailbox {
             self.give_back_room(monitor, &mut entry, who, later);
             Self::ring_line(monitor, later);
             self.revoked(monitor, &entry.header, why, who);
-            later.dropped.push(entry);
+            later.rest().dropped.push(entry);
         }
     }
 

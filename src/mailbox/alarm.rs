@@ -48,7 +48,7 @@ impl Mailbox {
         monitor.alarms.retain(|alarm| !alarm.ticket.is(ticket));
         monitor.alarms.push(Alarm { at, ticket: ticket.clone() });
         match &mut monitor.pool {
-            Some(pool) if !pool.idle.is_empty() => later.bells.append(&mut pool.idle),
+            Some(pool) if !pool.idle.is_empty() => later.rest().bells.append(&mut pool.idle),
             Some(pool) => later.wake(pool.wake()),
             None => later.wake(Wake::Owner),
         }
@@ -79,14 +79,17 @@ impl Mailbox {
         }
         let now = self.common.clock.nanos();
         let due = monitor.alarms.extract_if(.., |alarm| alarm.at <= now).map(|alarm| alarm.ticket);
-        let before = later.tickets.len();
-        later.tickets.extend(due);
-        later.tickets.len() > before
+        let mut any = false;
+        for ticket in due {
+            later.rest().tickets.push(ticket);
+            any = true;
+        }
+        any
     }
 
     /// Nobody will look at them any more.
     pub(super) fn ring_all_alarms(&self, monitor: &mut Monitor, later: &mut Later) {
-        later.tickets.extend(monitor.alarms.drain(..).map(|alarm| alarm.ticket));
+        monitor.alarms.drain(..).for_each(|alarm| later.rest().tickets.push(alarm.ticket));
     }
 
     /// A future's call was made in a call that this apartment serves: it is rung when that is cancelled.

@@ -1,6 +1,6 @@
 //! Messages that are thrown away unrun.
 
-use super::entry::{Body, Entry};
+use super::entry::{Body, Place};
 use super::later::Later;
 use super::{Mailbox, Who};
 use crate::diagnose::What;
@@ -9,10 +9,10 @@ use crate::sync::Arc;
 
 impl Mailbox {
     /// Takes the queued messages of that class out. Their room is free from here on; they are the caller's to drop.
-    pub(crate) fn discard(self: &Arc<Self>, class: MessageClass, who: Who) -> Vec<Entry> {
+    pub(crate) fn discard(self: &Arc<Self>, class: MessageClass, who: Who) -> Vec<Place> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
-        let is_of_it = |entry: &Entry| matches!(&entry.body, Body::Message { class: own, .. } if *own == class);
+        let is_of_it = |entry: &Place| matches!(&entry.body, Body::Message { class: own, .. } if *own == class);
         let (mut discarded, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut monitor.entries).into_iter().partition(is_of_it);
         monitor.entries = kept.into();

@@ -1,11 +1,11 @@
 //! Serving: what the owner's thread does next.
 
-use super::entry::{Ask, Body, Entry};
+use super::entry::{Ask, Body};
 use super::later::Later;
-use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started, StartedBody};
-use super::open::Runs;
+use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started};
+use super::open::{Executing, Runs};
 use super::{Mailbox, Who, reason};
-use crate::call::{Ticket, Verdict};
+use crate::call::{Running, Ticket, Verdict};
 use crate::diagnose::{HeldBy, What};
 use crate::filter::{IncomingCall, ServerCall};
 use crate::id::CallId;
@@ -13,10 +13,11 @@ use crate::sync::Arc;
 
 impl Mailbox {
     /// What the owner's thread does next. Under one lock it looks, takes, and starts.
-    pub(crate) fn next(self: &Arc<Self>, looker: &Looker) -> Next {
+    pub(crate) fn next(self: &Arc<Self>, looker: &Looker<'_>) -> Next {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         let left = self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
+        looker.left.borrow_mut().drain(..).for_each(|place| monitor.is_over(place));
         let next = self.look(&mut monitor, looker, &mut later);
         drop(monitor);
         drop(left);
@@ -25,11 +26,11 @@ impl Mailbox {
     }
 
     /// Whether a look would find something to do.
-    pub(crate) fn offers(&self, looker: &Looker) -> bool {
+    pub(crate) fn offers(&self, looker: &Looker<'_>) -> bool {
         self.monitor.lock().offers(looker)
     }
 
-    pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker, later: &mut Later) -> Next {
+    pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker<'_>, later: &mut Later) -> Next {
         if self.alarms_are_due(monitor, later) {
             // Whoever is woken may be in no hurry to poll, and others may wait for the room.
             self.drop_expired(monitor, looker.who, later);
@@ -88,50 +89,64 @@ impl Mailbox {
     }
 
     /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
-    pub(super) fn take(&self, monitor: &mut Monitor, at: usize, looker: &Looker, later: &mut Later) -> Option<Started> {
-        let mut entry = monitor.entries.remove(at)?;
-        let now = self.common.clock.nanos();
-        let call_type = monitor.call_type(&entry.header, self.is_sta());
+    #[inline]
+    pub(super) fn take(
+        &self,
+        monitor: &mut Monitor,
+        at: usize,
+        looker: &Looker<'_>,
+        later: &mut Later,
+    ) -> Option<Started> {
+        let mut entry = if at == 0 { monitor.entries.pop_front() } else { monitor.entries.remove(at) }?;
         self.give_back_room(monitor, &mut entry, looker.who, later);
-        let Entry { header, body, .. } = entry;
-        let body = match body {
-            Body::Call(errand) => {
-                if header.deadline.is_some_and(|deadline| deadline <= now) {
+        let now = self.common.clock.nanos();
+        let (mut running, mut message) = (None, None);
+        match &entry.body {
+            Body::Message { class, .. } => message = Some(*class),
+            Body::Call(_) => {
+                let Body::Call(errand) = entry.take_body() else { return None };
+                if entry.header.deadline.is_some_and(|deadline| deadline <= now) {
                     errand.expire();
                 }
                 match errand.start() {
-                    Ok(running) => StartedBody::Call(running),
+                    Ok(started) => running = Some(started),
                     Err(revoked) => {
                         let why = revoked.ticket.as_ref().and_then(Ticket::why);
-                        self.revoked(monitor, &header, reason(why), looker.who);
-                        later.unrun.push(revoked);
+                        self.revoked(monitor, &entry.header, reason(why), looker.who);
+                        later.rest().unrun.push(revoked);
+                        monitor.is_over(entry);
                         return None;
                     }
                 }
             }
-            Body::Post(closure) => StartedBody::Post(closure),
-            Body::Message { class, run, .. } => StartedBody::Message { class, run },
-        };
-        let runs = match &body {
-            StartedBody::Message { class, .. } => Runs::Message(header.clone(), *class),
-            _ => Runs::Call(header.clone(), call_type),
-        };
-        let ticket = match &body {
-            StartedBody::Call(running) => running.ticket().cloned(),
-            _ => None,
-        };
-        monitor.dispatched(looker, runs, ticket, now);
+            Body::Post(_) | Body::Taken => {}
+        }
+        let header = &entry.header;
+        let call_type = monitor.call_type(header, self.is_sta());
         let queued = monitor.queued;
-        self.push_event(monitor, looker.who, Some(header.call_ref()), || match &body {
-            StartedBody::Message { class, .. } => What::MessageBegan { class: *class, queued },
-            _ => What::Began { call_type, queued },
+        self.push_event(monitor, looker.who, Some(header.call_ref()), || match message {
+            Some(class) => What::MessageBegan { class, queued },
+            None => What::Began { call_type, queued },
         });
+        monitor.last_dispatch = now;
+        let runs = match message {
+            Some(class) => Runs::Message(header.clone(), class),
+            None => Runs::Call(header.clone(), call_type),
+        };
+        let ticket = running.as_ref().and_then(Running::ticket).cloned();
+        let Looker { who, depth, .. } = *looker;
+        monitor.executing.push(Executing { who, depth, runs, since: now, ticket, told_late: false });
         let object = header.target.object.and_then(|id| monitor.shared(id));
-        Some(Started { header, body, object })
+        Some(Started { entry, running, object })
     }
 
     /// Carries out the filter's answer about an offered entry, unless it was revoked meanwhile.
-    pub(crate) fn answered(self: &Arc<Self>, asked: &Asked, answer: ServerCall, looker: &Looker) -> Option<Started> {
+    pub(crate) fn answered(
+        self: &Arc<Self>,
+        asked: &Asked,
+        answer: ServerCall,
+        looker: &Looker<'_>,
+    ) -> Option<Started> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         let at = monitor.entries.iter().position(|entry| entry.header.id == asked.incoming_id)?;
@@ -145,9 +160,10 @@ impl Mailbox {
             let entry = monitor.entries.remove(at);
             if let Some(mut entry) = entry {
                 self.give_back_room(&mut monitor, &mut entry, looker.who, &mut later);
-                if let Body::Call(errand) = entry.body {
-                    later.unrun.push(errand.reject(Verdict::Refused(answer)));
+                if let Body::Call(errand) = entry.take_body() {
+                    later.rest().unrun.push(errand.reject(Verdict::Refused(answer)));
                 }
+                monitor.is_over(entry);
             }
             None
         };
@@ -157,7 +173,7 @@ impl Mailbox {
     }
 
     /// Takes a message that `message_pending` let through.
-    pub(crate) fn take_message(self: &Arc<Self>, id: CallId, looker: &Looker) -> Option<Started> {
+    pub(crate) fn take_message(self: &Arc<Self>, id: CallId, looker: &Looker<'_>) -> Option<Started> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         let at = monitor.entries.iter().position(|entry| entry.header.id == id)?;
@@ -179,6 +195,6 @@ impl Mailbox {
 
     /// The earliest time at which a filter is to be asked again about a message.
     pub(crate) fn next_ask(&self) -> Option<u64> {
-        self.monitor.lock().entries.iter().filter_map(Entry::asks_again).min()
+        self.monitor.lock().entries.iter().filter_map(|entry| entry.asks_again()).min()
     }
 }

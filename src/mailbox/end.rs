@@ -1,6 +1,6 @@
 //! The end: the door closes, the objects go, the threads leave.
 
-use super::entry::{Body, Entry};
+use super::entry::{Body, Place};
 use super::later::{Later, Wake};
 use super::monitor::{Door, Monitor};
 use super::pool::Shared;
@@ -35,16 +35,16 @@ impl Mailbox {
             if let Some(taken) = entry.taken.take() {
                 if let Some(sender) = taken.reject(Verdict::Failed(error)).ticket {
                     monitor.turned_away.push((sender.clone(), entry));
-                    later.tickets.push(sender);
+                    later.rest().tickets.push(sender);
                 }
-            } else if let Body::Call(errand) = entry.body {
-                later.unrun.push(errand.reject(Verdict::Failed(error)));
+            } else if let Body::Call(errand) = entry.take_body() {
+                later.rest().unrun.push(errand.reject(Verdict::Failed(error)));
             }
         }
-        later.bells.append(&mut monitor.closing);
+        later.rest().bells.append(&mut monitor.closing);
         match &mut monitor.pool {
             None => later.wake(Wake::Owner),
-            Some(pool) => later.bells.append(&mut pool.idle),
+            Some(pool) => later.rest().bells.append(&mut pool.idle),
         }
     }
 
@@ -62,7 +62,7 @@ impl Mailbox {
 
     /// Its objects are dropped: nothing comes in any more, and what is left is answered. Gives the closures that never
     /// ran, to be dropped by the caller.
-    pub(crate) fn end(self: &Arc<Self>, abnormal: bool, objects_dropped: usize, who: Who) -> Vec<Entry> {
+    pub(crate) fn end(self: &Arc<Self>, abnormal: bool, objects_dropped: usize, who: Who) -> Vec<Place> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         self.close_locked(&mut monitor, who, &mut later);
@@ -72,30 +72,36 @@ impl Mailbox {
         let unrun = self.answer_all(&mut monitor, abnormal, who, &mut later);
         let messages_dropped = unrun.iter().filter(|entry| entry.is_message()).count();
         self.note_under(&mut monitor, who, What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
-        later.bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
+        later.rest().bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
         drop(monitor);
         self.carry_out(later);
         unrun
     }
 
     /// Answers everything that is queued; gives the closures that never ran.
-    fn answer_all(&self, monitor: &mut Monitor, abnormal: bool, who: Who, later: &mut Later) -> Vec<Entry> {
+    fn answer_all(&self, monitor: &mut Monitor, abnormal: bool, who: Who, later: &mut Later) -> Vec<Place> {
         monitor.queued = 0;
         let mut unrun = Vec::new();
-        for entry in std::mem::take(&mut monitor.entries) {
+        for mut entry in std::mem::take(&mut monitor.entries) {
             let call = Some(entry.header.call_ref());
             let error = if abnormal {
                 CallError::ServerDiedDne { callee: self.name.clone() }
             } else {
                 self.disconnected(Door::Ended, entry.header.target.object)
             };
-            match entry.body {
-                Body::Call(errand) => later.unrun.push(errand.reject(Verdict::Failed(error))),
+            match &entry.body {
+                Body::Call(_) => {
+                    if let Body::Call(errand) = entry.take_body() {
+                        later.rest().unrun.push(errand.reject(Verdict::Failed(error)));
+                    }
+                }
+                Body::Taken => {}
                 Body::Post(_) => {
                     self.push_event(monitor, who, call, || What::PostDropped { error: (&error).into() });
                     unrun.push(entry);
                 }
                 Body::Message { class, .. } => {
+                    let class = *class;
                     self.push_event(monitor, who, call, || What::MessageDropped { class });
                     unrun.push(entry);
                 }
@@ -107,7 +113,7 @@ impl Mailbox {
     /// The process has ended, and its thread is still in (rule LT-8): nothing comes in from here on, and what is queued is
     /// answered. The door stays as it is: the thread, when it leaves, drops the objects and ends as ever. Gives the closures
     /// that never ran, to be dropped by the caller; nothing if it is gone.
-    pub(crate) fn cut_off(self: &Arc<Self>, who: Who) -> Option<Vec<Entry>> {
+    pub(crate) fn cut_off(self: &Arc<Self>, who: Who) -> Option<Vec<Place>> {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         if monitor.gone {

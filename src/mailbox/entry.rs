@@ -1,5 +1,6 @@
 //! What a mailbox holds: calls, posts and application messages, each with what a filter or an error may want to know.
 
+use super::sent::Sent;
 use crate::call::{Errand, Ticket};
 use crate::describe::{CallKind, CallTarget, Caller};
 use crate::diagnose::{CallMade, CallRef, Route, What};
@@ -8,7 +9,6 @@ use crate::filter::MessageClass;
 use crate::id::{ApartmentId, CallId, ChainId};
 use crate::mailbox::{Mailbox, Who};
 use crate::sync::Weak;
-use std::any::Any;
 use std::time::Duration;
 
 /// What is known of an entry without running it. Copied for whoever looks at it with the lock released.
@@ -90,18 +90,16 @@ impl Header {
     }
 }
 
-/// The closure of a post, which gets the object, or of an application message, which gets nothing. It can be had back as
-/// what it was: a refused sender gets its own closure.
-pub(crate) trait Closure: Send {
-    /// Runs it, unless its object takes no calls any more: then it comes back.
-    fn run(self: Box<Self>, object: &dyn Any) -> Result<(), Box<dyn Closure>>;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
 pub(crate) enum Body {
     Call(Errand),
-    Post(Box<dyn Closure>),
-    Message { class: MessageClass, run: Box<dyn Closure>, ask: Ask },
+    Post(Sent),
+    Message {
+        class: MessageClass,
+        run: Sent,
+        ask: Ask,
+    },
+    /// In the hands of who runs it, or answered it.
+    Taken,
 }
 
 /// Whether a message is to be shown to `message_pending` (rule MF-8).
@@ -127,10 +125,25 @@ pub(crate) struct Entry {
     pub(crate) since: u64,
 }
 
+/// Where an entry is from when it comes in until it is over: it is not small, and is not moved.
+pub(crate) type Place = Box<Entry>;
+
 impl Entry {
     pub(crate) fn new(header: Header, body: Body) -> Self {
         let since = header.made;
         Self { header, body, room: false, taken: None, held_told: 0, since }
+    }
+
+    /// A place for another.
+    pub(super) fn vacant(&self) -> Place {
+        let caller = Caller { thread: self.header.caller.thread, apartment: None };
+        let header = Header { caller, sender: None, ..self.header };
+        Box::new(Self { header, body: Body::Taken, room: false, taken: None, held_told: 0, since: 0 })
+    }
+
+    /// What is to be run or answered. What remains says what it was.
+    pub(crate) fn take_body(&mut self) -> Body {
+        std::mem::replace(&mut self.body, Body::Taken)
     }
 
     pub(crate) fn is_message(&self) -> bool {
@@ -184,20 +197,20 @@ impl NotAccepted {
     }
 
     /// A one-way entry's: its sender gets the closure back.
-    pub(crate) fn into_parts(self) -> (CallError, Box<dyn Closure>) {
-        (self.error, self.entry.into_closure())
+    pub(crate) fn into_parts(self) -> Box<(CallError, Sent)> {
+        Box::new((self.error, self.entry.into_closure()))
     }
 }
 
 impl Entry {
     /// A one-way entry's closure, not run. Its sender does not wait any more.
-    pub(crate) fn into_closure(self) -> Box<dyn Closure> {
+    pub(crate) fn into_closure(self) -> Sent {
         if let Some(taken) = self.taken {
             taken.withdraw();
         }
         match self.body {
             Body::Post(closure) | Body::Message { run: closure, .. } => closure,
-            Body::Call(_) => crate::broken("a call has no closure of its own"),
+            Body::Call(_) | Body::Taken => crate::broken("a call has no closure of its own"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a change leaves to do once the lock is released.
 
-use super::entry::Entry;
+use super::entry::Place;
 use super::{Mailbox, Owner};
 use crate::call::{Ticket, Unrun};
 use crate::sync::{Arc, Bell};
@@ -16,50 +16,83 @@ pub(crate) enum Wake {
 }
 
 /// What is left to do once the lock is released: rings, threads to start, and things whose drop is user code.
+///
+/// Every call and every post makes one and hands it on, so what they need is in place, and what hardly any of them needs is
+/// elsewhere.
 #[must_use]
 #[derive(Default)]
 pub(crate) struct Later {
+    wake: Wake,
+    /// Whoever was next in the line for room.
+    granted: Option<Ticket>,
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Default)]
+pub(super) struct Rest {
     pub(super) tickets: Vec<Ticket>,
     /// Calls that were answered without having run.
     pub(super) unrun: Vec<Unrun>,
     pub(super) bells: Vec<Arc<Bell>>,
-    /// The first in place, for a call allocates nothing.
-    wake: Wake,
+    pub(super) dropped: Vec<Place>,
     wakes: Vec<Wake>,
-    pub(super) dropped: Vec<Entry>,
 }
 
 impl Later {
+    /// All that is left to do but what is in place.
+    #[cold]
+    pub(super) fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+
     /// Whether it rings a future: user code, which is not to run while something is in hand.
     pub(super) fn rings_futures(&self) -> bool {
-        let answered = self.unrun.iter().filter_map(|unrun| unrun.ticket.as_ref());
-        self.tickets.iter().chain(answered).any(Ticket::is_of_a_future)
+        self.rest.as_ref().is_some_and(|rest| rest.rings().any(Ticket::is_of_a_future))
+    }
+
+    /// One that waits for room has got it, or may have it soon.
+    pub(super) fn ring(&mut self, ticket: Ticket) {
+        match &self.granted {
+            None => self.granted = Some(ticket),
+            Some(_) => self.rest().tickets.push(ticket),
+        }
     }
 
     pub(super) fn wake(&mut self, wake: Wake) {
         match self.wake {
             Wake::Nobody => self.wake = wake,
-            _ => self.wakes.push(wake),
+            _ => self.rest().wakes.push(wake),
         }
+    }
+}
+
+impl Rest {
+    fn rings(&self) -> impl Iterator<Item = &Ticket> {
+        self.tickets.iter().chain(self.unrun.iter().filter_map(|unrun| unrun.ticket.as_ref()))
     }
 }
 
 impl Mailbox {
     /// With the lock released: drops, rings, starts threads.
     pub(super) fn carry_out(self: &Arc<Self>, later: Later) {
-        let Later { tickets, unrun, bells, wake, wakes, dropped } = later;
-        let tickets = || tickets.iter().chain(unrun.iter().filter_map(|unrun| unrun.ticket.as_ref()));
-        tickets().filter(|ticket| !ticket.is_of_a_future()).for_each(Ticket::ring);
-        for bell in bells {
-            bell.ring();
-        }
+        let Later { wake, granted, rest } = later;
         self.wake(wake);
-        for wake in wakes {
-            self.wake(wake);
+        if let Some(ticket) = granted {
+            ticket.ring();
         }
+        if let Some(rest) = rest {
+            self.carry_out_rest(*rest);
+        }
+    }
+
+    #[cold]
+    fn carry_out_rest(self: &Arc<Self>, mut rest: Rest) {
+        rest.rings().filter(|ticket| !ticket.is_of_a_future()).for_each(Ticket::ring);
+        rest.bells.iter().for_each(|bell| bell.ring());
+        rest.wakes.drain(..).for_each(|wake| self.wake(wake));
         // Last, for it is user code, which may wait for any of the others: wakers, and what never ran of owned calls.
-        tickets().filter(|ticket| ticket.is_of_a_future()).for_each(Ticket::ring);
-        drop((unrun, dropped));
+        rest.rings().filter(|ticket| ticket.is_of_a_future()).for_each(Ticket::ring);
+        drop(rest);
     }
 
     pub(super) fn wake(self: &Arc<Self>, wake: Wake) {

@@ -13,12 +13,14 @@ mod open;
 mod out;
 mod pool;
 mod seen;
+mod sent;
 mod waits;
 
-pub(crate) use entry::{Ask, Body, Closure, Entry, Header, ToldBy};
-pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Started, StartedBody};
+pub(crate) use entry::{Ask, Body, Entry, Header, Place, ToldBy};
+pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Started};
 pub(crate) use open::{Out, Waits};
 pub(crate) use pool::{Pool, Shared, Use};
+pub(crate) use sent::{Closure, Sent};
 
 use crate::call::record::Why;
 use crate::common::Common;

@@ -2,7 +2,7 @@
 
 use super::Who;
 use super::alarm::Alarm;
-use super::entry::{Ask, Body, Closure, Entry, Header};
+use super::entry::{Ask, Body, Entry, Header, Place};
 use super::later::Wake;
 use super::open::{Executing, Left, Out, Runs, Waits};
 use super::pool::{Pool, Shared};
@@ -14,6 +14,7 @@ use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Clock};
 use crate::wait_graph::Scope;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -37,11 +38,13 @@ pub(crate) struct Monitor {
     pub(crate) handles_end: bool,
     /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
     /// filter is asked about it.
-    pub(crate) entries: VecDeque<Entry>,
+    pub(crate) entries: VecDeque<Place>,
     /// Waiting for room, in order.
-    pub(crate) waiting: VecDeque<Entry>,
+    pub(crate) waiting: VecDeque<Place>,
     /// Posts that waited for room when the door closed, until their senders fetch them.
-    pub(crate) turned_away: Vec<(Ticket, Entry)>,
+    pub(crate) turned_away: Vec<(Ticket, Place)>,
+    /// Places for entries to come, as many as there ever were at once: what is warm allocates nothing.
+    vacant: Vec<Place>,
     /// Objects whose last reference went, to be dropped at home.
     pub(crate) releases: VecDeque<ObjectId>,
     /// How many entries hold room.
@@ -76,7 +79,7 @@ pub(crate) struct Monitor {
 }
 
 /// Who looks for something to do, and what it may find.
-pub(crate) struct Looker {
+pub(crate) struct Looker<'a> {
     pub(crate) who: Who,
     /// How many calls and messages are open on the thread.
     pub(crate) depth: u32,
@@ -86,6 +89,8 @@ pub(crate) struct Looker {
     pub(crate) messages: Messages,
     /// Whether there is a filter to ask.
     pub(crate) filter: bool,
+    /// The places of what it has run.
+    pub(crate) left: &'a RefCell<Vec<Place>>,
 }
 
 /// What becomes of application messages.
@@ -126,16 +131,11 @@ pub(crate) struct Asked {
 
 /// An entry that was taken to run.
 pub(crate) struct Started {
-    pub(crate) header: Header,
-    pub(crate) body: StartedBody,
+    pub(crate) entry: Place,
+    /// If it is a call.
+    pub(crate) running: Option<Running>,
     /// An object of the MTA; an STA's thread has its objects itself.
     pub(crate) object: Option<Shared>,
-}
-
-pub(crate) enum StartedBody {
-    Call(Running),
-    Post(Box<dyn Closure>),
-    Message { class: MessageClass, run: Box<dyn Closure> },
 }
 
 /// Whether an entry may come in now.
@@ -161,6 +161,7 @@ impl Monitor {
             entries: VecDeque::new(),
             waiting: VecDeque::new(),
             turned_away: Vec::new(),
+            vacant: Vec::new(),
             releases: VecDeque::new(),
             queued: 0,
             out: Vec::new(),
@@ -181,8 +182,33 @@ impl Monitor {
         }
     }
 
+    /// Gives an entry its place.
+    #[inline]
+    pub(super) fn place(&mut self, entry: Entry) -> Place {
+        if self.vacant.is_empty() {
+            // Twice as many as there are: those who are just done come for theirs later.
+            let more = (self.entries.len() + self.waiting.len() + self.executing.len()).max(4);
+            self.vacant.extend((0..more).map(|_| entry.vacant()));
+        }
+        match self.vacant.pop() {
+            Some(mut place) => {
+                *place = entry;
+                place
+            }
+            None => Box::new(entry),
+        }
+    }
+
+    /// An entry is over: its place is free.
+    pub(super) fn is_over(&mut self, mut entry: Place) {
+        // Nothing is kept alive by it.
+        entry.header.caller.apartment = None;
+        entry.header.sender = None;
+        self.vacant.push(entry);
+    }
+
     /// At its place in the queue: an input-synchronized call goes in front, behind others of its kind (rule CK-3).
-    pub(super) fn insert(&mut self, entry: Entry) {
+    pub(super) fn insert(&mut self, entry: Place) {
         if entry.header.is_input_synchronized() {
             let behind = self.entries.partition_point(|queued| queued.header.is_input_synchronized());
             self.entries.insert(behind, entry);
@@ -220,7 +246,7 @@ impl Monitor {
 
     /// Whether all that it was asked to serve has been served, and nobody is in it any more who counts on it.
     pub(super) fn may_end(&self) -> bool {
-        let served = self.entries.iter().all(Entry::is_message) && self.releases.is_empty();
+        let served = self.entries.iter().all(|entry| entry.is_message()) && self.releases.is_empty();
         let is_left = |pool: &Pool| pool.late.is_empty() && pool.inside == 0 && pool.letting_go.is_empty();
         let left = self.pool.as_ref().is_none_or(|pool| is_left(pool) && self.executing.is_empty());
         self.door == Door::Closing && served && left
@@ -243,23 +269,29 @@ impl Monitor {
     pub(super) fn frames_left(&mut self, thread: ThreadId, depth: u32) -> Left {
         let mut left = Left::default();
         let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
-        while let Some(at) = self.executing.iter().rposition(ended) {
-            self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
-        }
-        if let (0, Some(pool)) = (depth, &mut self.pool) {
-            pool.letting_go.retain(|going| *going != thread);
+        match &mut self.pool {
+            // One thread: the innermost is the last.
+            None => {
+                while let Some(last) = self.executing.last_mut().filter(|last| ended(last)) {
+                    last.ticket.take().into_iter().for_each(|ticket| left.add(ticket));
+                    // In place: it is not small.
+                    self.executing.truncate(self.executing.len() - 1);
+                }
+            }
+            Some(pool) => {
+                if depth == 0 {
+                    pool.letting_go.retain(|going| *going != thread);
+                }
+                while let Some(at) = self.executing.iter().rposition(ended) {
+                    self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
+                }
+            }
         }
         left
     }
 
-    pub(crate) fn dispatched(&mut self, looker: &Looker, runs: Runs, ticket: Option<Ticket>, now: u64) {
-        self.last_dispatch = now;
-        let Looker { who, depth, .. } = *looker;
-        self.executing.push(Executing { who, depth, runs, since: now, ticket, told_late: false });
-    }
-
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
-    pub(super) fn drops(&mut self, looker: &Looker, object: Option<ObjectId>, now: u64) {
+    pub(super) fn drops(&mut self, looker: &Looker<'_>, object: Option<ObjectId>, now: u64) {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
         let Looker { who, depth, .. } = *looker;
@@ -276,11 +308,11 @@ impl Monitor {
     }
 
     /// Whether a look would find something.
-    pub(super) fn offers(&self, looker: &Looker) -> bool {
+    pub(super) fn offers(&self, looker: &Looker<'_>) -> bool {
         !self.releases.is_empty() || self.entries.iter().any(|entry| matches!(self.admits(entry, looker), Admits::Yes))
     }
 
-    fn admits(&self, entry: &Entry, looker: &Looker) -> Admits {
+    fn admits(&self, entry: &Entry, looker: &Looker<'_>) -> Admits {
         if entry.is_message() {
             // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
             let runs = looker.messages == Messages::InOrder && self.door == Door::Open;
@@ -290,7 +322,7 @@ impl Monitor {
     }
 
     /// What is to become of an entry now. The time is read here, under the lock: who sent the entry has not seen a later one.
-    pub(super) fn offer(&mut self, at: usize, looker: &Looker, clock: &Clock) -> Offer {
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker<'_>, clock: &Clock) -> Offer {
         let entry = &self.entries[at];
         let admits = self.admits(entry, looker);
         if let Admits::Held(by) = admits {

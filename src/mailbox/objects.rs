@@ -1,6 +1,6 @@
 //! References that went, and the MTA's objects.
 
-use super::entry::{Body, Entry};
+use super::entry::{Body, Place};
 use super::later::Later;
 use super::monitor::Door;
 use super::pool::Shared;
@@ -34,18 +34,18 @@ impl Mailbox {
         monitor.disconnected.push(object);
         self.push_event(&monitor, who, None, || What::ObjectDisconnected { object });
         let calls_it =
-            |entry: &Entry| matches!(entry.body, Body::Call(_)) && entry.header.target.object == Some(object);
+            |entry: &Place| matches!(entry.body, Body::Call(_)) && entry.header.target.object == Some(object);
         let gone = || Verdict::Failed(self.disconnected(Door::Open, Some(object)));
         while let Some(at) = monitor.waiting.iter().position(calls_it) {
-            if let Some(Entry { body: Body::Call(errand), .. }) = monitor.waiting.remove(at) {
-                later.unrun.push(errand.reject(gone()));
+            if let Some(Body::Call(errand)) = monitor.waiting.remove(at).map(|entry| entry.body) {
+                later.rest().unrun.push(errand.reject(gone()));
             }
         }
         while let Some(at) = monitor.entries.iter().position(calls_it) {
             let Some(mut entry) = monitor.entries.remove(at) else { break };
             self.give_back_room(&mut monitor, &mut entry, who, &mut later);
             if let Body::Call(errand) = entry.body {
-                later.unrun.push(errand.reject(gone()));
+                later.rest().unrun.push(errand.reject(gone()));
             }
         }
         Self::ring_line(&monitor, &mut later);

@@ -108,7 +108,7 @@ impl Mailbox {
         }
         if monitor.may_end() {
             // Asked to quit before: its end has waited for this thread.
-            later.bells.extend(monitor.pool.as_mut().and_then(|pool| pool.idle.pop()));
+            later.rest().bells.extend(monitor.pool.as_mut().and_then(|pool| pool.idle.pop()));
         }
         drop(monitor);
         self.carry_out(later);
@@ -143,7 +143,7 @@ impl Mailbox {
         let Some(pool) = &mut monitor.pool else { return };
         pool.threads -= 1;
         let served = pool.is_served();
-        later.bells.extend(monitor.last_thread_gone());
+        later.rest().bells.extend(monitor.last_thread_gone());
         if !served {
             let (calls, rest) = std::mem::take(&mut monitor.entries)
                 .into_iter()
@@ -152,7 +152,7 @@ impl Mailbox {
             for mut entry in calls {
                 self.give_back_room(&mut monitor, &mut entry, (ThreadId(0), 0), &mut later);
                 if let Body::Call(errand) = entry.body {
-                    later.unrun.push(errand.reject(Verdict::Failed(error.clone())));
+                    later.rest().unrun.push(errand.reject(Verdict::Failed(error.clone())));
                 }
             }
         }

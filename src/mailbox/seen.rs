@@ -66,20 +66,18 @@ impl Mailbox {
         self.push_event(monitor, who, None, || what);
     }
 
-    /// Something that the thread served has ended, as told; what it served in turn has ended before. While nobody listens
-    /// that is found out later, with the lock that the thread takes next.
-    pub(crate) fn frame_ended(&self, who: Who, depth: u32, call: CallRef, what: impl FnOnce() -> What) {
-        if self.common.recorder.is_on() {
-            let what = what();
-            let mut monitor = self.monitor.lock();
-            let left = monitor.frames_left(who.0, depth);
-            if let (0, Some(pool)) = (depth, &mut monitor.pool) {
-                pool.letting_go.push(who.0);
-            }
-            self.push_event(&monitor, who, Some(call), || what);
-            drop(monitor);
-            drop(left);
+    /// Something that the thread served has ended, and somebody listens; what it served in turn has ended before. While nobody
+    /// listens that is found out later, with the lock that the thread takes next.
+    #[cold]
+    pub(crate) fn frame_ended(&self, who: Who, depth: u32, call: CallRef, what: What) {
+        let mut monitor = self.monitor.lock();
+        let left = monitor.frames_left(who.0, depth);
+        if let (0, Some(pool)) = (depth, &mut monitor.pool) {
+            pool.letting_go.push(who.0);
         }
+        self.push_event(&monitor, who, Some(call), || what);
+        drop(monitor);
+        drop(left);
     }
 
     /// What the thread served above that depth has ended, and nobody was told when it did: whoever has come since, and was
@@ -162,7 +160,8 @@ impl Mailbox {
         open.sort_by_key(|standing| (standing.at, standing.who.1));
         told.append(&mut open);
         let (mut queued, capacity) = (0, self.capacity);
-        for Entry { header, body, room, since, .. } in &monitor.entries {
+        for entry in &monitor.entries {
+            let Entry { header, body, room, since, .. } = &**entry;
             queued += usize::from(*room);
             let what = match body {
                 Body::Message { class, .. } => What::MessageQueued { class: *class, queued, capacity },

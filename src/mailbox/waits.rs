@@ -96,7 +96,7 @@ impl Mailbox {
         } else if let Body::Call(errand) = entry.body {
             let queued = monitor.queued;
             self.push_event(monitor, who, Some(call), || What::Revoked { why: CancelReason::Deadlock, queued });
-            later.unrun.push(errand.reject(verdict).unrung());
+            later.rest().unrun.push(errand.reject(verdict).unrung());
         }
         true
     }

@@ -5,13 +5,13 @@ use super::owned::{Gives, Owned};
 use super::proxy::Proxy;
 use super::reference::Reference;
 use crate::apartment::{
-    AsyncOptions, CallOptions, Load, PostOptions, Terms, give_back, invoke, invoke_async, invoke_free, send, send_free,
+    AsyncOptions, CallOptions, Load, PostOptions, Terms, invoke, invoke_async, invoke_free, send, send_free,
     tell_refused,
 };
 use crate::call::record::{Attempt, Work};
 use crate::describe::{CallKind, Method};
 use crate::error::{CallError, PostError};
-use crate::mailbox::{Body, Closure};
+use crate::mailbox::{Body, Closure, Sent};
 use crate::stub::{Site, Stub};
 use crate::sync::Arc;
 use crate::thread::{Borrow, Thread, panic_message};
@@ -325,8 +325,8 @@ pub(super) fn post<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static>(
         }
     };
     let closure = Posted { run, view: proxy.view(), stub: Arc::clone(&reference.stub) };
-    send(mailbox, target, terms, Body::Post, Box::new(closure))
-        .map_err(|(error, closure)| PostError::new(error, give_back::<Posted<T, F>>(closure).run))
+    send(mailbox, target, terms, Body::Post, Sent::new(closure))
+        .map_err(|refused| PostError::new(refused.0, refused.1.give_back::<Posted<T, F>>().run))
 }
 
 /// A post's closure, and a reference: the object is there when it runs.
@@ -337,17 +337,12 @@ struct Posted<T: ?Sized, F> {
 }
 
 impl<T: ?Sized + 'static, F: FnOnce(&T) + Send + 'static> Closure for Posted<T, F> {
-    fn run(self: Box<Self>, held: &dyn Any) -> Result<(), Box<dyn Closure>> {
-        let stub = Arc::clone(&self.stub);
-        let Some(running) = stub.runs() else { return Err(self) };
-        let Self { run, view, .. } = *self;
+    fn run(self, held: &dyn Any) -> Option<Self> {
+        let Self { run, view, stub } = self;
+        let Some(running) = stub.runs() else { return Some(Self { run, view, stub }) };
         run(view.of(held));
         drop(running);
-        Ok(())
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
+        None
     }
 }
 

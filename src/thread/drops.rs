@@ -4,7 +4,7 @@ use super::{Frame, Thread};
 use crate::common::Common;
 use crate::diagnose::What;
 use crate::id::ObjectId;
-use crate::mailbox::{Entry, Mailbox, Shared};
+use crate::mailbox::{Mailbox, Place, Shared};
 use crate::sync::Arc;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +23,15 @@ pub(crate) enum Going {
 
 impl Thread {
     /// Drops an object, or a reference to one of this thread's apartment. A destructor that drops the next object, and so
-    /// on, does not nest: the next one is put on the list and its turn comes in the loop (rule LT-1).
+    /// on, does not nest: the next one is put on the list and its turn comes in the loop (rule LT-1). A reference that is not
+    /// the last runs nothing, and goes at once.
     pub(crate) fn drop_object(self: &Rc<Self>, object: Going) {
+        if let Going::Own(own) = &object
+            && Rc::strong_count(own) > 1
+        {
+            drop(object);
+            return self.leave_if_due();
+        }
         self.dropping.borrow_mut().push_back(object);
         if !self.is_dropping.get() {
             self.drop_all();
@@ -98,7 +105,7 @@ pub(crate) fn drop_shared(mailbox: &Arc<Mailbox>, thread: &Thread, shared: Share
 }
 
 /// Drops what an ended apartment never ran, each by itself: a second panic while the first unwinds would end the program.
-pub(crate) fn drop_unrun(mailbox: &Arc<Mailbox>, thread: &Thread, unrun: Vec<Entry>) {
+pub(crate) fn drop_unrun(mailbox: &Arc<Mailbox>, thread: &Thread, unrun: Vec<Place>) {
     for entry in unrun {
         contain(mailbox, thread, "the destructor of a closure that never ran", || drop(entry));
     }

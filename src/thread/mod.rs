@@ -22,7 +22,7 @@ use crate::cycle::Deadlock;
 use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, PacketId, ThreadId};
-use crate::mailbox::{Mailbox, Who};
+use crate::mailbox::{Mailbox, Place, Who};
 use crate::sync::{Arc, Bell, local, next_thread_number};
 use crate::wait_graph::{Asleep, Doer};
 use std::cell::{Cell, RefCell};
@@ -57,6 +57,8 @@ pub(crate) struct Thread {
     /// As whom it last visited an MTA: kept, for such a call allocates nothing once warm.
     visitor: RefCell<Option<Rc<MtaHome>>>,
     frames: RefCell<Vec<Frame>>,
+    /// Where the entries were that it has run: given back when it looks for the next.
+    left: RefCell<Vec<Place>>,
     outgoing: RefCell<Vec<Outgoing>>,
     /// Call records that are free, each with the last call that went through it: as many as its calls were ever nested.
     records: RefCell<Vec<Ticket>>,
@@ -114,6 +116,7 @@ impl Thread {
             does: RefCell::new(Vec::new()),
             visitor: RefCell::new(None),
             frames: RefCell::new(Vec::new()),
+            left: RefCell::new(Vec::new()),
             outgoing: RefCell::new(Vec::new()),
             records: RefCell::new(Vec::new()),
             dropping: RefCell::new(VecDeque::new()),
@@ -342,7 +345,13 @@ impl Thread {
         {
             home.on_the_way_out(self);
         }
-        if self.is_in_the_middle() {
+        // Asked after everything that returns: cheaply.
+        let due = match &*self.home.borrow() {
+            Some(Home::Sta(home)) => home.leaves_later.get(),
+            Some(Home::Mta(home)) => home.leaves_later.get(),
+            None => false,
+        };
+        if !due || self.is_in_the_middle() {
             return;
         }
         match self.home() {
@@ -391,6 +400,10 @@ impl Thread {
     pub(crate) fn pop_frame(&self) {
         let left = self.frames.borrow_mut().pop();
         drop(left);
+    }
+
+    pub(crate) fn left(&self) -> &RefCell<Vec<Place>> {
+        &self.left
     }
 
     pub(crate) fn depth(&self) -> u32 {

@@ -77,6 +77,22 @@ impl Way for Deadline {
     }
 }
 
+/// Its posts ask to wait for room only where there is none.
+pub(crate) struct Refused;
+
+impl Way for Refused {
+    const NAME: &'static str = "apartment, waiting once refused";
+
+    fn post(counter: &Proxy<Cell<u64>>, options: &PostOptions) {
+        let add = |counter: &Cell<u64>| {
+            count(counter);
+        };
+        if let Err(refused) = counter.post(add) {
+            counter.with(options).post(refused.into_closure()).expect("a post waits for room");
+        }
+    }
+}
+
 /// Its posts carry 64 bytes.
 pub(crate) struct Wide;
 

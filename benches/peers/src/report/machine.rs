@@ -40,7 +40,9 @@ impl Machine {
         let brand = cores.first().map_or("an unknown processor", |core| core.brand().trim());
         let processor = format!("{brand}, {} cores", cores.len());
         let name = System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.into());
+        // Without what its builder calls it.
         let kernel = System::kernel_version().unwrap_or_default();
+        let kernel = kernel.split('-').next().unwrap_or_default();
         let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
         let system = format!("{name}, kernel {kernel}, {}", std::env::consts::ARCH);
         Self { processor, system, day, load: System::load_average().ok().map(|load| load.one) }

@@ -1,5 +1,10 @@
 //! Numbers as they are read.
 
+/// How often something happened per operation: what is less than once in a thousand is the measuring's own.
+pub(crate) fn rate(value: f64) -> String {
+    number((value * 1_000.0).round() / 1_000.0)
+}
+
 /// With two digits that say something at least, and with commas between thousands.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {

@@ -12,7 +12,7 @@ const WIDTH: u32 = 1_400;
 const BAR: u32 = 20;
 const TITLE: u32 = 34;
 /// Where the bars begin, and how much is left for figures behind them.
-const NAMES: i32 = 250;
+const NAMES: i32 = 270;
 const FIGURES: i32 = 90;
 
 const OURS: RGBColor = RGBColor(0x1b, 0x6e, 0xc2);
@@ -70,13 +70,13 @@ where
 {
     let Measured { workload, title, placement, unit, rows, .. } = measured;
     let heading = format!("{} ({unit}, logarithmic)", heading(workload, title, *placement));
-    panel.draw(&Text::new(heading, (10, 10), ("sans-serif", 15).into_font().style(FontStyle::Bold)))?;
+    panel.draw(&Text::new(heading, (10, 10), ("sans-serif", 18).into_font().style(FontStyle::Bold)))?;
     let medians = || rows.iter().map(Row::median);
     // From half of the least, so that it has a bar, too.
     let least = medians().fold(f64::MAX, f64::min).max(0.1) / 2.0;
     let most = medians().fold(f64::MIN, f64::max);
     let room = f64::from(WIDTH as i32 / 2 - NAMES - FIGURES);
-    let small = ("sans-serif", 13).into_font();
+    let small = ("sans-serif", 15).into_font();
     for (index, row) in rows.iter().enumerate() {
         let top = TITLE as i32 + BAR as i32 * index as i32;
         let part = (row.median() / least).ln() / (most / least).ln();

@@ -1,8 +1,8 @@
 //! Tables, in Markdown, which is read on a console as well.
 
 use super::Report;
-use super::number::number;
-use crate::measure::{Kind, Measured, Row, heading, quantile};
+use super::number::{number, rate};
+use crate::measure::{Kind, Measured, Row, Waits, heading, quantile};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
@@ -32,7 +32,7 @@ pub(crate) fn console(measured: &Measured) -> String {
 pub(crate) fn markdown(report: &Report) -> String {
     let mut text = format!("{HEAD}{}\n{HOW_TO_READ}", report.machine);
     report.notes.iter().for_each(|note| text.push_str(&format!("{note}\n\n")));
-    text.push_str("# In short\n\n");
+    text.push_str("## In short\n\n");
     let mut told: Vec<(&str, &str)> = Vec::new();
     for measured in &report.measured {
         let Measured { workload, title, unit, notes, .. } = measured;
@@ -42,13 +42,14 @@ pub(crate) fn markdown(report: &Report) -> String {
         told.push((workload, title));
         let alike: Vec<_> =
             report.measured.iter().filter(|other| (other.workload, &other.title) == (*workload, title)).collect();
-        text.push_str(&format!("## {workload}: {title} ({unit})\n\n{notes}\n\n{}\n\n", summary(&alike)));
+        let notes = if notes.is_empty() { String::new() } else { format!("{notes}\n\n") };
+        text.push_str(&format!("### {workload}: {title} ({unit})\n\n{notes}{}\n\n", summary(&alike)));
     }
-    text.push_str("# In full\n\n");
+    text.push_str("## In full\n\n");
     for measured in &report.measured {
         let Measured { workload, title, placement, unit, .. } = measured;
         let heading = heading(workload, title, *placement);
-        text.push_str(&format!("## {heading} ({unit})\n\n{}\n\n", details(measured)));
+        text.push_str(&format!("### {heading} ({unit})\n\n{}\n\n", details(measured)));
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -108,13 +109,12 @@ fn details(measured: &Measured) -> Table {
             cells.push(format!("{} – {}", number(quantile(&row.values, 0.25)), number(quantile(&row.values, 0.75))));
         }
         cells.extend(compared.iter().map(|other| number(row.ratio(other))));
-        cells.push(number(row.allocations));
+        cells.push(rate(row.allocations));
         if turns {
-            cells.push(row.switches.map_or_else(|| String::from("not counted"), number));
+            cells.push(row.switches.map_or_else(|| String::from("not counted"), rate));
         }
         if waits {
-            let times =
-                |waits: &crate::measure::Waits| [waits.median, waits.p99, waits.p999].map(|nanos| number(nanos as f64));
+            let times = |waits: &Waits| [waits.median, waits.p99, waits.p999].map(|nanos| number(nanos as f64));
             cells.extend(row.waits.as_ref().map_or_else(|| [nothing(), nothing(), nothing()], times));
             cells.push(row.waits.as_ref().map_or_else(nothing, |waits| number(waits.least_share)));
         }
@@ -131,7 +131,8 @@ fn base(measured: &Measured) -> Option<&Row> {
 /// The name in a column's head.
 fn short<'a>(measured: &Measured, row: &'a Row) -> &'a str {
     match row.kind {
-        Kind::Base if measured.workload != "growth" => "ours",
+        Kind::Base if measured.workload == "growth" => "the first",
+        Kind::Base => "ours",
         _ => row.name.trim_start_matches("limit: "),
     }
 }

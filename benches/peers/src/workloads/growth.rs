@@ -3,9 +3,9 @@
 
 use super::callbacks::chains;
 use super::chain::{Pair, add, counter};
-use crate::measure::{Case, Entrant, Kind, Meter, Program, Turn, repeat};
+use crate::measure::{Case, Entrant, Kind, Meter, Metered, Program, Turn, repeat};
 use crate::place::{Place, Placement};
-use apartment::{PostOptions, Process, Proxy, Reentrancy};
+use apartment::{Error, PostOptions, Process, Proxy, Reentrancy, StaBuilder};
 use std::cell::Cell;
 use std::sync::mpsc::channel;
 
@@ -25,26 +25,26 @@ pub(crate) fn cases(place: Place) -> Vec<Case> {
             "posts held in the queue",
             "ns per call",
             "A callback gets through to an apartment that waits for its chain alone, with that many posts before it.",
-            sizes([1, 10, 100, 1_000, 10_000], "held", past_held_posts),
+            sizes([1, 10, 100, 1_000, 10_000], "posts", past_held_posts),
         ),
         case(
             "posts served before",
             "ns per entry",
             "A call that comes behind that many posts, from the moment that the first one may run; of all entries one's \
              part. A short queue hardly shares the wake-up.",
-            sizes([1, 10, 100, 1_000, 10_000], "before", behind_posts),
+            sizes([1, 10, 100, 1_000, 10_000], "posts", behind_posts),
         ),
         case(
             "apartments",
             "ns per call",
-            "Each in its turn. A single one is still awake when its next call comes; of several the next one sleeps.",
+            "Each in its turn. A single one may still be awake when its next call comes; of several the next one sleeps.",
             sizes([1, 10, 100, 1_000], "apartments", round_robin),
         ),
-        case("depth of a chain", "ns per call", "", sizes([1, 2, 4, 8, 16, 32, 64], "deep", chains)),
+        case("depth of a chain", "ns per call", "", sizes([1, 2, 4, 8, 16, 32, 64], "calls", chains)),
         case(
             "objects in the apartment",
             "ns per call",
-            "To one of them at random; what is left of the growth is the processor's cache.",
+            "To one of them at random.",
             sizes([1, 10, 100, 1_000, 10_000, 100_000], "objects", random_objects),
         ),
     ]
@@ -54,13 +54,13 @@ pub(crate) fn cases(place: Place) -> Vec<Case> {
 fn sizes<const N: usize>(sizes: [u64; N], what: &str, start: fn(Place, u64) -> Program) -> Vec<Entrant> {
     let entrant = |(index, size)| {
         let kind = if index == 0 { Kind::Base } else { Kind::Variant };
-        Entrant::new(format!("{size} {what}"), kind, move |place| start(place, size))
+        Entrant::new(format!("{what}: {size}"), kind, move |place| start(place, size))
     };
     sizes.into_iter().enumerate().map(entrant).collect()
 }
 
 fn past_held_posts(place: Place, held: u64) -> Program {
-    let order = |builder: apartment::StaBuilder| builder.capacity(CAPACITY).reentrancy(Reentrancy::SameCausality);
+    let order = |builder: StaBuilder| builder.capacity(CAPACITY).reentrancy(Reentrancy::SameCausality);
     let pair = Pair::start(place, order);
     let mut expected = 0;
     Box::new(move |ops| {
@@ -74,7 +74,7 @@ fn past_held_posts(place: Place, held: u64) -> Program {
             let counted = (0..ops).try_fold(before, |_, _| here.call(add))?;
             let metered = meter.stop();
             assert_eq!(counted, before + ops, "the posts wait");
-            Ok::<_, apartment::Error>(metered)
+            Ok::<_, Error>(metered)
         };
         let metered = here.call(|_| there.call(from_there)).and_then(|called| called).expect("both answer");
         let metered = metered.expect("both answer, and there is room");
@@ -91,7 +91,7 @@ fn behind_posts(place: Place, posts: u64) -> Program {
         let _home = &home;
         let batches = count.div_ceil(posts + 1);
         let ops = batches * (posts + 1);
-        let (mut counted, mut sum) = (0, None::<crate::measure::Metered>);
+        let (mut counted, mut sum) = (0, None::<Metered>);
         for _ in 0..batches {
             let (open, gate) = channel::<()>();
             // The apartment stands still until all are in its queue.
@@ -112,7 +112,7 @@ fn behind_posts(place: Place, posts: u64) -> Program {
 fn round_robin(place: Place, apartments: u64) -> Program {
     let process = Process::new();
     let counters: Vec<_> = (0..apartments).map(|_| counter(process.sta("counter"), place.callee)).collect();
-    // Nor is an apartment's.
+    // An apartment's first call is not like the others.
     assert!(counters.iter().all(|(counter, _)| matches!(counter.call(add), Ok(1))), "each apartment answers");
     let (mut next, mut counted) = (0, 0);
     repeat(move || {
@@ -130,7 +130,7 @@ fn random_objects(place: Place, objects: u64) -> Program {
     // Made at home, where that is no call.
     let make = || (0..objects).map(|_| home.create(|| Cell::new(0_u64))).collect::<Result<Vec<_>, _>>();
     let all = first.call(|_| make()).and_then(|made| made).expect("objects can be made");
-    // An object's first call is not like the others.
+    // Nor is the first entry for an object.
     let patient = PostOptions::new().wait_for_room();
     let first_post = |object: &Proxy<Cell<u64>>| object.with(&patient).post(|object| object.set(object.get() + 1));
     all.iter().try_for_each(first_post).expect("the apartment lives");

@@ -78,9 +78,8 @@ struct Sleeper {
 
 impl Sleeper {
     fn start() -> Self {
-        let (end, started) = (Arc::new(AtomicBool::new(false)), OnceLock::new());
-        let (its_end, started) = (Arc::clone(&end), Arc::new(started));
-        let tell = Arc::clone(&started);
+        let (end, started) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::new()));
+        let (its_end, tell) = (Arc::clone(&end), Arc::clone(&started));
         let joined = Joined::start(None, move || {
             tell.get_or_init(thread::current);
             drop(tell);
