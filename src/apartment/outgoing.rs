@@ -105,6 +105,7 @@ fn go_out(
     out.end(thread, home, making, result.as_ref().err().map(|error| &**error));
     result
 }
+
 /// A rejected caller that has nobody to ask (rule MF-5).
 pub(super) fn no_filter(callee: &Mailbox, rejected: ServerCall) -> CallError {
     let callee = callee.name.clone();
