@@ -3,7 +3,7 @@
 use crate::diagnose::{CallRef, Recorder, What};
 use crate::error::CallError;
 use crate::id::{ApartmentId, ObjectId, ThreadId};
-use crate::sync::{Arc, AtomicU64, Clock, Ordering};
+use crate::sync::{Arc, AtomicU64, Clock, Ordering, Spin};
 use crate::wait_graph::Graph;
 
 /// Below the process, which knows its apartments; an apartment knows only this of its process.
@@ -11,6 +11,8 @@ pub(crate) struct Common {
     pub(crate) name: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) recorder: Arc<Recorder>,
+    /// Whether its threads look again before they sleep.
+    pub(crate) spin: Spin,
     /// Whether COM's rules hold to the letter (rules ST-1 to ST-3).
     pub(crate) strict: bool,
     /// Who waits for whom (rule DL-1).
@@ -24,9 +26,16 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(name: Arc<str>, clock: Clock, recorder: Arc<Recorder>, graph: Graph, strict: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        name: Arc<str>,
+        clock: Clock,
+        recorder: Arc<Recorder>,
+        graph: Graph,
+        spin: Spin,
+        strict: bool,
+    ) -> Arc<Self> {
         let (mta, stopping, objects_made) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { name, clock, recorder, strict, graph, mta, stopping, objects_made })
+        Arc::new(Self { name, clock, recorder, spin, strict, graph, mta, stopping, objects_made })
     }
 
     /// The MTA began, or ended.

@@ -75,7 +75,7 @@ pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
 pub use marshal::{CallFuture, Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};
 pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBuilder, Refusal, WhyRefused};
-pub use sync::Clock;
+pub use sync::{Clock, Spin};
 pub use thread::CancelHandle;
 pub use view::{Implements, InterfaceOf};
 pub use wait::{Signal, Worker, WorkerBuilder, blocking_wait_all, blocking_wait_any, wait_all, wait_any};

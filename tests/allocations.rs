@@ -3,7 +3,7 @@
 
 use apartment::{
     CallError, CallOptions, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, Reentrancy, RejectedCall,
-    Retry, ServerCall, Sta, implements, interface,
+    Retry, ServerCall, Spin, Sta, implements, interface,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
@@ -90,6 +90,11 @@ fn calls_allocate_nothing(object: &Proxy<RefCell<u64>>, there: impl Fn() -> u64 
     assert_eq!(asked(|| object.with(&options).call_mut(add).unwrap(), there), (0, 0), "wait_for_room");
 }
 
+/// Its threads sleep in each wait. The first sleep of a thread takes memory; one that spins may come to it late.
+fn asleep_at_once() -> Process {
+    Process::builder().spin(Spin::Never).build()
+}
+
 #[test]
 fn what_is_counted_is_counted() {
     let process = Process::new();
@@ -115,7 +120,7 @@ fn a_call_from_a_thread_in_no_apartment_allocates_nothing() {
 #[test]
 fn a_call_between_two_stas_allocates_nothing() {
     for policy in [Reentrancy::Classic, Reentrancy::SameCausality, Reentrancy::None] {
-        let process = Process::new();
+        let process = asleep_at_once();
         let (from, to) = (process.sta("from").reentrancy(policy).spawn().unwrap(), process.sta("to").spawn().unwrap());
         let (caller, object) = (from.create(|| ()).unwrap(), to.create(|| RefCell::new(0)).unwrap());
         caller.call(|()| calls_allocate_nothing(&object, || object.call(|_| count()).unwrap())).unwrap();
@@ -124,7 +129,7 @@ fn a_call_between_two_stas_allocates_nothing() {
 
 #[test]
 fn a_nested_callback_allocates_nothing() {
-    let process = Process::new();
+    let process = asleep_at_once();
     let (a, b) = (process.sta("a").spawn().unwrap(), process.sta("b").spawn().unwrap());
     let (at_a, at_b) = (a.create(|| RefCell::new(0_u64)).unwrap(), b.create(|| ()).unwrap());
     // Into `b`, back into `a`, which waits, and once more to and fro.
@@ -138,7 +143,7 @@ fn a_nested_callback_allocates_nothing() {
 
 #[test]
 fn a_direct_call_allocates_nothing() {
-    let process = Process::new();
+    let process = asleep_at_once();
     let ui = process.sta("ui").enter().unwrap();
     let object = ui.create(|| RefCell::new(0)).unwrap();
     calls_allocate_nothing(&object, count);
@@ -147,7 +152,7 @@ fn a_direct_call_allocates_nothing() {
 
 #[test]
 fn a_call_into_the_mta_allocates_nothing() {
-    let process = Process::new();
+    let process = asleep_at_once();
     let mta = process.mta().threads(1).spawn().unwrap();
     let sta = process.sta("sta").spawn().unwrap();
     let caller = sta.create(|| ()).unwrap();
@@ -237,7 +242,7 @@ const RETRIES: u32 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
 
 #[test]
 fn mf_7_however_many_retries_leave_nothing_behind() {
-    let retries = Retries::new(&Process::new());
+    let retries = Retries::new(&asleep_at_once());
     let at_once = |call: &RejectedCall| {
         assert!(call.attempts <= RETRIES);
         Retry::Now

@@ -136,10 +136,6 @@ impl<'a> Wait<'a> {
     }
 
     fn rest_seen(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
-        // Who has been rung looks again, and is not seen for that.
-        if let Some(ring) = sleeps.look() {
-            return Ok(ring.cancelled);
-        }
         let seen = self.process().and_then(|common| self.on(&common).map(|on| (common, on)));
         let Some((common, on)) = seen else { return Ok(sleeps.until(until).cancelled) };
         self.thread.asleep(common.graph.sleeps(&common.clock, |node| self.fill(node, on)));

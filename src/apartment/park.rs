@@ -5,7 +5,7 @@ use super::wait::home_serves;
 use crate::describe::Serves;
 use crate::diagnose::What;
 use crate::host::{Parked, Parking};
-use crate::sync::{Clock, Ring, Watch};
+use crate::sync::{Clock, Ring, Spin, Watch};
 use crate::thread::{Adopted, StaHome, Thread, panic_message};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +16,7 @@ use std::time::Instant;
 pub(super) struct Sleeps<'a> {
     thread: &'a Thread,
     loops: Option<Loops>,
+    spin: Spin,
     /// Whether a wait below is parked in the loop that this runs on top of.
     on_top: bool,
     /// Whether it may have consumed a ring.
@@ -34,22 +35,23 @@ struct Loops {
 impl<'a> Sleeps<'a> {
     #[inline]
     pub(super) fn of(thread: &'a Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Self {
-        let home = home.filter(|_| thread.is_adopted());
-        let loops = home.and_then(|home| Loops::of(thread, home, situation));
-        let on_top = home.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
-        Self { thread, loops, on_top, slept: Cell::new(false) }
+        let adopted = home.filter(|_| thread.is_adopted());
+        let loops = adopted.and_then(|home| Loops::of(thread, home, situation));
+        let on_top = adopted.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
+        let spin = if loops.is_some() { Spin::Never } else { spins(thread, home, situation) };
+        Self { thread, loops, spin, on_top, slept: Cell::new(false) }
+    }
+
+    /// Looks a few times more whether the bell is rung, before it is worth to sleep; consumes the ring.
+    pub(super) fn spin(&self) -> Option<Ring> {
+        let ring = self.thread.spin(self.spin);
+        self.slept.set(self.slept.get() | ring.is_some());
+        ring
     }
 
     /// A wake that its loop swallows is repeated by time; a driven clock has to ring for that.
     pub(super) fn watch(&self) -> Option<Watch<'_>> {
         self.loops.as_ref().map(|loops| loops.clock().watch(self.thread.bell()))
-    }
-
-    /// Consumes the ring, if there is one. The thread is to look again then.
-    pub(super) fn look(&self) -> Option<Ring> {
-        let ring = self.thread.bell().take();
-        self.slept.set(self.slept.get() || ring.is_some());
-        ring
     }
 
     /// Sleeps until the bell is rung, or until then, and consumes the ring. It may return early.
@@ -66,6 +68,17 @@ impl<'a> Sleeps<'a> {
             Parked::Cannot => bell.wait(until),
         }
     }
+}
+
+/// Whether a wait spins: as the process says in which it waits; not at all if that is none.
+pub(super) fn spins(thread: &Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Spin {
+    match situation {
+        Situation::Call(at) => thread.with_outgoing(|calls| calls.get(at).map(|call| call.callee.common.spin)),
+        Situation::Plain(_, of, _) => Some(of.spin),
+        Situation::Of(_, whom, _) => Some(whom.common.spin),
+        Situation::Loop | Situation::Elsewhere { .. } => home.map(|home| home.mailbox.common.spin),
+    }
+    .unwrap_or(Spin::Never)
 }
 
 impl Drop for Sleeps<'_> {

@@ -9,7 +9,7 @@
 //! (rule DI-6). The inner ones look after the deadlines and cancels of the outer ones.
 
 use super::asleep::{Depends, Wait};
-use super::park::Sleeps;
+use super::park::{Sleeps, spins};
 use super::serve::{Served, Situation, asks_about_messages, scope, serve_one, target_of};
 use crate::call::record::Why;
 use crate::common::Common;
@@ -38,7 +38,7 @@ pub(crate) fn wait(
 /// Waits for a call that is out.
 #[inline]
 pub(super) fn wait_for_call(thread: &Rc<Thread>, home: &Option<Home>, place: usize, mut done: impl FnMut() -> bool) {
-    if home.is_some() || !blocks(thread, &mut done) {
+    if home.is_some() || !blocks(thread, place, &mut done) {
         wait(thread, Situation::Call(place), None, done);
     }
 }
@@ -46,17 +46,20 @@ pub(super) fn wait_for_call(thread: &Rc<Thread>, home: &Option<Home>, place: usi
 /// A thread in no apartment serves nobody, and while its calls end by their answers alone, and nobody joins it, nothing is
 /// left to do but to look and to sleep. False if there is.
 #[inline]
-fn blocks(thread: &Thread, done: &mut impl FnMut() -> bool) -> bool {
+fn blocks(thread: &Thread, place: usize, done: &mut impl FnMut() -> bool) -> bool {
     if thread.has_something_to_drop() || !thread.looks_after().is_nothing() {
         return false;
     }
+    let spin = spins(thread, None, Situation::Call(place));
     let _wait = thread.waits();
     let _open = thread.opened();
     while !done() {
         if thread.is_awaited() {
             return false;
         }
-        thread.bell().wait(None);
+        if thread.spin(spin).is_none() {
+            thread.bell().wait(None);
+        }
     }
     true
 }
@@ -207,6 +210,10 @@ fn wait_for(wait: &Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<
                 Served::Nothing(_, at) => alarm = at,
             }
         }
+        if let Some(ring) = sleeps.spin() {
+            cancelled = ring.cancelled;
+            continue;
+        }
         let alarm = Alarm::of(thread, home, alarm);
         if alarm.is_due {
             continue;
@@ -332,6 +339,10 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
             Served::One => {}
             Served::Nothing(Door::Open, _) if thread.may_block().is_err() => return,
             Served::Nothing(Door::Open, alarm) => {
+                if let Some(ring) = sleeps.spin() {
+                    cancelled = ring.cancelled;
+                    continue;
+                }
                 let alarm = Alarm::new(thread, &home.mailbox, alarm);
                 if !alarm.is_due {
                     let times = [earliest(thread), wake_again(thread, Situation::Loop), alarm.at];

@@ -18,7 +18,7 @@ use crate::common::Common;
 use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
 use crate::id::ApartmentId;
-use crate::sync::{Arc, Clock, Mutex};
+use crate::sync::{Arc, Clock, Mutex, Spin};
 use crate::wait_graph::Graph;
 use end::Ends;
 use hosts::Places;
@@ -69,6 +69,7 @@ pub struct ProcessBuilder {
     name: Option<String>,
     clock: Option<Clock>,
     record: Option<usize>,
+    spin: Spin,
     strict: bool,
     hosts: HostOptions,
     #[cfg(all(loom, feature = "loom"))]
@@ -86,6 +87,21 @@ impl ProcessBuilder {
     #[must_use]
     pub fn clock(self, clock: Clock) -> Self {
         Self { clock: Some(clock), ..self }
+    }
+
+    /// Whether its threads look a few times more before they sleep; they do, [adaptively](Spin::Adaptive), otherwise.
+    ///
+    /// ```
+    /// use apartment::{Process, Spin};
+    ///
+    /// let frugal = Process::builder().spin(Spin::Never).build();
+    /// let home = frugal.sta("home").spawn()?;
+    /// assert_eq!(home.create(|| 1)?.call(|one| one + 1)?, 2);
+    /// # Ok::<(), apartment::Error>(())
+    /// ```
+    #[must_use]
+    pub fn spin(self, spin: Spin) -> Self {
+        Self { spin, ..self }
     }
 
     /// Records its events from its making on, up to that many (rule DG-2). Read them with [`Process::recording`].
@@ -151,7 +167,7 @@ impl ProcessBuilder {
         let recorder = Arc::new(Recorder::new(clock.clone()));
         let recording = self.record.map(|bound| Recording::begin(&recorder, bound, false));
         Process(Arc::new(Inner {
-            common: Common::new(name, clock, recorder, graph, self.strict),
+            common: Common::new(name, clock, recorder, graph, self.spin, self.strict),
             recording,
             hosts: self.hosts,
             ends: Ends::new(),

@@ -17,13 +17,21 @@ use real as primitives;
 mod bell;
 mod clock;
 mod exclusive;
+#[cfg(not(all(loom, feature = "loom")))]
+mod patience;
+mod spin;
 
 pub(crate) use bell::{Bell, Ring, Wakes};
 pub use clock::Clock;
 pub(crate) use clock::{Watch, time_left};
 pub(crate) use exclusive::Exclusive;
+#[cfg(not(all(loom, feature = "loom")))]
+pub(crate) use patience::Patience;
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) use primitives::Patience;
 pub(crate) use primitives::{
-    AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, default_parallelism, is_this_thread, local,
+    AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, Parker, default_parallelism, is_this_thread, local,
     next_thread_number, reap, spawn, thread_is_unwinding, yield_now,
 };
+pub use spin::Spin;
 pub(crate) use std::sync::{Arc, Weak};

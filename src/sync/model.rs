@@ -1,8 +1,11 @@
 //! The same primitives on loom. Time does not pass by itself here: a process' clock is a driven one, and a wait with an
 //! end is woken by whoever advances it.
 
+use super::Spin;
 use loom::sync::MutexGuard as LoomGuard;
+use loom::thread::Thread;
 use std::io;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +41,36 @@ impl Condvar {
 
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
+    }
+}
+
+/// Where one thread sleeps until it is let go. loom's permits do not pile up, and its own waits stand on them: whoever lets a
+/// thread go does so once for each of its sleeps.
+pub(crate) struct Parker(OnceLock<Thread>);
+
+impl Parker {
+    pub(crate) fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    pub(crate) fn park(&self, until: Option<Instant>) {
+        assert!(until.is_none(), "a model's clock is a driven one");
+        self.0.get_or_init(loom::thread::current);
+        loom::thread::park();
+    }
+
+    pub(crate) fn unpark(&self) {
+        self.0.get().expect("who is asleep has said so").unpark();
+    }
+}
+
+/// One look, and then it sleeps: what the looks of the shipped one are for, and what comes between them, is in that.
+#[derive(Default)]
+pub(crate) struct Patience;
+
+impl Patience {
+    pub(crate) fn look<T>(&self, _: Spin, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        look()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The shipped primitives: parking_lot's monitor, std's threads and atomics.
 
+use super::time_left;
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::Instant;
 
 pub(crate) use parking_lot::{Mutex, MutexGuard};
@@ -29,6 +31,34 @@ impl Condvar {
 
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
+    }
+}
+
+/// Where one thread sleeps until it is let go. To be let go before is kept: it does not sleep then.
+///
+/// It is std's parking, whose permit is the thread's: code of the user's may take it or give it. So it can wake for
+/// nothing, and whoever waits, waits in a loop.
+pub(crate) struct Parker(OnceLock<Thread>);
+
+impl Parker {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// Always by the same thread. It may return early.
+    pub(crate) fn park(&self, until: Option<Instant>) {
+        self.0.get_or_init(thread::current);
+        match until {
+            None => thread::park(),
+            Some(until) => thread::park_timeout(time_left(until)),
+        }
+    }
+
+    /// By whoever knows that it sleeps, or is about to.
+    pub(crate) fn unpark(&self) {
+        if let Some(thread) = self.0.get() {
+            thread.unpark();
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, PacketId, ThreadId};
 use crate::mailbox::{Mailbox, Place, Who};
-use crate::sync::{Arc, Bell, local, next_thread_number};
+use crate::sync::{Arc, Bell, Patience, Ring, Spin, local, next_thread_number};
 use crate::wait_graph::{Asleep, Doer};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -35,6 +35,8 @@ pub(crate) struct Thread {
     /// Its locals are being destroyed: nothing is kept of it from one look to the next, but while it drops objects.
     is_foreign: bool,
     bell: Arc<Bell>,
+    /// How long it looks before it sleeps on that.
+    patience: Patience,
     /// How many calls it has made: the counts of their ids.
     calls: Cell<u64>,
     /// How many references it has marshalled.
@@ -104,6 +106,7 @@ impl Thread {
             id: ThreadId(next_thread_number()),
             is_foreign,
             bell,
+            patience: Patience::default(),
             calls: Cell::new(0),
             packets: Cell::new(0),
             waits: Cell::new(0),
@@ -159,6 +162,11 @@ impl Thread {
 
     pub(crate) fn bell(&self) -> &Arc<Bell> {
         &self.bell
+    }
+
+    /// Looks a few times whether its bell is rung before it sleeps on it, and consumes the ring.
+    pub(crate) fn spin(&self, spin: Spin) -> Option<Ring> {
+        self.patience.look(spin, || self.bell.take())
     }
 
     /// Whether its locals are being destroyed: what it is in and what it serves is not known then.
