@@ -138,7 +138,7 @@ impl<'a> Wait<'a> {
     fn rest_seen(&self, sleeps: &Sleeps<'_>, until: Option<Instant>) -> Result<bool, Arc<Deadlock>> {
         let seen = self.process().and_then(|common| self.on(&common).map(|on| (common, on)));
         let Some((common, on)) = seen else { return Ok(sleeps.until(until).cancelled) };
-        self.thread.asleep(common.graph.sleeps(&common.clock, |node| self.fill(node, on)));
+        self.thread.asleep(common.graph.sleeps(&common.clock, |node| self.fill(node, on, sleeps)));
         let cancelled = sleeps.until(until).cancelled;
         match self.thread.awake(&common.graph) {
             Some(told) => self.hear(told, &common).map(|()| cancelled),
@@ -227,7 +227,7 @@ impl<'a> Wait<'a> {
         }
     }
 
-    fn fill(&self, node: &mut Node, on: On) {
+    fn fill(&self, node: &mut Node, on: On, sleeps: &Sleeps<'_>) {
         let Self { thread, situation, home, .. } = self;
         node.thread = Some(thread.who().0);
         node.bell = Some(Arc::clone(thread.bell()));
@@ -238,6 +238,7 @@ impl<'a> Wait<'a> {
         node.lets.leaving = sta.is_some_and(|home| home.is_leaving.get());
         node.lets.scope = sta.map_or(Scope::Nothing, |home| scope(home, thread, *situation, thread.waits_open()));
         node.lets.messages = asks_about_messages(thread, *situation);
+        node.lets.loops = sleeps.runs_a_loop();
         node.since = self.began;
         thread.with_outgoing(|calls| {
             node.lets.chains.extend(calls.iter().map(|call| call.chain));

@@ -49,6 +49,11 @@ impl<'a> Sleeps<'a> {
         ring
     }
 
+    /// Whether the thread's loop runs where it sleeps.
+    pub(super) fn runs_a_loop(&self) -> bool {
+        self.loops.as_ref().is_some_and(|loops| !loops.failed.get())
+    }
+
     /// A wake that its loop swallows is repeated by time; a driven clock has to ring for that.
     pub(super) fn watch(&self) -> Option<Watch<'_>> {
         self.loops.as_ref().map(|loops| loops.clock().watch(self.thread.bell()))

@@ -45,6 +45,7 @@ impl Monitor {
     /// Whether an entry stays queued as long as those who serve the apartment sleep.
     fn stays(&self, entry: &Entry, lets: &Lets) -> bool {
         match &entry.body {
+            Body::Message { .. } if lets.loops => false,
             Body::Message { .. } if !lets.messages => true,
             Body::Message { ask, .. } => matches!(ask, Ask::Asked { again: None }),
             _ => self.pool.is_some() || lets.nothing || self.holds(entry, lets.scope).is_some(),

@@ -40,6 +40,8 @@ pub(crate) struct Lets {
     pub(crate) leaving: bool,
     /// Whether its filter is asked about application messages.
     pub(crate) messages: bool,
+    /// An event loop runs inside the wait, and dispatches: messages come in as in any loop.
+    pub(crate) loops: bool,
     /// The chains that it has out.
     pub(crate) chains: Vec<ChainId>,
 }

@@ -1260,3 +1260,46 @@ fn ap_9_a_dispatch_with_no_budget_serves_nothing_and_says_that_there_is_more() {
         Ok(())
     });
 }
+
+#[test]
+fn dl_1_messages_that_a_loop_runs_inside_a_wait_hold_room_for_nobody_for_ever() {
+    play(|stage| {
+        let (list, events, ui) = loops(stage.sta("ui").capacity(1), true);
+        let here = list.apartment().unwrap();
+        let worker = stage.sta("worker").spawn()?;
+        let job = worker.create(|| ())?;
+        let at = worker.apartment().clone();
+        let (key, closed) = gate();
+        let (say, said) = unbounded();
+        let room = list.clone();
+        job.post(move |()| {
+            closed.pass();
+            say.send(room.with(&CallOptions::new().wait_for_room()).call(|_| ())).unwrap();
+        })?;
+        let (tell, told) = unbounded();
+        let joins = move || {
+            worker.quit();
+            tell.send(worker.join()).unwrap();
+        };
+        events.send(Box::new(joins)).unwrap();
+        stage.until(&here, like!(WaitBegan));
+        // An event of the loop's own holds it up inside the wait, while a message takes the only place.
+        let (begin, began) = bounded(1);
+        let (own_key, own) = gate();
+        let event = move || {
+            begin.send(()).unwrap();
+            own.pass();
+        };
+        events.send(Box::new(event)).unwrap();
+        began.recv().unwrap();
+        here.post_message(MessageClass::User, || ())?;
+        key.open();
+        stage.until(&at, like!(WaitTurned));
+        own_key.open();
+        said.recv().unwrap()?;
+        told.recv().unwrap()?;
+        here.quit();
+        join(ui);
+        Ok(())
+    });
+}

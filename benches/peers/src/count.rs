@@ -1,7 +1,9 @@
-//! What is counted besides time: how often memory is asked for and how much is held, and how often threads fall asleep.
+//! What is counted besides time: how often memory is asked for and how much is held, how often threads fall asleep, and
+//! how long processors work.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// The system's allocator, which counts while it is asked to. Threads that count share a cache line and so disturb each
 /// other: no time is taken then.
@@ -71,15 +73,28 @@ pub(crate) fn held() -> i64 {
     HELD.load(Relaxed)
 }
 
-/// How often threads of this process have waited so far, voluntarily; nothing where that is not counted.
+/// What this process has used so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// How often its threads have waited, voluntarily.
+    pub(crate) switches: u64,
+    /// The processors' time, in its own code and the system's. Of the threads that run at the moment, the time of the one
+    /// that asks is up to date, and of any other one may be missing what it took since the system's last tick.
+    pub(crate) cpu: Duration,
+}
+
+/// Nothing where that is not counted.
 #[cfg(unix)]
-pub(crate) fn switches() -> Option<u64> {
+pub(crate) fn usage() -> Option<Usage> {
     use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
-    usage.voluntary_context_switches().try_into().ok()
+    let switches = usage.voluntary_context_switches().try_into().ok()?;
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Some(Usage { switches, cpu: Duration::from_micros(micros.try_into().ok()?) })
 }
 
 #[cfg(not(unix))]
-pub(crate) fn switches() -> Option<u64> {
+pub(crate) fn usage() -> Option<Usage> {
     None
 }

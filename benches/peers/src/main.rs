@@ -46,6 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if report.measured.is_empty() {
         return Err("nothing has these words in its name".into());
     }
+    // Not every case is there in every placement.
+    report.measured.sort_by_key(|measured| measured.workload);
     if let Some(folder) = options.folder() {
         report.write(&folder)?;
         println!("written to {}", folder.display());

@@ -1,6 +1,6 @@
 //! Cases, entrants, rounds: who is measured, and in which order.
 
-use crate::count::{allocations, counting, switches};
+use crate::count::{Usage, allocations, counting, usage};
 use crate::options::Options;
 use crate::place::{Place, Placement, pin};
 use std::hint::black_box;
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 /// A measurement that has begun.
 pub(crate) struct Meter {
     allocations: u64,
-    switches: Option<u64>,
+    usage: Option<Usage>,
     began: Instant,
 }
 
@@ -33,18 +33,21 @@ pub(crate) struct Meter {
 pub(crate) struct Metered {
     pub(crate) took: Duration,
     pub(crate) allocations: u64,
-    pub(crate) switches: Option<u64>,
+    /// If it is counted.
+    pub(crate) usage: Option<Usage>,
 }
 
 impl Meter {
     pub(crate) fn start() -> Self {
-        Self { allocations: allocations(), switches: switches(), began: Instant::now() }
+        Self { allocations: allocations(), usage: usage(), began: Instant::now() }
     }
 
     pub(crate) fn stop(self) -> Metered {
         let took = self.began.elapsed();
-        let switches = switches().zip(self.switches).map(|(now, then)| now - then);
-        Metered { took, allocations: allocations() - self.allocations, switches }
+        let used =
+            |(now, then): (Usage, Usage)| Usage { switches: now.switches - then.switches, cpu: now.cpu - then.cpu };
+        let usage = usage().zip(self.usage).map(used);
+        Metered { took, allocations: allocations() - self.allocations, usage }
     }
 }
 
@@ -52,8 +55,9 @@ impl Metered {
     /// Both together.
     pub(crate) fn and(self, other: Option<Self>) -> Self {
         let Some(other) = other else { return self };
-        let switches = self.switches.zip(other.switches).map(|(one, two)| one + two);
-        Self { took: self.took + other.took, allocations: self.allocations + other.allocations, switches }
+        let both = |(one, two): (Usage, Usage)| Usage { switches: one.switches + two.switches, cpu: one.cpu + two.cpu };
+        let usage = self.usage.zip(other.usage).map(both);
+        Self { took: self.took + other.took, allocations: self.allocations + other.allocations, usage }
     }
 }
 
@@ -114,7 +118,7 @@ impl Entrant {
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) kind: Kind,
-    /// One for each round, in the case's unit.
+    /// One for each round, in the case's unit; none if that is not counted here.
     pub(crate) values: Vec<f64>,
     /// Per operation.
     pub(crate) allocations: f64,
@@ -129,6 +133,8 @@ pub(crate) struct Measured {
     pub(crate) placement: Placement,
     pub(crate) unit: &'static str,
     pub(crate) notes: &'static str,
+    /// Whether it matters what the most was.
+    pub(crate) tells_most: bool,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -174,7 +180,7 @@ impl Case {
             measure(entrants, place, rounds, turn)
         });
         let rows = rows.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Some(Measured { workload, title, placement: place.placement, unit, notes, rows })
+        Some(Measured { workload, title, placement: place.placement, unit, notes, tells_most: false, rows })
     }
 }
 
@@ -223,7 +229,7 @@ impl Player {
     fn measure(&mut self) {
         let Turn { metered, ops, .. } = self.run();
         self.row.values.push(metered.took.as_nanos() as f64 / ops as f64);
-        self.sleeps.extend(metered.switches.map(|switches| switches as f64 / ops as f64));
+        self.sleeps.extend(metered.usage.map(|usage| usage.switches as f64 / ops as f64));
     }
 
     fn end(mut self) -> Row {

@@ -17,7 +17,7 @@ pub(crate) use flume::Flume;
 pub(crate) use kameo::Kameo;
 pub(crate) use kanal::Kanal;
 pub(crate) use mutex::Mutex;
-pub(crate) use ours::{Deadline, Filtered, Ours, Refused, Wide};
+pub(crate) use ours::{Deadline, Filtered, Ours, Refused, Unspun, Wide};
 pub(crate) use ractor::Ractor;
 pub(crate) use std::Std;
 pub(crate) use tokio::{Tokio, runtime};

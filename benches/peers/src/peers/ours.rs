@@ -3,7 +3,9 @@
 use super::{AsyncClient, CAPACITY, Client, Peer};
 use crate::measure::Kind;
 use crate::place::pin;
-use apartment::{CallError, CallOptions, IncomingCall, MessageFilter, PostOptions, Proxy, ServerCall, Sta, StaBuilder};
+use apartment::{
+    CallError, CallOptions, IncomingCall, MessageFilter, PostOptions, Process, Proxy, ServerCall, Spin, Sta, StaBuilder,
+};
 use core_affinity::CoreId;
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -74,6 +76,17 @@ impl Way for Deadline {
 
     fn call(counter: &Proxy<Cell<u64>>) -> Result<u64, CallError> {
         counter.within(Duration::from_secs(60)).call(count)
+    }
+}
+
+/// Nobody in its process spins before it sleeps.
+pub(crate) struct Unspun;
+
+impl Way for Unspun {
+    const NAME: &'static str = "apartment, never spinning";
+
+    fn order(builder: StaBuilder) -> StaBuilder {
+        builder.process(&Process::builder().spin(Spin::Never).build())
     }
 }
 

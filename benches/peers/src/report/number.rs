@@ -26,3 +26,13 @@ pub(crate) fn number(value: f64) -> String {
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     format!("{sign}{}", groups.join(","))
 }
+
+/// A power of ten, in short.
+pub(crate) fn power_of_ten(power: i32) -> String {
+    match power {
+        ..0 => number(10_f64.powi(power)),
+        0..3 => format!("{}", 10_u32.pow(power as u32)),
+        3..6 => format!("{}k", 10_u32.pow(power as u32 - 3)),
+        _ => format!("{}M", 10_f64.powi(power - 6)),
+    }
+}

@@ -61,7 +61,8 @@ fn summary(placed: &[&Measured]) -> Table {
     let mut heads = vec![String::new()];
     heads.extend(placed.iter().flat_map(|measured| {
         let base = base(measured).map_or("ours", |base| short(measured, base));
-        [measured.placement.to_string(), format!("× {base}")]
+        let most = measured.tells_most.then(|| String::from("the most"));
+        [measured.placement.to_string(), format!("× {base}")].into_iter().chain(most)
     }));
     let mut table = table(heads);
     let mut names: Vec<&str> = Vec::new();
@@ -74,9 +75,12 @@ fn summary(placed: &[&Measured]) -> Table {
         let mut cells = vec![String::from(name)];
         for measured in placed {
             let row = measured.rows.iter().find(|row| row.name == name);
-            cells.push(row.map_or_else(nothing, |row| number(row.median())));
+            cells.push(row.map_or_else(nothing, median));
             let ratio = row.zip(base(measured)).map(|(row, base)| row.ratio(base));
             cells.push(ratio.map_or_else(nothing, number));
+            if measured.tells_most {
+                cells.push(row.map_or_else(nothing, most));
+            }
         }
         table.add_row(cells);
     }
@@ -94,6 +98,9 @@ fn details(measured: &Measured) -> Table {
     if turns {
         heads.push(String::from("spread"));
     }
+    if measured.tells_most {
+        heads.push(String::from("the most"));
+    }
     heads.extend(compared.iter().map(|row| format!("× {}", short(measured, row))));
     heads.push(String::from("allocations"));
     if turns {
@@ -104,14 +111,17 @@ fn details(measured: &Measured) -> Table {
     }
     let mut table = table(heads);
     for row in rows {
-        let mut cells = vec![row.name.clone(), number(row.median())];
+        let mut cells = vec![row.name.clone(), median(row)];
         if turns {
             cells.push(format!("{} – {}", number(quantile(&row.values, 0.25)), number(quantile(&row.values, 0.75))));
+        }
+        if measured.tells_most {
+            cells.push(most(row));
         }
         cells.extend(compared.iter().map(|other| number(row.ratio(other))));
         cells.push(rate(row.allocations));
         if turns {
-            cells.push(row.switches.map_or_else(|| String::from("not counted"), rate));
+            cells.push(row.switches.map_or_else(not_counted, rate));
         }
         if waits {
             let times = |waits: &Waits| [waits.median, waits.p99, waits.p999].map(|nanos| number(nanos as f64));
@@ -146,6 +156,18 @@ fn table(heads: Vec<String>) -> Table {
 fn aligned(mut table: Table) -> Table {
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
+}
+
+fn median(row: &Row) -> String {
+    if row.values.is_empty() { not_counted() } else { number(row.median()) }
+}
+
+fn most(row: &Row) -> String {
+    number(quantile(&row.values, 1.0))
+}
+
+fn not_counted() -> String {
+    String::from("not counted")
 }
 
 fn nothing() -> String {

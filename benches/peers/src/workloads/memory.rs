@@ -1,5 +1,6 @@
 //! W5: what memory an idle apartment holds.
 
+use super::Look;
 use crate::count::{allocations, counting, held};
 use crate::measure::{Kind, Measured, Row, heading};
 use crate::options::Options;
@@ -10,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 
 /// Where threads run makes no difference.
-pub(crate) fn is_measured(place: Place) -> bool {
-    place.placement == Placement::Unpinned
+pub(crate) fn looks(place: Place) -> Option<Look> {
+    (place.placement == Placement::Unpinned).then_some(measure)
 }
 
 /// Somebody whose idle threads can be looked at: so many of them at most.
@@ -21,7 +22,7 @@ struct Crowd {
     look: fn(usize) -> Row,
 }
 
-pub(crate) fn measure(place: Place, options: &Options) -> Option<Measured> {
+fn measure(place: Place, options: &Options) -> Option<Measured> {
     let title = "memory while idle";
     let placement = place.placement;
     let whole = options.wants(&heading("W5", title, placement));
@@ -34,7 +35,8 @@ pub(crate) fn measure(place: Place, options: &Options) -> Option<Measured> {
     crowds.retain(|crowd| matches!(crowd.kind, Kind::Base | Kind::Limit) || wanted(crowd));
     let rows = crowds.into_iter().map(|crowd| (crowd.look)(options.crowd())).collect();
     let notes = "Heap of one of 1,000 (actix: 100; a quick run: 100) after its first call; its stack is the system's.";
-    Some(Measured { workload: "W5", title: title.into(), placement, unit: "bytes of heap", notes, rows })
+    let (title, unit) = (title.into(), "bytes of heap");
+    Some(Measured { workload: "W5", title, placement, unit, notes, tells_most: false, rows })
 }
 
 fn peers<P: Peer>() -> Crowd {
@@ -70,14 +72,14 @@ fn bare_threads(number: usize) -> Row {
 }
 
 /// A thread that sleeps until this is dropped.
-struct Sleeper {
+pub(super) struct Sleeper {
     end: Arc<AtomicBool>,
     thread: Thread,
     _joined: Joined,
 }
 
 impl Sleeper {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let (end, started) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::new()));
         let (its_end, tell) = (Arc::clone(&end), Arc::clone(&started));
         let joined = Joined::start(None, move || {

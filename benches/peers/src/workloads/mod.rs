@@ -5,6 +5,7 @@ mod callers;
 mod chain;
 mod future;
 mod growth;
+mod idle;
 mod making;
 mod memory;
 mod posts;
@@ -16,12 +17,15 @@ use crate::options::Options;
 use crate::place::Place;
 use std::time::Duration;
 
+/// Measures what the options ask for; nothing if that is nobody.
+type Look = fn(Place, &Options) -> Option<Measured>;
+
 /// Something to measure.
 pub(crate) enum Workload {
     /// In turns.
     Timed(Case),
-    /// Once: memory does not depend on what else runs.
-    Memory(Place),
+    /// In a way of its own, and not in time.
+    Untimed(Place, Look),
 }
 
 impl Workload {
@@ -29,7 +33,7 @@ impl Workload {
     pub(crate) fn measure(self, options: &Options) -> Option<Measured> {
         match self {
             Self::Timed(case) => case.measure(options),
-            Self::Memory(place) => memory::measure(place, options),
+            Self::Untimed(place, look) => look(place, options),
         }
     }
 }
@@ -45,6 +49,7 @@ pub(crate) fn cases(place: Place, turn: Duration) -> Vec<Workload> {
         future::cases(place),
         growth::cases(place),
     ];
-    let memory = memory::is_measured(place).then_some(Workload::Memory(place));
-    timed.into_iter().flatten().map(Workload::Timed).chain(memory).collect()
+    let looks = [memory::looks(place), idle::looks(place)];
+    let untimed = looks.into_iter().flatten().map(|look| Workload::Untimed(place, look));
+    timed.into_iter().flatten().map(Workload::Timed).chain(untimed).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::limits::{sleeping, sleeping_with_pauses, spinning};
 use crate::measure::{Case, Entrant, Kind, repeat, repeat_with_pauses};
-use crate::peers::{Client, Deadline, Filtered, Mutex, Ours, Peer, Served, for_all, for_each};
+use crate::peers::{Client, Deadline, Filtered, Mutex, Ours, Peer, Served, Unspun, for_all, for_each};
 use crate::place::{Place, Placement};
 
 pub(crate) fn cases(place: Place) -> Vec<Case> {
@@ -11,10 +11,11 @@ pub(crate) fn cases(place: Place) -> Vec<Case> {
         awake.push(Entrant::new("limit: an atomic, spinning", Kind::Limit, spinning));
     }
     awake.extend(for_all!(calls()));
-    awake.extend(for_each!(calls(): Ours<Filtered>, Ours<Deadline>, Mutex));
+    awake.extend(for_each!(calls(): Ours<Filtered>, Ours<Deadline>, Ours<Unspun>, Mutex));
 
     let mut asleep = vec![Entrant::new("limit: park and unpark", Kind::Limit, sleeping_with_pauses)];
     asleep.extend(for_all!(calls_to_a_sleeper()));
+    asleep.extend(for_each!(calls_to_a_sleeper(): Ours<Unspun>));
 
     let case = |title: &str, notes, entrants| Case {
         workload: "W1",
