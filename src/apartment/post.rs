@@ -3,11 +3,11 @@
 use super::asleep::Depends;
 use super::ban::is_banned;
 use super::invoke::invoke;
-use super::making::{Load, Terms, tell, tell_refused, told_by};
+use super::making::{Terms, tell, tell_refused, told_by};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait_on;
-use crate::call::record::{Attempt, Look};
+use crate::call::record::{Attempt, Load, Look};
 use crate::call::{Ticket, Verdict};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{Route, WaitFor, What};

@@ -13,7 +13,7 @@ mod tell;
 pub use cancel::CancelHandle;
 pub(crate) use cancel::{Target, Watched};
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
-pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
+pub(crate) use frame::{Borrow, Frame, Holder, LooksAfter, Outgoing};
 pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
 pub(crate) use objects::Objects;
 
@@ -444,12 +444,16 @@ impl Thread {
 
     // ---- what it waits for
 
-    /// A call goes out; gives its place among those that are.
+    /// A call goes out; gives its place among those that are. It is made in its place.
     #[inline]
-    pub(crate) fn push_outgoing(&self, call: Outgoing) -> usize {
+    pub(crate) fn push_outgoing(&self, call: impl FnOnce() -> Outgoing) -> usize {
         let mut outgoing = self.outgoing.borrow_mut();
-        outgoing.push(call);
-        outgoing.len() - 1
+        let place = outgoing.len();
+        if place == outgoing.capacity() {
+            outgoing.reserve(1);
+        }
+        outgoing.push(call());
+        place
     }
 
     /// The call at that place is tried, and may wait for room until then.
@@ -467,9 +471,12 @@ impl Thread {
         }
     }
 
+    /// The innermost has ended. Who made it still has all that it holds, so nobody's destructor runs in here.
+    #[inline]
     pub(crate) fn pop_outgoing(&self) {
-        let ended = self.outgoing.borrow_mut().pop();
-        drop(ended);
+        let mut outgoing = self.outgoing.borrow_mut();
+        let below = outgoing.len().saturating_sub(1);
+        outgoing.truncate(below);
     }
 
     pub(crate) fn outgoing(&self, at: usize) -> Option<Outgoing> {
@@ -478,6 +485,12 @@ impl Thread {
 
     pub(crate) fn with_outgoing<R>(&self, look: impl FnOnce(&[Outgoing]) -> R) -> R {
         look(&self.outgoing.borrow())
+    }
+
+    /// What a wait that begins now has to look after.
+    #[inline]
+    pub(crate) fn looks_after(&self) -> LooksAfter {
+        LooksAfter::of(&self.outgoing.borrow())
     }
 
     /// A call record for as long as `call` runs: one that is free, or a new one. A warm call allocates none.
