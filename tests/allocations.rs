@@ -256,9 +256,10 @@ fn mf_7_however_many_retries_leave_nothing_behind() {
 #[test]
 fn mf_7_retries_that_wait_leave_nothing_behind_either() {
     let clock = Clock::driven();
-    let retries = Retries::new(&Process::builder().clock(clock.clone()).build());
+    let retries = Retries::new(&Process::builder().clock(clock.clone()).spin(Spin::Never).build());
     let over = AtomicBool::new(false);
     std::thread::scope(|s| {
+        let _over = Over(&over);
         // The time passes by itself.
         s.spawn(|| {
             while !over.load(Relaxed) {
@@ -273,8 +274,16 @@ fn mf_7_retries_that_wait_leave_nothing_behind_either() {
                 assert_eq!(held_after(1), held_after(RETRIES / 50));
             },
         );
-        over.store(true, Relaxed);
     });
+}
+
+/// It is over at the end of the scope, also if that is a failure.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// How many handles this process has open, and how many threads it has, where the system tells.
@@ -301,7 +310,7 @@ fn mf_7_however_many_retries_open_no_handle_and_start_no_thread() {
         assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
         return;
     }
-    let retries = Retries::new(&Process::new());
+    let retries = Retries::new(&asleep_at_once());
     retries.run(
         |_| Retry::Now,
         |held_after| {
