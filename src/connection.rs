@@ -70,6 +70,7 @@ impl Connection {
     }
 
     /// A call is about to run. False if it does not get in.
+    #[inline]
     pub(crate) fn begins(&self, call: Runs) -> bool {
         let mut state = self.0.lock();
         let gets_in = match state.phase {
@@ -84,6 +85,7 @@ impl Connection {
     }
 
     /// It has run. True if the object is now to be cut off, by the caller of this.
+    #[inline]
     pub(crate) fn ended(&self, call: Runs) -> bool {
         let mut state = self.0.lock();
         if let Some(at) = state.running.iter().rposition(|running| *running == call) {

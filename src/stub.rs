@@ -82,6 +82,7 @@ impl Stub {
     }
 
     /// The call that the calling thread serves innermost is about to run on the object. None if that was disconnected.
+    #[inline]
     pub(crate) fn runs(&self) -> Option<Running<'_>> {
         let Site::Apartment(mailbox) = &self.site else { return Some(Running(None)) };
         let thread = Thread::current();
@@ -150,6 +151,7 @@ fn let_go(mailbox: &Arc<Mailbox>, thread: &Rc<Thread>, object: ObjectId) {
 pub(crate) struct Running<'a>(Option<(&'a Stub, &'a Arc<Mailbox>, Runs)>);
 
 impl Drop for Running<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some((stub, mailbox, call)) = self.0.take()
             && stub.connection.ended(call)

@@ -169,7 +169,7 @@ fn a_call_into_the_mta_allocates_nothing() {
 
 #[test]
 fn a_post_of_a_closure_of_64_bytes_allocates_nothing() {
-    let process = Process::new();
+    let process = asleep_at_once();
     let sta = process.sta("sta").spawn().unwrap();
     let sum = sta.create(|| Cell::new(0_u64)).unwrap();
     let gate = Arc::new(Barrier::new(2));

@@ -77,6 +77,7 @@ impl Drop for WaitsForThreads {
 }
 
 impl<'a> Wait<'a> {
+    #[inline]
     pub(super) fn new(
         thread: &'a Rc<Thread>,
         situation: Situation<'a>,

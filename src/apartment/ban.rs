@@ -47,12 +47,12 @@ pub(super) fn unsupported(
     kind: CallKind,
     home: &Option<Home>,
     callee: &Arc<Mailbox>,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
 ) -> Option<CallError> {
     if kind == CallKind::InputSynchronized { unsupported_here(home, callee, terms) } else { None }
 }
 
-fn unsupported_here(home: &Option<Home>, callee: &Arc<Mailbox>, terms: Terms<'_>) -> Option<CallError> {
+fn unsupported_here(home: &Option<Home>, callee: &Arc<Mailbox>, terms: &Terms<'_>) -> Option<CallError> {
     let what = match home {
         _ if !callee.is_sta() => {
             "an input-synchronized call to an object of the MTA: only those of STAs get such calls"

@@ -1,8 +1,8 @@
 //! A call at home, or of a free-threaded object: direct, on the caller's own thread.
 
-use super::making::{Around, Load, Making};
+use super::making::{Around, Making};
 use super::serve::{busy_directly, drop_late};
-use crate::call::record::{Attempt, Why};
+use crate::call::record::{Attempt, Load, Why};
 use crate::diagnose::What;
 use crate::error::{CallError, Outcome};
 use crate::mailbox::{Header, Mailbox, Use, cancelled};

@@ -111,6 +111,6 @@ pub(super) fn dispatch_on(thread: &Rc<Thread>, home: &Rc<StaHome>, budget: Budge
     let more = !home.has_left(thread) && offers(thread, home);
     let parked = home.adopted().and_then(|adopted| adopted.until.get());
     let alarm = home.mailbox.alarm().and_then(|at| clock.instant(at));
-    let next_deadline = [parked, alarm, earliest(thread, None, None)].into_iter().flatten().min();
+    let next_deadline = [parked, alarm, earliest(thread)].into_iter().flatten().min();
     Dispatched { served, more, quits, next_deadline }
 }

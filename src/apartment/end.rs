@@ -6,10 +6,10 @@
 
 use super::ban::ban_of_all;
 use super::invoke::invoke;
-use super::making::{Load, Terms, made, making, tell};
+use super::making::{Terms, made, making, tell};
 use super::serve::Situation;
 use super::wait::wait;
-use crate::call::record::Attempt;
+use crate::call::record::{Attempt, Load};
 use crate::describe::{CallKind, CallTarget, Method};
 use crate::diagnose::{CallRef, ErrorSeen, Route, WaitFor, What};
 use crate::error::{CallError, Outcome};
@@ -329,7 +329,7 @@ impl Ending<'_> {
     ) -> Result<CallRef, CallError> {
         let Self { thread, home, .. } = self;
         let terms = Terms { internal: true, ..Terms::default() };
-        let mut making = making(thread, mailbox, method.kind, self.target(method), terms);
+        let mut making = making(thread, mailbox, method.kind, self.target(method), &terms);
         // Whoever ends the process does not wait for it beyond its own time: it is no part of a chain that is under way.
         making.header.chain = ChainId(making.header.id);
         making.header.depth = 1;

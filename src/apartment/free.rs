@@ -5,8 +5,8 @@
 
 use super::ban::is_banned;
 use super::direct::{frame, ran, run_here};
-use super::making::{Around, Load, Terms, header, tell_caller};
-use crate::call::record::Attempt;
+use super::making::{Around, Start, Terms, tell_caller};
+use crate::call::record::{Attempt, Load};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::{CallError, Outcome};
@@ -26,7 +26,9 @@ pub(crate) fn invoke_free(
     let thread = Thread::current();
     let home = thread.home();
     let clock = &callee.process.clock;
-    let (mut header, around) = header(&thread, &callee.process, kind, target, terms.within);
+    let start = Start::new(&thread, &callee.process, terms.within);
+    let mut header = start.header(&thread, &callee.process, kind, target);
+    let around = start.around;
     let call = header.call_ref();
     let route = Route::FreeThreaded;
     header.borrows = load.is_lent();
@@ -66,7 +68,8 @@ pub(crate) fn send_free(
         return invoke_free(callee, CallKind::Synchronous, target, terms, load);
     }
     let clock = &callee.process.clock;
-    let (mut header, ..) = header(&thread, &callee.process, CallKind::OneWay, target, None);
+    let mut header =
+        Start::new(&thread, &callee.process, None).header(&thread, &callee.process, CallKind::OneWay, target);
     header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
     header.chain = ChainId(header.id);
     header.depth = 1;

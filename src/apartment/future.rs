@@ -10,12 +10,12 @@
 //! of its chain needs room like any call.
 
 use super::invoke::invoke;
-use super::making::{Load, Terms, made, making, tell, tell_refused};
+use super::making::{Terms, made, making, tell, tell_refused};
 use super::options::{AsyncOptions, Room};
 use super::outgoing::{Attempted, no_filter, refused_at_once, settled, target_to};
 use super::retry::ask;
 use super::waker::WakerSlot;
-use crate::call::record::{Waiter, Why, Work};
+use crate::call::record::{Load, Waiter, Why, Work};
 use crate::call::{Record, Ticket};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
@@ -82,14 +82,17 @@ pub(crate) fn invoke_async(
         tell_refused(&thread, &callee.common, &error);
         return Err(error);
     }
-    let mut making = making(&thread, callee, kind, target, terms);
+    let mut making = making(&thread, callee, kind, target, &terms);
     making.header.borrows = false;
     let told_by = std::mem::replace(&mut making.header.told_by, ToldBy::Callee);
     let returned = |error: &CallError| {
         let error = Some(ErrorSeen::from(error));
         tell(&thread, &home, callee, making.header.call_ref(), || What::Returned { error });
     };
-    let refuse = |error| refused_at_once(&thread, &home, &making, error).map(|()| None).inspect_err(returned);
+    let refuse = |error| match refused_at_once(&thread, &home, &making, error) {
+        Ok(()) => Ok(None),
+        Err(error) => Err(*error).inspect_err(returned),
+    };
     let past = making.header.deadline.is_some_and(|deadline| deadline <= making.header.made);
     let why = making.around.ticket.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
     if let Some(why) = why {
@@ -242,9 +245,9 @@ impl AsyncCall {
         self.ticket.leave_if_cancelled();
         match settled(&self.callee, &self.ticket) {
             None => Look::Waits,
-            Some(Attempted::Ended(result)) => Look::Ended(result),
+            Some(Attempted::Ended(result)) => Look::Ended(result.map_err(|error| *error)),
             Some(Attempted::NoRoom) => self.is_refused(thread, self.callee.mailbox_full()),
-            Some(Attempted::Rejected(rejected, error)) => self.is_rejected(thread, rejected, error),
+            Some(Attempted::Rejected(rejected, error)) => self.is_rejected(thread, rejected, error.map(|error| *error)),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Making an object in an apartment.
 
 use super::invoke::invoke;
-use super::making::{Load, Terms, tell_refused};
-use crate::call::record::Attempt;
+use super::making::{Terms, tell_refused};
+use crate::call::record::{Attempt, Load};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::What;
 use crate::error::CallError;

@@ -2,7 +2,6 @@
 
 use super::options::Room;
 use crate::call::Ticket;
-use crate::call::record::{Attempt, Job, Work};
 use crate::common::Common;
 use crate::describe::{CallKind, CallTarget, Caller};
 use crate::diagnose::{CallRef, Route, What};
@@ -12,7 +11,6 @@ use crate::id::{CallId, ChainId};
 use crate::mailbox::{Header, Mailbox, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{CancelHandle, Frame, Home, Thread};
-use std::any::Any;
 use std::time::Duration;
 
 /// What a caller said about its call.
@@ -26,33 +24,11 @@ pub(crate) struct Terms<'a> {
     pub(crate) internal: bool,
 }
 
-/// What a call hands over to its callee.
-pub(crate) enum Load<'a> {
-    /// A closure in the caller's frame, which is lent until the callee lets go.
-    Lent(&'a mut Job<'a>),
-    /// What both sides share: the caller need not wait until the callee lets go.
-    Owned(&'a Arc<dyn Work>),
-}
-
-impl Load<'_> {
-    pub(super) fn is_lent(&self) -> bool {
-        matches!(self, Self::Lent(_))
-    }
-
-    /// For a callee on the caller's own thread.
-    pub(super) fn run(&mut self, object: &dyn Any) -> Attempt {
-        match self {
-            Self::Lent(job) => job(object),
-            Self::Owned(work) => work.run(object),
-        }
-    }
-}
-
 /// A call that is about to be made.
 pub(super) struct Making<'a> {
     pub(super) callee: &'a Arc<Mailbox>,
     pub(super) header: Header,
-    pub(super) terms: Terms<'a>,
+    pub(super) terms: &'a Terms<'a>,
     /// What cancels it besides its own handle.
     pub(super) around: Around,
 }
@@ -92,91 +68,94 @@ pub(crate) fn tell_refused(thread: &Thread, process: &Common, error: &CallError)
     thread.tell(process, None, || What::Refused { error: error.into() });
 }
 
+#[inline]
 pub(super) fn making<'a>(
     thread: &Thread,
     callee: &'a Arc<Mailbox>,
     kind: CallKind,
     target: CallTarget,
-    terms: Terms<'a>,
+    terms: &'a Terms<'a>,
 ) -> Making<'a> {
-    let (mut header, mut around) = header(thread, &callee.common, kind, target, terms.within);
-    header.internal = terms.internal;
+    let process = &*callee.common;
+    let mut start = Start::new(thread, process, terms.within);
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
-        header.deadline = terms.within.map(|within| Clock::later(header.made, within));
-        around = Around::default();
+        (start.deadline, start.around) = (start.own(terms.within), Around::default());
     }
-    Making { callee, header, terms, around }
+    let header = Header { internal: terms.internal, ..start.header(thread, process, kind, target) };
+    Making { callee, header, terms, around: start.around }
 }
 
-/// What a call takes over from the call that is being served.
-struct Serving {
+/// Where and when a call begins: chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so
+/// does what cancels it.
+pub(super) struct Start {
     id: CallId,
+    /// On the callee's clock, as all times here are.
+    made: u64,
     chain: ChainId,
     depth: u32,
-    /// On the callee's clock.
+    parent: Option<CallId>,
     deadline: Option<u64>,
-    around: Around,
+    pub(super) around: Around,
 }
 
-impl Serving {
-    fn of(frame: &Frame, clock: &Clock) -> Option<Self> {
-        Some(Self {
-            id: frame.id,
-            chain: frame.chain?,
-            depth: frame.depth,
-            deadline: frame.deadline.as_ref().map(|deadline| on_clock(deadline, clock)),
-            around: Around { ticket: frame.ticket.clone(), cancels: frame.cancels().cloned().collect() },
-        })
+impl Start {
+    #[inline]
+    pub(super) fn new(thread: &Thread, process: &Common, within: Option<Duration>) -> Self {
+        let (id, made) = (thread.new_call(), process.clock.nanos());
+        let (chain, around) = (ChainId(id), Around::default());
+        let mut start = Self { id, made, chain, depth: 1, parent: None, deadline: None, around };
+        start.deadline = start.own(within);
+        thread.with_frame(|serving| {
+            if let Some(serving) = serving {
+                start.joins(serving, &process.clock);
+            }
+        });
+        start
     }
-}
 
-/// Chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so does what cancels it.
-#[inline]
-pub(super) fn header(
-    thread: &Thread,
-    process: &Common,
-    kind: CallKind,
-    target: CallTarget,
-    within: Option<Duration>,
-) -> (Header, Around) {
-    let clock = &process.clock;
-    let id = thread.new_call();
-    let made = clock.nanos();
-    let serving = thread.with_frame(|frame| frame.and_then(|frame| Serving::of(frame, clock)));
-    let (caller, told_by) = thread.with_home(|home| {
-        let apartment = home.map(|home| home.mailbox().name.clone());
-        (Caller { thread: id.thread, apartment }, told_by(home, process, kind))
-    });
-    let own = within.map(|within| Clock::later(made, within));
-    let mut header = Header {
-        id,
-        chain: ChainId(id),
-        attempt: 1,
-        kind,
-        caller,
-        target,
-        from_chain: None,
-        depth: 1,
-        deadline: own,
-        internal: false,
-        sender: None,
-        made,
-        parent: None,
-        borrows: !kind.is_one_way(),
-        frame: thread.who().1,
-        told_by,
-    };
-    let Some(serving) = serving else { return (header, Around::default()) };
-    header.chain = serving.chain;
-    header.depth = serving.depth.saturating_add(1);
-    header.deadline = own.into_iter().chain(serving.deadline).min();
-    header.parent = Some(serving.id);
-    (header, serving.around)
+    fn own(&self, within: Option<Duration>) -> Option<u64> {
+        within.map(|within| Clock::later(self.made, within))
+    }
+
+    /// It is made in what is being served; messages and destructors are of no chain.
+    fn joins(&mut self, serving: &Frame, clock: &Clock) {
+        let Some(chain) = serving.chain else { return };
+        self.chain = chain;
+        self.depth = serving.depth.saturating_add(1);
+        self.parent = Some(serving.id);
+        let inherited = serving.deadline.as_ref().map(|deadline| on_clock(deadline, clock));
+        self.deadline = self.deadline.into_iter().chain(inherited).min();
+        self.around = Around { ticket: serving.ticket.clone(), cancels: serving.cancels().cloned().collect() };
+    }
+
+    #[inline]
+    pub(super) fn header(&self, thread: &Thread, process: &Common, kind: CallKind, target: CallTarget) -> Header {
+        let (apartment, told_by) =
+            thread.with_home(|home| (home.map(|home| home.mailbox().name.clone()), told_by(home, process, kind)));
+        Header {
+            id: self.id,
+            chain: self.chain,
+            attempt: 1,
+            kind,
+            caller: Caller { thread: self.id.thread, apartment },
+            target,
+            from_chain: None,
+            depth: self.depth,
+            deadline: self.deadline,
+            internal: false,
+            sender: None,
+            made: self.made,
+            parent: self.parent,
+            borrows: !kind.is_one_way(),
+            frame: thread.who().1,
+            told_by,
+        }
+    }
 }
 
 /// Under whose lock the making of a call into that process is told.
-fn told_by(home: Option<&Home>, process: &Common, kind: CallKind) -> ToldBy {
+pub(super) fn told_by(home: Option<&Home>, process: &Common, kind: CallKind) -> ToldBy {
     match home {
         Some(home) if !std::ptr::eq(&*home.mailbox().common, process) => ToldBy::Elsewhere,
         _ if kind.is_one_way() => ToldBy::Callee,

@@ -33,6 +33,7 @@ mod sta_builder;
 mod wait;
 mod waker;
 
+pub(crate) use crate::call::record::Load;
 pub use adopt::AdoptedBuilder;
 pub(crate) use ban::ban_of_all;
 pub use context::{CallContext, Current, Kind, current, current_call, is_cancelled};
@@ -49,7 +50,7 @@ pub use handle::Apartment;
 pub(crate) use invoke::invoke;
 pub(crate) use join::{join_threads, wait_for};
 pub(crate) use make::{keep_at_home, keep_shared, make_from};
-pub(crate) use making::{Load, Terms, tell_refused};
+pub(crate) use making::{Terms, tell_refused};
 pub use mta::{Mta, MtaBuilder, MtaUsage};
 pub use options::{AsyncOptions, CallOptions, PostOptions};
 pub(crate) use post::send;

@@ -1,12 +1,12 @@
 //! A call to another apartment: attempts, until it has run, failed, or been given up.
 
 use super::ban::ban;
-use super::making::{Load, Making, made, tell};
+use super::making::{Making, made, tell};
 use super::options::Room;
 use super::retry::{Again, ask_again};
 use super::serve::Situation;
 use super::wait::{serves, wait_for_call};
-use crate::call::record::{Attempt, Look, Why};
+use crate::call::record::{Attempt, Load, Look, Why};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{CallRef, Route, WaitEnd, WaitFor, What};
 use crate::error::{CallError, Outcome};
@@ -18,12 +18,10 @@ use std::any::Any;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub(super) fn call_out(
-    thread: &Rc<Thread>,
-    home: &Option<Home>,
-    making: &Making<'_>,
-    load: Load<'_>,
-) -> Result<(), CallError> {
+/// What came of a call; boxed, for it comes up several frames, and is seldom an error.
+pub(super) type Answer = Result<(), Box<CallError>>;
+
+pub(super) fn call_out(thread: &Rc<Thread>, home: &Option<Home>, making: &Making<'_>, load: Load<'_>) -> Answer {
     if let Some(why) = ban(thread, home, making) {
         return refused_at_once(thread, home, making, CallError::CantCallOut(why));
     }
@@ -35,48 +33,42 @@ pub(super) fn call_out(
     if let Some(why) = why {
         return refused_at_once(thread, home, making, cancelled(why, Outcome::NotStarted));
     }
-    let ran = match load {
-        Load::Lent(job) => {
-            // Job and result stay in this frame; what comes of a run is told here, across the callee's last step.
-            let mut ran = None;
-            let mut job = |object: &dyn Any| {
-                let attempt = job(object);
+    // Job and result stay in the caller's frame; what comes of a run is told here, across the callee's last step.
+    let mut ran = None;
+    let mut job;
+    let (load, owned) = match load {
+        Load::Lent(lent) => {
+            job = |object: &dyn Any| {
+                let attempt = lent(object);
                 if let Attempt::Ran(panicked) = &attempt {
                     ran = Some(panicked.clone());
                 }
                 attempt
             };
-            thread.with_ticket(|ticket| go_out(thread, home, making, ticket, Load::Lent(&mut job)))?;
-            ran
+            (Load::Lent(&mut job), None)
         }
-        Load::Owned(work) => {
-            thread.with_ticket(|ticket| go_out(thread, home, making, ticket, load))?;
-            work.ran()
-        }
+        Load::Owned(work) => (Load::Owned(work), Some(work)),
     };
+    thread.with_ticket(|ticket| go_out(thread, home, making, ticket, load))?;
+    let ran = owned.map_or(ran, |work| work.ran());
     match ran {
         Some(None) => Ok(()),
-        Some(Some(message)) => Err(CallError::ServerFault { target: making.header.target, message }),
+        Some(Some(message)) => Err(CallError::ServerFault { target: making.header.target, message }.into()),
         // Answered, and not run: the callee's own frames unwound.
-        None => Err(CallError::ServerDied { callee: making.callee.name.clone() }),
+        None => Err(CallError::ServerDied { callee: making.callee.name.clone() }.into()),
     }
 }
 
 /// It is made, and that is all.
-pub(super) fn refused_at_once(
-    thread: &Thread,
-    home: &Option<Home>,
-    making: &Making<'_>,
-    error: CallError,
-) -> Result<(), CallError> {
+pub(super) fn refused_at_once(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Answer {
     made(thread, home, making, Route::Mailbox);
     refused(thread, home, making, error)
 }
 
 /// Nothing of it reaches a queue.
-fn refused(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Result<(), CallError> {
+fn refused(thread: &Thread, home: &Option<Home>, making: &Making<'_>, error: CallError) -> Answer {
     tell(thread, home, making.callee, making.header.call_ref(), || What::Refused { error: (&error).into() });
-    Err(error)
+    Err(error.into())
 }
 
 /// Attempts the call until it has run, failed, or been given up.
@@ -86,7 +78,7 @@ fn go_out(
     making: &Making<'_>,
     ticket: &Ticket,
     mut load: Load<'_>,
-) -> Result<(), CallError> {
+) -> Answer {
     let callee = making.callee;
     let Some(_watched) = Watching::begin(making, ticket) else {
         return refused_at_once(thread, home, making, cancelled(Why::Handle, Outcome::NotStarted));
@@ -103,16 +95,17 @@ fn go_out(
             Attempted::Rejected(rejected, error) => {
                 match ask_again(thread, home, making, attempts, rejected, out.place, ticket) {
                     Again::Now => attempts += 1,
-                    Again::GivenUp => break Err(CallError::CallRejected { callee: callee.name.clone() }),
-                    Again::NobodyToAsk => break Err(error.unwrap_or_else(|| no_filter(callee, rejected))),
-                    Again::Cancelled(why) => break Err(cancelled(why, Outcome::NotStarted)),
+                    Again::GivenUp => break Err(CallError::CallRejected { callee: callee.name.clone() }.into()),
+                    Again::NobodyToAsk => break Err(error.unwrap_or_else(|| no_filter(callee, rejected).into())),
+                    Again::Cancelled(why) => break Err(cancelled(why, Outcome::NotStarted).into()),
                 }
             }
         }
     };
-    out.end(thread, home, making, result.as_ref().err());
+    out.end(thread, home, making, result.as_ref().err().map(|error| &**error));
     result
 }
+
 /// A rejected caller that has nobody to ask (rule MF-5).
 pub(super) fn no_filter(callee: &Mailbox, rejected: ServerCall) -> CallError {
     let callee = callee.name.clone();
@@ -156,7 +149,7 @@ struct OutCall {
 impl OutCall {
     fn begin(thread: &Thread, home: &Option<Home>, making: &Making<'_>, ticket: &Ticket) -> Self {
         let Making { callee, header, terms, around } = making;
-        let place = thread.push_outgoing(Outgoing {
+        let place = thread.push_outgoing(|| Outgoing {
             id: header.id,
             chain: header.chain,
             kind: header.kind,
@@ -212,11 +205,11 @@ impl OutCall {
 }
 
 pub(super) enum Attempted {
-    Ended(Result<(), CallError>),
+    Ended(Answer),
     /// It left the line for room.
     NoRoom,
     /// With the error to report if it cannot be tried again, where the rejection has one of its own.
-    Rejected(ServerCall, Option<CallError>),
+    Rejected(ServerCall, Option<Box<CallError>>),
 }
 
 /// One attempt: hand the errand over, wait until it is settled.
@@ -252,10 +245,7 @@ fn attempt(
         });
         Ok(())
     };
-    let accepted = match load {
-        Load::Lent(job) => ticket.lend(*job, attend),
-        Load::Owned(work) => attend(ticket.give(Arc::clone(work))),
-    };
+    let accepted = ticket.hand_over(load, attend);
     if let Err(error) = accepted {
         return Attempted::Ended(refused(thread, home, making, error));
     }
@@ -270,22 +260,22 @@ pub(super) fn settled(callee: &Mailbox, ticket: &Ticket) -> Option<Attempted> {
     Some(match ticket.look() {
         (Look::Pending, _) => return None,
         (Look::Done, None) => Attempted::Ended(Ok(())),
-        (Look::Done | Look::Detached, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun))),
+        (Look::Done | Look::Detached, Some(why)) => Attempted::Ended(Err(cancelled(why, Outcome::MayHaveRun).into())),
         (Look::Detached, None) => crate::broken("a call that nobody waits for is looked at"),
         (Look::Revoked | Look::Rejected, Some(why)) => {
             drop(ticket.take_verdict());
-            Attempted::Ended(Err(cancelled(why, Outcome::NotStarted)))
+            Attempted::Ended(Err(cancelled(why, Outcome::NotStarted).into()))
         }
         // Nobody cancelled it.
         (Look::Revoked, None) => Attempted::NoRoom,
         (Look::Rejected, None) => match ticket.take_verdict() {
             Some(Verdict::Refused(answer)) => Attempted::Rejected(answer, None),
             Some(Verdict::Busy(busy)) if busy.retryable => {
-                Attempted::Rejected(ServerCall::RetryLater, Some(CallError::Reentrant(busy)))
+                Attempted::Rejected(ServerCall::RetryLater, Some(CallError::Reentrant(busy).into()))
             }
-            Some(Verdict::Busy(busy)) => Attempted::Ended(Err(CallError::Reentrant(busy))),
-            Some(Verdict::Failed(error)) => Attempted::Ended(Err(error)),
-            None => Attempted::Ended(Err(CallError::ServerDiedDne { callee: callee.name.clone() })),
+            Some(Verdict::Busy(busy)) => Attempted::Ended(Err(CallError::Reentrant(busy).into())),
+            Some(Verdict::Failed(error)) => Attempted::Ended(Err(error.into())),
+            None => Attempted::Ended(Err(CallError::ServerDiedDne { callee: callee.name.clone() }.into())),
         },
     })
 }

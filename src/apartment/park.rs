@@ -33,6 +33,7 @@ struct Loops {
 }
 
 impl<'a> Sleeps<'a> {
+    #[inline]
     pub(super) fn of(thread: &'a Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Self {
         let adopted = home.filter(|_| thread.is_adopted());
         let loops = adopted.and_then(|home| Loops::of(thread, home, situation));

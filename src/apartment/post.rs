@@ -3,11 +3,11 @@
 use super::asleep::Depends;
 use super::ban::is_banned;
 use super::invoke::invoke;
-use super::making::{Load, Making, Terms, made, making, tell, tell_refused};
+use super::making::{Terms, tell, tell_refused, told_by};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait_on;
-use crate::call::record::{Attempt, Look};
+use crate::call::record::{Attempt, Load, Look};
 use crate::call::{Ticket, Verdict};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{Route, WaitFor, What};
@@ -56,33 +56,51 @@ pub(crate) fn send(
             return send_and_wait(callee, target, terms, closure);
         }
     }
-    let mut making = making(&thread, callee, CallKind::OneWay, target, terms);
-    // A one-way call begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
-    making.header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
-    making.header.chain = ChainId(making.header.id);
-    making.header.depth = 1;
-    making.header.deadline = None;
-    making.header.sender = target.method.and(home.as_ref()).map(|home| Arc::downgrade(home.mailbox()));
-    making.header.internal = home.as_ref().is_some_and(|home| home.is_at(callee));
-    if making.header.told_by == ToldBy::Elsewhere {
-        made(&thread, &home, &making, Route::Mailbox);
+    let header = header(&thread, home.as_ref(), callee, target);
+    let call = header.call_ref();
+    if header.told_by == ToldBy::Elsewhere {
+        tell(&thread, &home, callee, call, || header.call_made(Some(callee.name.id), Route::Mailbox));
     }
-    let call = making.header.call_ref();
     let result = if terms.room == Room::Refuse {
-        let entry = Entry::new(making.header, body(closure));
+        let entry = Entry::new(header, body(closure));
         callee.accept(entry, NoRoom::Refuse, thread.who()).map(drop).map_err(|refused| refused.into_parts())
     } else {
         thread.with_ticket(|ticket| {
-            let mut entry = Entry::new(making.header.clone(), body(closure));
+            let mut entry = Entry::new(header.clone(), body(closure));
             entry.taken = Some(ticket.queue_without_loan());
-            let line = PostLine::of(&making);
             callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
-            line.wait(&thread, callee, ticket, &making.header)
+            PostLine::of(header.made, terms).wait(&thread, callee, ticket, &header)
         })
     };
     result.inspect_err(|refused| {
         tell(&thread, &home, callee, call, || What::Refused { error: (&refused.0).into() });
     })
+}
+
+/// A one-way call begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
+#[inline]
+fn header(thread: &Thread, home: Option<&Home>, callee: &Arc<Mailbox>, target: CallTarget) -> Header {
+    let id = thread.new_call();
+    let (parent, from_chain) =
+        thread.with_frame(|frame| frame.map_or((None, None), |frame| (frame.chain.and(Some(frame.id)), frame.chain)));
+    Header {
+        id,
+        chain: ChainId(id),
+        attempt: 1,
+        kind: CallKind::OneWay,
+        caller: thread.caller(),
+        target,
+        from_chain,
+        depth: 1,
+        deadline: None,
+        internal: home.is_some_and(|home| home.is_at(callee)),
+        sender: target.method.and(home).map(|home| Arc::downgrade(home.mailbox())),
+        made: callee.common.clock.nanos(),
+        parent,
+        borrows: false,
+        frame: thread.who().1,
+        told_by: told_by(home, &callee.common, CallKind::OneWay),
+    }
 }
 
 /// Under strict rules a thread of the MTA waits for its one-way calls as for others (rule ST-3). What becomes of one that
@@ -114,10 +132,10 @@ struct PostLine {
 }
 
 impl PostLine {
-    fn of(making: &Making<'_>) -> Self {
-        let after = |time| Clock::later(making.header.made, time);
-        let deadline = making.terms.within.map(after);
-        let room = match making.terms.room {
+    fn of(made: u64, terms: Terms<'_>) -> Self {
+        let after = |time| Clock::later(made, time);
+        let deadline = terms.within.map(after);
+        let room = match terms.room {
             Room::Within(time) => Some(after(time)),
             Room::Refuse | Room::Wait => None,
         };

@@ -113,6 +113,7 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
 }
 
 /// What that thread, in that situation, may find.
+#[inline]
 pub(super) fn looker<'a>(thread: &'a Thread, home: &'a StaHome, situation: Situation<'_>, wait: u32) -> Looker<'a> {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
@@ -140,18 +141,21 @@ fn runs_messages(thread: &Thread, home: &StaHome, looker: &Looker<'_>) -> bool {
 }
 
 /// Which calls come in, that many waits deep (rules DI-12, CK-3).
+#[inline]
 pub(crate) fn scope(home: &StaHome, thread: &Thread, situation: Situation<'_>, waits: u32) -> Scope {
+    if waits_for_input_synchronized(thread, situation) {
+        return Scope::InputSynchronized;
+    }
+    if home.reentrancy == Reentrancy::Classic && waits <= home.nested_waits {
+        return Scope::Everything;
+    }
     let served = thread.with_frames(|frames| frames.iter().rev().find_map(|frame| frame.chain));
     // A chain to keep to is there while a call is being served, or is out.
     let in_a_chain = served.is_some() || thread.with_outgoing(|calls| !calls.is_empty());
     let pumps = matches!(situation, Situation::Loop);
-    if waits_for_input_synchronized(thread, situation) {
-        return Scope::InputSynchronized;
-    }
     match home.reentrancy {
         Reentrancy::None if pumps && !in_a_chain => Scope::Everything,
         Reentrancy::None => Scope::Nothing,
-        Reentrancy::Classic if waits <= home.nested_waits => Scope::Everything,
         Reentrancy::Classic | Reentrancy::SameCausality if in_a_chain => Scope::Chains(served),
         Reentrancy::Classic | Reentrancy::SameCausality => Scope::Everything,
     }
@@ -237,7 +241,6 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
         (None, None, None) => Some(&()),
         (None, None, Some(_)) => None,
     };
-    let ended = |what| frame_ended(thread, mailbox, call, || what);
     match (running, &mut *body) {
         (Some(mut running), _) => {
             let Some(found) = found else {
@@ -252,7 +255,7 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
             drop(opened);
             match attempt {
                 Attempt::Ran(panicked) => {
-                    ended(What::Ended { panicked });
+                    frame_ended(thread, mailbox, call, || What::Ended { panicked });
                     if deadline.is_some_and(|deadline| deadline <= mailbox.common.clock.nanos()) {
                         // A deadline is a cancel by clock, and this one came before the reply.
                         running.expire();
@@ -264,7 +267,7 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
                 Attempt::Gone => gone(thread, mailbox, call, running, id),
                 Attempt::Busy => {
                     let busy = busy(thread, id, call.chain);
-                    ended(What::Busy { holder: busy.1 });
+                    frame_ended(thread, mailbox, call, || What::Busy { holder: busy.1 });
                     running.reject(Verdict::Busy(Arc::new(busy.0)));
                 }
             }
@@ -272,7 +275,7 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
         (None, Body::Message { run: sent, .. }) => {
             let ran = run_sent(thread, frame(header, mailbox, None, None, false), sent, &());
             drop(opened);
-            ended(What::MessageEnded { panicked: ran.err() });
+            frame_ended(thread, mailbox, call, || What::MessageEnded { panicked: ran.err() });
         }
         (None, Body::Post(sent)) => {
             let ran = match found {
@@ -281,8 +284,8 @@ pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mail
             };
             drop(opened);
             match ran {
-                Ok(true) => ended(What::Ended { panicked: None }),
-                Err(panicked) => ended(What::Ended { panicked: Some(panicked) }),
+                Ok(true) => frame_ended(thread, mailbox, call, || What::Ended { panicked: None }),
+                Err(panicked) => frame_ended(thread, mailbox, call, || What::Ended { panicked: Some(panicked) }),
                 Ok(false) => {
                     let error = mailbox.object_gone(id);
                     frame_ended(thread, mailbox, call, || What::PostDropped { error: (&error).into() });
@@ -328,6 +331,7 @@ pub(super) fn drop_late(thread: &Thread, mailbox: &Arc<Mailbox>, call: CallRef, 
 }
 
 /// Runs a one-way entry: the message of its panic, if it panicked. False if its object takes no calls any more.
+#[inline]
 fn run_sent(thread: &Thread, frame: Frame, sent: &mut Sent, object: &dyn Any) -> Result<bool, Arc<str>> {
     thread.push_frame(frame);
     let result = catch_unwind(AssertUnwindSafe(|| sent.run(object)));
@@ -336,6 +340,7 @@ fn run_sent(thread: &Thread, frame: Frame, sent: &mut Sent, object: &dyn Any) ->
 }
 
 /// What an entry runs in. Of its header only what the apartment's own thread needs no more stays behind.
+#[inline]
 fn frame(
     header: &mut Header,
     mailbox: &Arc<Mailbox>,

@@ -14,9 +14,8 @@ use crate::filter::MessageFilter;
 use crate::mailbox::{DEFAULT_CAPACITY, Mailbox, Owner};
 use crate::process::{Coming, EndHandler, Host, HostOptions, Process};
 use crate::sync::{Arc, Bell, JoinHandle, spawn};
-use crate::thread::{Adopted, Home, StaHome, Thread, contain, drop_unrun, panic_message};
+use crate::thread::{Adopted, Home, Objects, StaHome, Thread, contain, drop_unrun, panic_message};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -328,7 +327,7 @@ impl StaBuilder {
             reentrancy: self.reentrancy,
             nested_waits: u32::try_from(self.nested_waits).unwrap_or(u32::MAX),
             main,
-            objects: RefCell::new(BTreeMap::new()),
+            objects: Objects::default(),
             filter: RefCell::new(None),
             end_handler: RefCell::new(None),
             enters: Cell::new(1),

@@ -47,8 +47,7 @@ pub(super) fn wait_for_call(thread: &Rc<Thread>, home: &Option<Home>, place: usi
 /// left to do but to look and to sleep. False if there is.
 #[inline]
 fn blocks(thread: &Thread, place: usize, done: &mut impl FnMut() -> bool) -> bool {
-    let plain = |call: &Outgoing| !call.may_end_early() && !call.callee.is_adopted();
-    if thread.has_something_to_drop() || !thread.with_outgoing(|calls| calls.iter().all(plain)) {
+    if thread.has_something_to_drop() || !thread.looks_after().is_nothing() {
         return false;
     }
     let spin = spins(thread, None, Situation::Call(place));
@@ -187,10 +186,15 @@ fn wait_for(wait: &Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<
     let _late = sleeps.watch();
     let adopted = adopted_to_wake(situation).next();
     let _swallowed = adopted.map(|mailbox| mailbox.common.clock.watch(thread.bell()));
+    let after = thread.looks_after();
     // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
     while !done() {
-        if attend(thread, std::mem::take(&mut cancelled)) || (situation.pumps() && thread.drop_what_is_left()) {
+        let cancelled_now = std::mem::take(&mut cancelled);
+        if (after.timed || (after.nested && cancelled_now)) && attend(thread, cancelled_now) {
+            continue;
+        }
+        if situation.pumps() && thread.drop_what_is_left() {
             continue;
         }
         if until.is_some_and(|(clock, at)| at <= clock.nanos()) {
@@ -214,7 +218,10 @@ fn wait_for(wait: &Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<
         if alarm.is_due {
             continue;
         }
-        let times = [earliest(thread, asks.map(|home| &**home), until), wake_again(thread, situation), alarm.at];
+        let own = earliest_of_wait(asks.map(|home| &**home), until);
+        let calls = if after.timed { earliest(thread) } else { None };
+        let late = if after.adopted || adopted.is_some() { wake_again(thread, situation) } else { None };
+        let times = [own, calls, late, alarm.at];
         cancelled = match wait.rest(&sleeps, times.into_iter().flatten().min()) {
             Ok(cancelled) => cancelled,
             Err(_) if done() => break,
@@ -250,13 +257,7 @@ impl<'a> Alarm<'a> {
 
 /// Cancels those calls of this thread's stack that are past their deadline and, if asked to look, those whose own call
 /// was cancelled; takes those out of the line for room whose time there is up. Buried ones too: they leave their queues at once, though they return only when their turn comes.
-#[inline]
 pub(super) fn attend(thread: &Thread, cancelled: bool) -> bool {
-    // Most calls end when they are answered, and not otherwise.
-    thread.with_outgoing(|calls| calls.iter().any(Outgoing::may_end_early)) && attend_all(thread, cancelled)
-}
-
-fn attend_all(thread: &Thread, cancelled: bool) -> bool {
     let mut any = false;
     while let Some((at, why)) = thread.with_outgoing(|calls| {
         calls.iter().enumerate().find_map(|(at, call)| {
@@ -292,7 +293,6 @@ fn adopted_to_wake(situation: Situation<'_>) -> impl Iterator<Item = &Mailbox> {
 
 /// A callee whose thread sleeps in a loop of its own may have slept through what it was woken for: then it is woken again.
 /// When to look the next time.
-#[inline]
 pub(super) fn wake_again(thread: &Thread, situation: Situation<'_>) -> Option<Instant> {
     let repeats = |mailbox: &Mailbox| mailbox.common.clock.instant(mailbox.wake_again()?);
     let mut next = adopted_to_wake(situation).filter_map(repeats).min();
@@ -307,22 +307,23 @@ pub(super) fn wake_again(thread: &Thread, situation: Situation<'_>) -> Option<In
     next
 }
 
-/// When the sleep has to end by itself, on a real clock; whoever advances a driven one rings.
-#[inline]
-pub(super) fn earliest(thread: &Thread, asks: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
+/// When the sleep has to end for the wait itself, on a real clock; whoever advances a driven one rings.
+fn earliest_of_wait(asks: Option<&StaHome>, until: Option<(&Clock, u64)>) -> Option<Instant> {
     let own = until.and_then(|(clock, at)| clock.instant(at));
     // Another kind of wait asks nobody about messages: a time that has come would keep it awake for nothing.
     let ask = asks
         .filter(|home| home.filter.borrow().is_some())
         .and_then(|home| home.mailbox.next_ask().and_then(|at| home.mailbox.common.clock.instant(at)));
-    let calls = thread.with_outgoing(|calls| {
-        let ends = |call: &Outgoing| {
-            let deadline = call.deadline.filter(|_| call.ticket.is_open());
-            call.callee.common.clock.instant(deadline.into_iter().chain(call.room_until).min()?)
-        };
-        calls.iter().filter(|call| call.may_end_early()).filter_map(ends).min()
-    });
-    [own, ask, calls].into_iter().flatten().min()
+    own.into_iter().chain(ask).min()
+}
+
+/// When it has to end for a call that is out.
+pub(super) fn earliest(thread: &Thread) -> Option<Instant> {
+    let ends = |call: &Outgoing| {
+        let deadline = call.deadline.filter(|_| call.ticket.is_open());
+        call.callee.common.clock.instant(deadline.into_iter().chain(call.room_until).min()?)
+    };
+    thread.with_outgoing(|calls| calls.iter().filter_map(ends).min())
 }
 
 /// The loop: serves until the door is closing, nothing is left, and `over` agrees. On top of a wait, where a method runs a
@@ -344,7 +345,7 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
                 }
                 let alarm = Alarm::new(thread, &home.mailbox, alarm);
                 if !alarm.is_due {
-                    let times = [earliest(thread, None, None), wake_again(thread, Situation::Loop), alarm.at];
+                    let times = [earliest(thread), wake_again(thread, Situation::Loop), alarm.at];
                     cancelled = sleeps.until(times.into_iter().flatten().min()).cancelled;
                 }
             }

@@ -28,8 +28,8 @@
 //! * What a call carries that never ran comes out of the operation that answers it ([`Unrun`]): its drop is user code.
 //! * The step out of `RUNNING` releases, the caller's look acquires: what the callee wrote into the caller's frame
 //!   happened before the caller reads it. After that step the callee touches the record alone, to ring.
-//! * [`Ticket::lend`] does not return, nor unwind, while a state is `QUEUED`, `RUNNING` or `DETACHED`: it stops the program
-//!   rather.
+//! * [`Ticket::hand_over`] of what is lent does not return, nor unwind, while a state is `QUEUED`, `RUNNING` or `DETACHED`:
+//!   it stops the program rather.
 
 use crate::sync::{Arc, AtomicU64, Bell, Mutex, Ordering};
 use std::any::Any;
@@ -79,6 +79,28 @@ pub(crate) trait Work: Send + Sync {
     fn ran(&self) -> Option<Option<Arc<str>>>;
     /// Takes the result, if there is one, for nobody to have; the drop is user code.
     fn take_late(&self) -> Option<Box<dyn Any + Send>>;
+}
+
+/// What a call hands over to its callee.
+pub(crate) enum Load<'a> {
+    /// A closure in the caller's frame, which is lent until the callee lets go.
+    Lent(&'a mut Job<'a>),
+    /// What both sides share: the caller need not wait until the callee lets go.
+    Owned(&'a Arc<dyn Work>),
+}
+
+impl Load<'_> {
+    pub(crate) fn is_lent(&self) -> bool {
+        matches!(self, Self::Lent(_))
+    }
+
+    /// For a callee on the caller's own thread.
+    pub(crate) fn run(&mut self, object: &dyn Any) -> Attempt {
+        match self {
+            Self::Lent(job) => job(object),
+            Self::Owned(work) => work.run(object),
+        }
+    }
 }
 
 /// What a caller sees when it looks.
@@ -160,20 +182,26 @@ impl<V> Ticket<V> {
         Arc::ptr_eq(&self.record, &other.record) && self.generation == other.generation
     }
 
-    /// Lends `job` to whoever gets the [`Errand`], for one attempt, while `attend` runs: it hands the errand over and
-    /// waits. `attend` must not return before the attempt is settled.
-    pub(crate) fn lend<R>(&self, job: &mut Job<'_>, attend: impl FnOnce(Errand<V>) -> R) -> R {
+    /// Hands a call's load over to whoever gets the [`Errand`], for one attempt, while `attend` runs: it gives the errand to
+    /// the callee and waits. `attend` must not return before the attempt is settled, if the load is lent.
+    pub(crate) fn hand_over<R>(&self, load: &mut Load<'_>, attend: impl FnOnce(Errand<V>) -> R) -> R {
         if self.step(IDLE, |state| matches!(state, IDLE | REJECTED), QUEUED).is_none() {
-            crate::broken("a call was lent twice at once");
+            crate::broken("a call was handed over twice at once");
         }
-        let _settled = Settled(self);
-        // SAFETY: only the lifetime changes. The pointer is used by `Running` alone, which exists only while the state
-        // is RUNNING, or DETACHED after it; `_settled` keeps this frame, and so `job`, from ending while the state is
-        // QUEUED, RUNNING or DETACHED, on return and on unwinding, and no step leads back into these states but another
-        // `lend`, a `give`, or a `queue_without_loan`. `job` is not touched here meanwhile: it is borrowed mutably until
-        // this function ends.
-        let job: NonNull<Job<'static>> = unsafe { mem::transmute(NonNull::from(job)) };
-        attend(Errand { ticket: Some(self.clone()), carried: Carried::Lent(Loan(job)) })
+        let _settled = load.is_lent().then(|| Settled(self));
+        let carried = match load {
+            Load::Lent(job) => {
+                // SAFETY: only the lifetime changes. The pointer is used by `Running` alone, which exists only while the
+                // state is RUNNING, or DETACHED after it; `_settled` keeps this frame, and so the job, from ending while
+                // the state is QUEUED, RUNNING or DETACHED, on return and on unwinding, and no step leads back into these
+                // states but another `hand_over`, a `give`, or a `queue_without_loan`. The job is not touched here
+                // meanwhile: `load` is borrowed mutably until this function ends.
+                let job: NonNull<Job<'static>> = unsafe { mem::transmute(NonNull::from(&mut **job)) };
+                Carried::Lent(Loan(job))
+            }
+            Load::Owned(work) => Carried::Owned(Arc::clone(work)),
+        };
+        attend(Errand { ticket: Some(self.clone()), carried })
     }
 
     /// Hands over an owned call's work, for one attempt. Nothing of the caller's frame is lent: it may leave by
@@ -344,7 +372,7 @@ fn assert_settled(word: u64) {
     }
 }
 
-/// Keeps the frame of [`Ticket::lend`] from ending too early.
+/// Keeps the frame of [`Ticket::hand_over`] from ending too early.
 struct Settled<'a, V>(&'a Ticket<V>);
 
 impl<V> Drop for Settled<'_, V> {
@@ -489,7 +517,7 @@ impl<V> Running<V> {
             Carried::Nothing => crate::broken("an errand that carries nothing cannot run"),
         };
         // SAFETY: the state is RUNNING, and this is the one `Running` that the step to it made: the frame that `job`
-        // points into cannot end (see `lend`), nobody else has the pointer, and the step acquired what the caller wrote
+        // points into cannot end (see `hand_over`), nobody else has the pointer, and the step acquired what the caller wrote
         // before it lent. The borrow ends with this call, before any step out of RUNNING.
         let job = unsafe { job.as_mut() };
         job(object)
@@ -554,6 +582,10 @@ mod tests {
         Record::new(Waiter::Thread(Arc::new(Bell::new()))).unused().next()
     }
 
+    fn lend(ticket: &Ticket<()>, job: &mut Job<'_>, attend: impl FnOnce(Errand<()>)) {
+        ticket.hand_over(&mut Load::Lent(job), attend);
+    }
+
     fn nothing(_: &dyn Any) -> Attempt {
         Attempt::Ran(None)
     }
@@ -563,7 +595,7 @@ mod tests {
         const CHILD: &str = "APARTMENT_TEST_BREAKS_AN_INVARIANT";
         if std::env::var_os(CHILD).is_some() {
             // An engine that loses an errand and lets the caller go.
-            ticket().lend(&mut nothing, mem::forget);
+            lend(&ticket(), &mut nothing, mem::forget);
             return;
         }
         let name = "call::record::tests::ap_12_a_broken_invariant_stops_the_program_with_its_name";
@@ -582,7 +614,7 @@ mod tests {
             ran = true;
             Attempt::Ran(None)
         };
-        ticket.lend(&mut job, |errand| drop(errand.start()));
+        lend(&ticket, &mut job, |errand| drop(errand.start()));
         assert_eq!(ticket.look(), (Look::Done, None));
         assert!(!ran);
     }
@@ -590,7 +622,7 @@ mod tests {
     #[test]
     fn ck_5_an_errand_that_is_lost_answers_its_caller() {
         let ticket = ticket();
-        ticket.lend(&mut nothing, drop);
+        lend(&ticket, &mut nothing, drop);
         assert_eq!(ticket.look(), (Look::Rejected, None));
         assert!(ticket.take_verdict().is_none());
     }
@@ -598,9 +630,9 @@ mod tests {
     #[test]
     fn ca_2_who_names_another_generation_changes_nothing() {
         let late = ticket();
-        late.lend(&mut nothing, |errand| drop(errand.start().ok().unwrap().done()));
+        lend(&late, &mut nothing, |errand| drop(errand.start().ok().unwrap().done()));
         let next = late.clone().next();
-        next.lend(&mut nothing, |errand| {
+        lend(&next, &mut nothing, |errand| {
             assert!(!late.ask_cancel(Why::Handle) && !late.revoke());
             drop(errand.start().ok().unwrap().done());
         });

@@ -73,10 +73,15 @@ impl Mailbox {
 
     /// A full mailbox makes room: what is past its deadline will not run, though its caller may be too busy to take it
     /// back (rule MB-7).
+    #[inline]
     pub(super) fn drop_expired(&self, monitor: &mut Monitor, who: Who, later: &mut Later) {
-        if monitor.queued < self.capacity {
-            return;
+        if monitor.queued >= self.capacity {
+            self.drop_expired_now(monitor, who, later);
         }
+    }
+
+    #[cold]
+    fn drop_expired_now(&self, monitor: &mut Monitor, who: Who, later: &mut Later) {
         let now = self.common.clock.nanos();
         let expired = |entry: &Place| entry.room && entry.header.deadline.is_some_and(|deadline| deadline <= now);
         while let Some(at) = monitor.entries.iter().position(expired) {
@@ -92,6 +97,7 @@ impl Mailbox {
         }
     }
 
+    #[inline]
     pub(super) fn enqueue(&self, monitor: &mut Monitor, entry: Place, who: Who, later: &mut Later) {
         let queued = monitor.queued;
         self.push_event(monitor, who, Some(entry.header.call_ref()), || match &entry.body {
@@ -127,10 +133,13 @@ impl Mailbox {
         waiting.filter(|ticket| !ticket.is_of_a_future()).for_each(|ticket| later.ring(ticket.clone()));
     }
 
+    #[inline]
     pub(super) fn give_back_room(&self, monitor: &mut Monitor, entry: &mut Entry, who: Who, later: &mut Later) {
         if std::mem::take(&mut entry.room) {
             monitor.queued -= 1;
-            self.grant(monitor, who, later);
+            if !monitor.waiting.is_empty() {
+                self.grant(monitor, who, later);
+            }
         }
     }
 

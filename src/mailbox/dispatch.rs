@@ -17,7 +17,9 @@ impl Mailbox {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
         let left = self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
-        looker.left.borrow_mut().drain(..).for_each(|place| monitor.is_over(place));
+        while let Some(place) = looker.left.borrow_mut().pop() {
+            monitor.is_over(place);
+        }
         let next = self.look(&mut monitor, looker, &mut later);
         drop(monitor);
         drop(left);
@@ -30,6 +32,7 @@ impl Mailbox {
         self.monitor.lock().offers(looker)
     }
 
+    #[inline(always)]
     pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker<'_>, later: &mut Later) -> Next {
         if self.alarms_are_due(monitor, later) {
             // Whoever is woken may be in no hurry to poll, and others may wait for the room.
@@ -53,7 +56,7 @@ impl Mailbox {
                     self.push_event(monitor, looker.who, Some(header.call_ref()), || What::Held { by });
                     at += 1;
                 }
-                Offer::Ask(asked) => return Next::Ask(asked),
+                Offer::Ask(now) => return Next::Ask(monitor.asked(at, now)),
                 Offer::Take => {
                     if let Some(started) = self.take(monitor, at, looker, later) {
                         return Next::Run(started);
@@ -89,7 +92,7 @@ impl Mailbox {
     }
 
     /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(
         &self,
         monitor: &mut Monitor,
@@ -99,6 +102,7 @@ impl Mailbox {
     ) -> Option<Started> {
         let mut entry = if at == 0 { monitor.entries.pop_front() } else { monitor.entries.remove(at) }?;
         self.give_back_room(monitor, &mut entry, looker.who, later);
+        // Read for each: nothing else bounds how long the one before has run, or the thread has slept (rule DG-1).
         let now = self.common.clock.nanos();
         let (mut running, mut message) = (None, None);
         match &entry.body {

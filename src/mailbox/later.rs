@@ -58,6 +58,7 @@ impl Later {
         }
     }
 
+    #[inline]
     pub(super) fn wake(&mut self, wake: Wake) {
         match self.wake {
             Wake::Nobody => self.wake = wake,
@@ -74,6 +75,7 @@ impl Rest {
 
 impl Mailbox {
     /// With the lock released: drops, rings, starts threads.
+    #[inline]
     pub(super) fn carry_out(self: &Arc<Self>, later: Later) {
         let Later { wake, granted, rest } = later;
         self.wake(wake);
@@ -95,6 +97,7 @@ impl Mailbox {
         drop(rest);
     }
 
+    #[inline]
     pub(super) fn wake(self: &Arc<Self>, wake: Wake) {
         match (wake, &self.owner) {
             (Wake::Owner, Owner::Sta(bell)) => bell.ring(),

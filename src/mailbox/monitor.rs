@@ -148,7 +148,8 @@ enum Admits {
 pub(super) enum Offer {
     Pass,
     Held(HeldBy),
-    Ask(Asked),
+    /// To be asked about, at this time.
+    Ask(u64),
     Take,
 }
 
@@ -200,6 +201,7 @@ impl Monitor {
     }
 
     /// An entry is over: its place is free.
+    #[inline]
     pub(super) fn is_over(&mut self, mut entry: Place) {
         // Nothing is kept alive by it.
         entry.header.caller.apartment = None;
@@ -208,6 +210,7 @@ impl Monitor {
     }
 
     /// At its place in the queue: an input-synchronized call goes in front, behind others of its kind (rule CK-3).
+    #[inline]
     pub(super) fn insert(&mut self, entry: Place) {
         if entry.header.is_input_synchronized() {
             let behind = self.entries.partition_point(|queued| queued.header.is_input_synchronized());
@@ -266,6 +269,7 @@ impl Monitor {
     }
 
     /// The thread's calls and messages above that depth have ended.
+    #[inline(always)]
     pub(super) fn frames_left(&mut self, thread: ThreadId, depth: u32) -> Left {
         let mut left = Left::default();
         let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
@@ -312,6 +316,7 @@ impl Monitor {
         !self.releases.is_empty() || self.entries.iter().any(|entry| matches!(self.admits(entry, looker), Admits::Yes))
     }
 
+    #[inline]
     fn admits(&self, entry: &Entry, looker: &Looker<'_>) -> Admits {
         if entry.is_message() {
             // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
@@ -322,6 +327,7 @@ impl Monitor {
     }
 
     /// What is to become of an entry now. The time is read here, under the lock: who sent the entry has not seen a later one.
+    #[inline]
     pub(super) fn offer(&mut self, at: usize, looker: &Looker<'_>, clock: &Clock) -> Offer {
         let entry = &self.entries[at];
         let admits = self.admits(entry, looker);
@@ -338,13 +344,14 @@ impl Monitor {
         if looker.filter && !entry.header.internal {
             let now = clock.nanos();
             if entry.header.deadline.is_none_or(|deadline| deadline > now) {
-                return Offer::Ask(self.asked(&entry.header, now));
+                return Offer::Ask(now);
             }
         }
         Offer::Take
     }
 
     /// By what a call or post is held.
+    #[inline]
     pub(super) fn holds(&self, entry: &Entry, scope: Scope) -> Option<HeldBy> {
         let Header { kind, chain, .. } = entry.header;
         let is_callback = !kind.is_one_way() && self.chain_is_out(chain);
@@ -354,7 +361,8 @@ impl Monitor {
         }
     }
 
-    fn asked(&self, header: &Header, now: u64) -> Asked {
+    pub(super) fn asked(&self, at: usize, now: u64) -> Asked {
+        let header = &self.entries[at].header;
         let kind: CallKind = header.kind;
         let any = !self.out.is_empty();
         let call = IncomingCall {

@@ -12,14 +12,20 @@ use std::time::Duration;
 impl Mailbox {
     /// A call of this apartment goes out: callbacks of its chain need no room, and filters are told that it is pending.
     pub(crate) fn out_began(self: &Arc<Self>, out: Out, pool_thread: bool) {
-        let mut later = Later::default();
+        let mut later = None;
         let mut monitor = self.monitor.lock();
-        self.blocks(&mut monitor, pool_thread, &mut later);
-        self.push_event(&monitor, out.who, Some(out.call), || out.made(self.name.id));
-        self.push_event(&monitor, out.who, Some(out.call), || out.began());
+        if pool_thread {
+            self.blocks(&mut monitor, true, later.get_or_insert_default());
+        }
+        if self.common.recorder.is_on() {
+            self.push_event(&monitor, out.who, Some(out.call), || out.made(self.name.id));
+            self.push_event(&monitor, out.who, Some(out.call), || out.began());
+        }
         monitor.out.push(out);
         drop(monitor);
-        self.carry_out(later);
+        if let Some(later) = later {
+            self.carry_out(later);
+        }
     }
 
     /// The wait for it goes on, for another reason.
@@ -43,11 +49,16 @@ impl Mailbox {
     ) {
         let mut monitor = self.monitor.lock();
         let left = self.frames_left_under(&mut monitor, who.0, depth);
-        let out = monitor.out.iter().rposition(|out| out.call.id == call.id).map(|at| monitor.out.remove(at));
+        // What it holds the caller has, too: none of it is dropped for good under the lock.
+        match monitor.out.iter().rposition(|out| out.call.id == call.id) {
+            Some(at) if at + 1 == monitor.out.len() => monitor.out.truncate(at),
+            Some(at) => drop(monitor.out.remove(at)),
+            None => {}
+        }
         monitor.unblocks(pool_thread);
         self.push_event(&monitor, who, Some(call), what);
         drop(monitor);
-        drop((left, out));
+        drop(left);
     }
 
     /// A thread of it waits for something that is no call: one of the pool's serves nobody meanwhile.

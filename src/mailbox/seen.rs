@@ -82,6 +82,7 @@ impl Mailbox {
 
     /// What the thread served above that depth has ended, and nobody was told when it did: whoever has come since, and was
     /// told that it runs, is told now.
+    #[inline(always)]
     pub(super) fn frames_left_under(&self, monitor: &mut Monitor, thread: ThreadId, depth: u32) -> Left {
         if self.common.recorder.is_on() {
             let ended = |it: &&Executing| it.told_late && it.who.0 == thread && it.depth >= depth;
@@ -102,10 +103,14 @@ impl Mailbox {
     }
 
     /// Tells of a call that comes in, where that is told here.
-    pub(super) fn tell_made(&self, _under: &Monitor, header: &Header) {
-        if !self.common.recorder.is_on() || header.attempt > 1 {
-            return;
+    #[inline]
+    pub(super) fn tell_made(&self, under: &Monitor, header: &Header) {
+        if self.common.recorder.is_on() && header.attempt == 1 {
+            self.tell_made_now(under, header);
         }
+    }
+
+    fn tell_made_now(&self, _under: &Monitor, header: &Header) {
         let told = |what| {
             let apartment = header.caller.apartment.as_ref().map(|name| name.id);
             let call = Some(header.call_ref());

@@ -169,6 +169,7 @@ impl Bell {
 
     /// Sleeps until the bell is rung, or until then; consumes the ring.
     pub(crate) fn wait(&self, until: Option<Instant>) -> Ring {
+        self.sleeper.is_mine();
         loop {
             let before = self.word.fetch_or(ASLEEP, Ordering::AcqRel);
             let over = until.is_some_and(|until| Instant::now() >= until);

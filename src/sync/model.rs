@@ -53,9 +53,12 @@ impl Parker {
         Self(OnceLock::new())
     }
 
+    pub(crate) fn is_mine(&self) {
+        self.0.get_or_init(loom::thread::current);
+    }
+
     pub(crate) fn park(&self, until: Option<Instant>) {
         assert!(until.is_none(), "a model's clock is a driven one");
-        self.0.get_or_init(loom::thread::current);
         loom::thread::park();
     }
 

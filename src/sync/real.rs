@@ -45,9 +45,13 @@ impl Parker {
         Self(OnceLock::new())
     }
 
-    /// Always by the same thread. It may return early.
-    pub(crate) fn park(&self, until: Option<Instant>) {
+    /// By its thread, before it says that it sleeps: whoever sees that finds here whom to let go.
+    pub(crate) fn is_mine(&self) {
         self.0.get_or_init(thread::current);
+    }
+
+    /// By the same thread, after that. It may return early.
+    pub(crate) fn park(&self, until: Option<Instant>) {
         match until {
             None => thread::park(),
             Some(until) => thread::park_timeout(time_left(until)),

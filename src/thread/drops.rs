@@ -25,6 +25,7 @@ impl Thread {
     /// Drops an object, or a reference to one of this thread's apartment. A destructor that drops the next object, and so
     /// on, does not nest: the next one is put on the list and its turn comes in the loop (rule LT-1). A reference that is not
     /// the last runs nothing, and goes at once.
+    #[inline]
     pub(crate) fn drop_object(self: &Rc<Self>, object: Going) {
         if let Going::Own(own) = &object
             && Rc::strong_count(own) > 1

@@ -118,10 +118,33 @@ pub(crate) struct Outgoing {
     pub(crate) parent: Option<Ticket>,
 }
 
-impl Outgoing {
-    /// Whether its waits have to look after it: it ends by its time, or with the call that it was made in.
-    pub(crate) fn may_end_early(&self) -> bool {
-        self.deadline.is_some() || self.room_until.is_some() || self.parent.is_some()
+/// What a wait has to look after on its thread besides what it is for: calls that are out, its own and those below it. They
+/// stay the same while it lasts.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct LooksAfter {
+    /// Some end by the clock, or their time in the line for room does.
+    pub(crate) timed: bool,
+    /// Some are cancelled with the calls that they were made in.
+    pub(crate) nested: bool,
+    /// The callees of some sleep in loops of their own, which may swallow a wake.
+    pub(crate) adopted: bool,
+}
+
+impl LooksAfter {
+    #[inline]
+    pub(super) fn of(calls: &[Outgoing]) -> Self {
+        let mut all = Self::default();
+        for call in calls {
+            all.timed |= call.deadline.is_some() | call.room_until.is_some();
+            all.nested |= call.parent.is_some();
+            all.adopted |= call.callee.is_adopted();
+        }
+        all
+    }
+
+    #[inline]
+    pub(crate) fn is_nothing(self) -> bool {
+        !self.timed && !self.nested && !self.adopted
     }
 }
 

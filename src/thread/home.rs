@@ -1,5 +1,6 @@
 //! The apartment a thread is in, as the thread itself sees it.
 
+use super::objects::Objects;
 use super::{Going, Thread, contain, drop_unrun};
 use crate::describe::Reentrancy;
 use crate::diagnose::What;
@@ -11,7 +12,6 @@ use crate::process::{EndHandler, Process};
 use crate::sync::Arc;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ pub(crate) struct StaHome {
     /// How deep waits nest before they serve their own chain only.
     pub(crate) nested_waits: u32,
     pub(crate) main: bool,
-    pub(crate) objects: RefCell<BTreeMap<ObjectId, Rc<dyn Any>>>,
+    pub(crate) objects: Objects,
     pub(crate) filter: RefCell<Option<Rc<dyn MessageFilter>>>,
     /// Asked before the process ends.
     pub(crate) end_handler: RefCell<Option<Rc<dyn EndHandler>>>,
@@ -136,8 +136,9 @@ impl MtaHome {
 }
 
 impl StaHome {
+    #[inline]
     pub(crate) fn object(&self, id: ObjectId) -> Option<Rc<dyn Any>> {
-        self.objects.borrow().get(&id).cloned()
+        self.objects.get(id)
     }
 
     /// The loop that the thread belongs to, if it does.
@@ -175,7 +176,7 @@ impl StaHome {
             thread.drop_object(Going::Own(object));
             return None;
         };
-        self.objects.borrow_mut().insert(id, object);
+        self.objects.insert(id, object);
         self.mailbox.tell(thread.who(), None, || What::ObjectMade { object: id, type_name });
         Some(id)
     }
@@ -183,7 +184,7 @@ impl StaHome {
     /// The apartment's own reference to an object goes; the object too, unless a direct reference or a running call
     /// still holds it.
     pub(crate) fn let_go(&self, thread: &Rc<Thread>, id: ObjectId) {
-        let object = self.objects.borrow_mut().remove(&id);
+        let object = self.objects.remove(id);
         if let Some(object) = object {
             self.mailbox.object_dropped(id, thread.who());
             thread.drop_object(Going::Own(object));
@@ -199,13 +200,10 @@ impl StaHome {
         }
         self.mailbox.begin_end(true);
         let mut dropped = 0;
-        loop {
-            // The youngest first: it may use the older ones.
-            let youngest = self.objects.borrow().keys().next_back().copied();
-            let Some(id) = youngest else { break };
+        self.objects.empty(|id| {
             self.let_go(thread, id);
             dropped += 1;
-        }
+        });
         // A filter's destructor may register the next.
         while let Some(filter) = self.filter.take() {
             contain(&self.mailbox, thread, "a filter's destructor", || drop(filter));
@@ -216,8 +214,10 @@ impl StaHome {
         let unrun = self.mailbox.end(abnormal, dropped, thread.who());
         drop_unrun(&self.mailbox, thread, unrun);
         // What destructors brought in between.
-        let late: Vec<_> = std::mem::take(&mut *self.objects.borrow_mut()).into_values().collect();
-        late.into_iter().for_each(|object| thread.drop_object(Going::Own(object)));
+        self.objects.empty(|id| {
+            let late = self.objects.remove(id);
+            late.into_iter().for_each(|object| thread.drop_object(Going::Own(object)));
+        });
         self.process.sta_ended(&self.mailbox);
         self.mailbox.note(thread.who(), What::ThreadLeft);
         let guard = self.guard.borrow_mut().take();

@@ -6,14 +6,16 @@ mod cancel;
 mod drops;
 mod frame;
 mod home;
+mod objects;
 mod stirs;
 mod tell;
 
 pub use cancel::CancelHandle;
 pub(crate) use cancel::{Target, Watched};
 pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
-pub(crate) use frame::{Borrow, Frame, Holder, Outgoing};
+pub(crate) use frame::{Borrow, Frame, Holder, LooksAfter, Outgoing};
 pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
+pub(crate) use objects::Objects;
 
 use crate::call::record::{Waiter, Why};
 use crate::call::{Record, Ticket};
@@ -353,13 +355,7 @@ impl Thread {
         {
             home.on_the_way_out(self);
         }
-        // Asked after everything that returns: cheaply.
-        let due = match &*self.home.borrow() {
-            Some(Home::Sta(home)) => home.leaves_later.get(),
-            Some(Home::Mta(home)) => home.leaves_later.get(),
-            None => false,
-        };
-        if !due || self.is_in_the_middle() {
+        if self.is_in_the_middle() {
             return;
         }
         match self.home() {
@@ -401,10 +397,12 @@ impl Thread {
 
     // ---- what it serves
 
+    #[inline]
     pub(crate) fn push_frame(&self, frame: Frame) {
         self.frames.borrow_mut().push(frame);
     }
 
+    #[inline]
     pub(crate) fn pop_frame(&self) {
         let left = self.frames.borrow_mut().pop();
         drop(left);
@@ -446,12 +444,16 @@ impl Thread {
 
     // ---- what it waits for
 
-    /// A call goes out; gives its place among those that are.
+    /// A call goes out; gives its place among those that are. It is made in its place.
     #[inline]
-    pub(crate) fn push_outgoing(&self, call: Outgoing) -> usize {
+    pub(crate) fn push_outgoing(&self, call: impl FnOnce() -> Outgoing) -> usize {
         let mut outgoing = self.outgoing.borrow_mut();
-        outgoing.push(call);
-        outgoing.len() - 1
+        let place = outgoing.len();
+        if place == outgoing.capacity() {
+            outgoing.reserve(1);
+        }
+        outgoing.push(call());
+        place
     }
 
     /// The call at that place is tried, and may wait for room until then.
@@ -469,9 +471,12 @@ impl Thread {
         }
     }
 
+    /// The innermost has ended. Who made it still has all that it holds, so nobody's destructor runs in here.
+    #[inline]
     pub(crate) fn pop_outgoing(&self) {
-        let ended = self.outgoing.borrow_mut().pop();
-        drop(ended);
+        let mut outgoing = self.outgoing.borrow_mut();
+        let below = outgoing.len().saturating_sub(1);
+        outgoing.truncate(below);
     }
 
     pub(crate) fn outgoing(&self, at: usize) -> Option<Outgoing> {
@@ -480,6 +485,12 @@ impl Thread {
 
     pub(crate) fn with_outgoing<R>(&self, look: impl FnOnce(&[Outgoing]) -> R) -> R {
         look(&self.outgoing.borrow())
+    }
+
+    /// What a wait that begins now has to look after.
+    #[inline]
+    pub(crate) fn looks_after(&self) -> LooksAfter {
+        LooksAfter::of(&self.outgoing.borrow())
     }
 
     /// A call record for as long as `call` runs: one that is free, or a new one. A warm call allocates none.

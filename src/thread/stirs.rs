@@ -23,6 +23,7 @@ impl Thread {
 
     /// Something is about to run on it. If it sleeps, in an event loop then, it is awake as long as the guard lives, and
     /// looks again afterwards.
+    #[inline]
     pub(crate) fn stirs(&self) -> Option<Stirred<'_>> {
         let slot = self.asleep.take()?;
         let told = self.home().and_then(|home| home.mailbox().common.graph.wakes(slot));
