@@ -64,16 +64,22 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 const CALLS: usize = 1_000;
+/// How often [`asked`] makes its call.
+const ASKED: usize = 4 * CALLS;
 
 /// Makes the call until it is warm, then many times more, and says how often that made the calling thread ask for memory,
-/// and the thread that `there` looks at.
+/// and the thread that `there` looks at. Of three times the least: whoever first finds a lock taken makes, once, what it
+/// sleeps in for that, and this comes when it comes; what a call asks for it asks for each time.
 fn asked(call: impl Fn(), there: impl Fn() -> u64) -> (u64, u64) {
     (0..CALLS).for_each(|_| call());
     there();
-    let before = (there(), count());
-    (0..CALLS).for_each(|_| call());
-    let after = (count(), there());
-    (after.0 - before.1, after.1 - before.0)
+    let times = [(); 3].map(|()| {
+        let before = (there(), count());
+        (0..CALLS).for_each(|_| call());
+        let after = (count(), there());
+        (after.0 - before.1, after.1 - before.0)
+    });
+    times.into_iter().min().expect("three times")
 }
 
 fn calls_allocate_nothing(object: &Proxy<RefCell<u64>>, there: impl Fn() -> u64 + Copy) {
@@ -138,7 +144,7 @@ fn a_nested_callback_allocates_nothing() {
         at_b.call(|()| at_a.call(|_| innermost()).unwrap()).unwrap();
     };
     at_a.call(|_| assert_eq!(asked(nested, || at_b.call(|()| count()).unwrap()), (0, 0))).unwrap();
-    assert_eq!(at_a.call_ref(|n| *n).unwrap(), 2 * CALLS as u64);
+    assert_eq!(at_a.call_ref(|n| *n).unwrap(), ASKED as u64);
 }
 
 #[test]
@@ -256,9 +262,10 @@ fn mf_7_however_many_retries_leave_nothing_behind() {
 #[test]
 fn mf_7_retries_that_wait_leave_nothing_behind_either() {
     let clock = Clock::driven();
-    let retries = Retries::new(&Process::builder().clock(clock.clone()).build());
+    let retries = Retries::new(&Process::builder().clock(clock.clone()).spin(Spin::Never).build());
     let over = AtomicBool::new(false);
     std::thread::scope(|s| {
+        let _over = Over(&over);
         // The time passes by itself.
         s.spawn(|| {
             while !over.load(Relaxed) {
@@ -273,8 +280,16 @@ fn mf_7_retries_that_wait_leave_nothing_behind_either() {
                 assert_eq!(held_after(1), held_after(RETRIES / 50));
             },
         );
-        over.store(true, Relaxed);
     });
+}
+
+/// It is over at the end of the scope, also if that is a failure.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// How many handles this process has open, and how many threads it has, where the system tells.
@@ -301,7 +316,7 @@ fn mf_7_however_many_retries_open_no_handle_and_start_no_thread() {
         assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
         return;
     }
-    let retries = Retries::new(&Process::new());
+    let retries = Retries::new(&asleep_at_once());
     retries.run(
         |_| Retry::Now,
         |held_after| {
@@ -363,7 +378,7 @@ fn a_method_of_an_interface_allocates_nothing() {
             times.set(count);
         };
         assert_eq!(asked(borrows, allocations), (0, 0), "what is borrowed is not copied");
-        assert_eq!(times.get(), 2 * CALLS as u32);
+        assert_eq!(times.get(), ASKED as u32);
         let refers = || assert!(line.is_same(&line).unwrap());
         assert_eq!(asked(refers, allocations), (0, 0), "a reference is counted, no more");
         here.leave();

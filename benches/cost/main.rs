@@ -17,10 +17,6 @@ use std::process::{Command, ExitCode};
 /// How often a job is done: the difference is what is counted.
 const FEW: u64 = 500;
 const MORE: u64 = 2_500;
-/// How far from its figure a count of instructions may be, in parts of a hundred. Compilers differ from one version to the
-/// next.
-const TOLERANCE: f64 = 10.0;
-
 /// What was counted of one job.
 struct Cost {
     instructions: f64,
@@ -57,10 +53,11 @@ fn compare(only: &str) -> ExitCode {
             }
         };
         let off = 100.0 * (cost.instructions / f64::from(job.instructions) - 1.0);
+        let tolerance = f64::from(job.tolerance);
         let verdict = match () {
             () if cost.waits > f64::from(job.waits) + 0.05 => "FAILED: more calls of the system than it needs",
-            () if off > TOLERANCE => "FAILED: dearer than it was",
-            () if off < -TOLERANCE => "FAILED: cheaper than it was; write the new figure down",
+            () if off > tolerance => "FAILED: dearer than it was",
+            () if off < -tolerance => "FAILED: cheaper than it was; write the new figure down",
             () => "",
         };
         kept &= verdict.is_empty();
