@@ -246,6 +246,14 @@ impl Retries {
 // A million where they are quick: `.ci/test` runs this built for release, too.
 const RETRIES: u32 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
 
+/// A mailbox makes a few places for entries at once, when it first has none left: a retry may come before the place of the
+/// attempt before is given back. That comes once; what a retry left would be there that often.
+fn grows_by_none(after_one: i64, after_all: i64, retries: u32) {
+    const AT_ONCE: i64 = 8;
+    assert!(i64::from(retries) > 10 * AT_ONCE);
+    assert!((after_one - AT_ONCE..=after_one + AT_ONCE).contains(&after_all), "{after_one}, then {after_all}");
+}
+
 #[test]
 fn mf_7_however_many_retries_leave_nothing_behind() {
     let retries = Retries::new(&asleep_at_once());
@@ -255,7 +263,7 @@ fn mf_7_however_many_retries_leave_nothing_behind() {
     };
     retries.run(at_once, |held_after| {
         held_after(100);
-        assert_eq!(held_after(1), held_after(RETRIES));
+        grows_by_none(held_after(1), held_after(RETRIES), RETRIES);
     });
 }
 
@@ -277,7 +285,7 @@ fn mf_7_retries_that_wait_leave_nothing_behind_either() {
             |_| Retry::After(Duration::from_millis(150)),
             |held_after| {
                 held_after(100);
-                assert_eq!(held_after(1), held_after(RETRIES / 50));
+                grows_by_none(held_after(1), held_after(RETRIES / 50), RETRIES / 50);
             },
         );
     });
