@@ -14,6 +14,8 @@ const SHORTEST: Duration = Duration::from_micros(1);
 const LOOKS: u32 = 16;
 /// How many waits go by, at first and at most, before a thread that has stopped to spin tries again.
 const RARELY: (u32, u32) = (16, 4096);
+/// How many waits a thread begins with before it first tries: one that is soon over has nothing to learn it for.
+const FIRST: u32 = 4;
 /// How often a wait gives its core to whoever else wants it.
 const YIELDS: u32 = 2;
 /// A yield that takes longer has given the core to somebody's work rather than to who is waited for.
@@ -41,8 +43,8 @@ struct Rarely {
 }
 
 impl Rarely {
-    const fn new() -> Self {
-        Self { left_out: Cell::new(0), every: Cell::new(0) }
+    const fn after(waits: u32) -> Self {
+        Self { left_out: Cell::new(waits), every: Cell::new(0) }
     }
 
     /// Whether it is this wait's turn.
@@ -69,7 +71,7 @@ impl Rarely {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { budget: Cell::new(LONGEST), spin: Rarely::new(), yields: Rarely::new() }
+        Self { budget: Cell::new(Duration::ZERO), spin: Rarely::after(FIRST), yields: Rarely::after(0) }
     }
 }
 

@@ -198,7 +198,7 @@ fn lt_2_the_mta_ends_after_a_late_result_has_gone() {
         let again = in_mta.clone();
         let then = Box::new(move || {
             // Time for the others to end what is to be ended.
-            (0..20_000).for_each(|_| thread::yield_now());
+            (0..2_000).for_each(|_| thread::yield_now());
             seen.send(again.call(|()| ()).is_ok()).unwrap();
         });
         let call = in_mta.call_async(move |object| {
