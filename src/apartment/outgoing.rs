@@ -239,7 +239,7 @@ fn attempt(
         let in_line = callee.accept(entry, no_room, thread.who()).map_err(|refused| refused.withdraw())?;
         let mut line = in_line.then(|| Line { thread, home, making, attempts, ticket, until, waits: false });
         // What lends nothing need not wait for the callee to let go, if it is cancelled.
-        wait_for_call(thread, home, place, || {
+        wait_for_call(thread, place, || {
             line.take_if(|line| line.is_left());
             ticket.is_settled() || (leaves && ticket.leave_if_cancelled())
         });

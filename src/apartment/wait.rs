@@ -37,8 +37,8 @@ pub(crate) fn wait(
 
 /// Waits for a call that is out.
 #[inline]
-pub(super) fn wait_for_call(thread: &Rc<Thread>, home: &Option<Home>, place: usize, mut done: impl FnMut() -> bool) {
-    if home.is_some() || !blocks(thread, place, &mut done) {
+pub(super) fn wait_for_call(thread: &Rc<Thread>, place: usize, mut done: impl FnMut() -> bool) {
+    if !blocks(thread, place, &mut done) {
         wait(thread, Situation::Call(place), None, done);
     }
 }
@@ -47,7 +47,9 @@ pub(super) fn wait_for_call(thread: &Rc<Thread>, home: &Option<Home>, place: usi
 /// left to do but to look and to sleep. False if there is.
 #[inline]
 fn blocks(thread: &Thread, place: usize, done: &mut impl FnMut() -> bool) -> bool {
-    if thread.has_something_to_drop() || !thread.looks_after().is_nothing() {
+    // Asked at each attempt: a retry policy may have entered an apartment.
+    let is_in_one = thread.with_home(|home| home.is_some());
+    if is_in_one || thread.has_something_to_drop() || !thread.looks_after().is_nothing() {
         return false;
     }
     let spin = spins(thread, None, Situation::Call(place));
@@ -171,6 +173,17 @@ pub(super) fn home_serves(home: &StaHome, thread: &Thread, situation: Situation<
 }
 
 fn wait_for(wait: &Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<Deadlock>> {
+    let mut heard = false;
+    let result = look_and_rest(wait, &mut heard, done);
+    if heard && wait.thread.waits_open() > 0 {
+        // It has consumed the ring of a cancel, and was over before it looked: that may be of a call below.
+        wait.thread.bell().ring_cancelled();
+    }
+    result
+}
+
+/// `heard`: whether it leaves a cancel to be looked after.
+fn look_and_rest(wait: &Wait<'_>, heard: &mut bool, done: &mut impl FnMut() -> bool) -> Result<(), Arc<Deadlock>> {
     let Wait { thread, situation, until, .. } = *wait;
     let _stirred = thread.stirs();
     let home = wait.sta();
@@ -191,6 +204,7 @@ fn wait_for(wait: &Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<
     let mut cancelled = true;
     while !done() {
         let cancelled_now = std::mem::take(&mut cancelled);
+        *heard = false;
         if (after.timed || (after.nested && cancelled_now)) && attend(thread, cancelled_now) {
             continue;
         }
@@ -211,7 +225,7 @@ fn wait_for(wait: &Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<
             }
         }
         if let Some(ring) = sleeps.spin() {
-            cancelled = ring.cancelled;
+            (cancelled, *heard) = (ring.cancelled, ring.cancelled);
             continue;
         }
         let alarm = Alarm::of(thread, home, alarm);
@@ -227,6 +241,7 @@ fn wait_for(wait: &Wait<'_>, done: &mut impl FnMut() -> bool) -> Result<(), Arc<
             Err(_) if done() => break,
             Err(deadlock) => return Err(deadlock),
         };
+        *heard = cancelled;
     }
     Ok(())
 }

@@ -78,19 +78,21 @@ impl Mailbox {
     #[inline]
     pub(super) fn carry_out(self: &Arc<Self>, later: Later) {
         let Later { wake, granted, rest } = later;
-        self.wake(wake);
         if let Some(ticket) = granted {
             ticket.ring();
         }
-        if let Some(rest) = rest {
-            self.carry_out_rest(*rest);
+        match rest {
+            None => self.wake(wake),
+            Some(rest) => self.carry_out_rest(wake, *rest),
         }
     }
 
+    /// Who sleeps comes before whatever can be user code: an event loop's waker, a thread that cannot be started.
     #[cold]
-    fn carry_out_rest(self: &Arc<Self>, mut rest: Rest) {
+    fn carry_out_rest(self: &Arc<Self>, wake: Wake, mut rest: Rest) {
         rest.rings().filter(|ticket| !ticket.is_of_a_future()).for_each(Ticket::ring);
         rest.bells.iter().for_each(|bell| bell.ring());
+        self.wake(wake);
         rest.wakes.drain(..).for_each(|wake| self.wake(wake));
         // Last, for it is user code, which may wait for any of the others: wakers, and what never ran of owned calls.
         rest.rings().filter(|ticket| ticket.is_of_a_future()).for_each(Ticket::ring);

@@ -69,7 +69,7 @@ impl Parker {
 
 /// One look, and then it sleeps: what the looks of the shipped one are for, and what comes between them, is in that.
 #[derive(Default)]
-pub(crate) struct Patience;
+pub(crate) struct Patience(());
 
 impl Patience {
     pub(crate) fn look<T>(&self, _: Spin, mut look: impl FnMut() -> Option<T>) -> Option<T> {

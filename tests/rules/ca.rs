@@ -3,8 +3,8 @@
 use crate::cancels::{CANCELED, CANCELED_RUNNING, TIMED_OUT, TIMED_OUT_RUNNING, occupy, seen_as};
 use crate::stage::{Stage, gate, hresult, incoming, like, play, secs};
 use apartment::{
-    CallContext, CallError, CallKind, CallOptions, CancelHandle, CancelReason, ChainId, MessageClass, Outcome, Proxy,
-    Retry, ServerCall, Sta, WaitFor, What, current_call, is_cancelled,
+    CallContext, CallError, CallKind, CallOptions, CancelHandle, CancelReason, ChainId, MessageClass, Outcome, Process,
+    Proxy, Retry, ServerCall, Sta, WaitFor, What, current_call, is_cancelled,
 };
 use crossbeam_channel::unbounded;
 use std::cell::{Cell, RefCell};
@@ -899,4 +899,27 @@ fn ca_4_of_an_apartment_that_dies_what_was_queued_has_not_started() {
         });
         Ok(())
     });
+}
+
+/// The ring of a cancel and that of an inner reply are one ring, which the inner wait consumes as it ends.
+#[test]
+fn ca_2_a_cancel_that_comes_with_an_inner_reply_reaches_the_outer_call() {
+    for _ in 0..20 {
+        let process = Process::new();
+        let (a, b) = (process.sta("a").spawn().unwrap(), process.sta("b").spawn().unwrap());
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let handle = CancelHandle::new();
+        let options = CallOptions::new().cancel(&handle);
+        let cancelled = at_a.with(&options).call(|()| {
+            let waits_to_be_told = at_b.call(|()| {
+                let inner = at_a.call(|()| at_b.call(|()| handle.cancel()));
+                assert!(!matches!(inner, Ok(Err(CallError::ServerFault { .. }))));
+                while !is_cancelled() {
+                    thread::yield_now();
+                }
+            });
+            assert!(matches!(waits_to_be_told, Err(CallError::CallCanceled { outcome: Outcome::MayHaveRun })));
+        });
+        assert!(matches!(cancelled, Err(CallError::CallCanceled { outcome: Outcome::MayHaveRun })));
+    }
 }
