@@ -249,9 +249,6 @@ fn attempt(
     if let Err(error) = accepted {
         return Attempted::Ended(refused(thread, home, making, error));
     }
-    if ticket.look() == (Look::Done, None) {
-        return Attempted::Ended(Ok(()));
-    }
     settled(callee, ticket).unwrap_or_else(|| crate::broken("a wait ended before its call was settled"))
 }
 

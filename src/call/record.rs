@@ -185,9 +185,7 @@ impl<V> Ticket<V> {
     /// Hands a call's load over to whoever gets the [`Errand`], for one attempt, while `attend` runs: it gives the errand to
     /// the callee and waits. `attend` must not return before the attempt is settled, if the load is lent.
     pub(crate) fn hand_over<R>(&self, load: &mut Load<'_>, attend: impl FnOnce(Errand<V>) -> R) -> R {
-        if self.step(IDLE, |state| matches!(state, IDLE | REJECTED), QUEUED).is_none() {
-            crate::broken("a call was handed over twice at once");
-        }
+        self.queue();
         let _settled = load.is_lent().then(|| Settled(self));
         let carried = match load {
             Load::Lent(job) => {
@@ -207,10 +205,15 @@ impl<V> Ticket<V> {
     /// Hands over an owned call's work, for one attempt. Nothing of the caller's frame is lent: it may leave by
     /// [`leave_if_cancelled`](Ticket::leave_if_cancelled) and [`detach`](Ticket::detach).
     pub(crate) fn give(&self, work: Arc<dyn Work>) -> Errand<V> {
-        if self.step(IDLE, |state| matches!(state, IDLE | REJECTED), QUEUED).is_none() {
-            crate::broken("an owned call was given twice at once");
-        }
+        self.queue();
         Errand { ticket: Some(self.clone()), carried: Carried::Owned(work) }
+    }
+
+    /// The next attempt begins.
+    fn queue(&self) {
+        if self.step(IDLE, |state| matches!(state, IDLE | REJECTED), QUEUED).is_none() {
+            crate::broken("a call was handed over twice at once");
+        }
     }
 
     /// For an entry that lends nothing but whose sender waits for it to be taken: `QUEUED` without a loan.
