@@ -10,7 +10,6 @@ use crate::call::record::{Attempt, Load};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
 use crate::error::{CallError, Outcome};
-use crate::id::ChainId;
 use crate::mailbox::cancelled;
 use crate::stub::Free;
 use crate::thread::{Home, Thread};
@@ -68,12 +67,7 @@ pub(crate) fn send_free(
         return invoke_free(callee, CallKind::Synchronous, target, terms, load);
     }
     let clock = &callee.process.clock;
-    let mut header =
-        Start::new(&thread, &callee.process, None).header(&thread, &callee.process, CallKind::OneWay, target);
-    header.from_chain = thread.with_frame(|frame| frame.and_then(|frame| frame.chain));
-    header.chain = ChainId(header.id);
-    header.depth = 1;
-    header.deadline = None;
+    let header = Start::one_way(&thread, &callee.process, target);
     let call = header.call_ref();
     let route = Route::FreeThreaded;
     tell_caller(&thread, &home, &callee.process, call, || header.call_made(None, route));

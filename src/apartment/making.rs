@@ -114,6 +114,16 @@ impl Start {
         start
     }
 
+    /// The header of a one-way call: that begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
+    #[inline]
+    pub(super) fn one_way(thread: &Thread, process: &Common, target: CallTarget) -> Header {
+        let (id, made) = (thread.new_call(), process.clock.nanos());
+        let served = thread.with_frame(|frame| frame.and_then(|frame| Some((frame.id, frame.chain?))));
+        let (parent, from_chain) = served.unzip();
+        let start = Self { id, made, chain: ChainId(id), depth: 1, parent, deadline: None, around: Around::default() };
+        Header { from_chain, ..start.header(thread, process, CallKind::OneWay, target) }
+    }
+
     fn own(&self, within: Option<Duration>) -> Option<u64> {
         within.map(|within| Clock::later(self.made, within))
     }
@@ -155,7 +165,7 @@ impl Start {
 }
 
 /// Under whose lock the making of a call into that process is told.
-pub(super) fn told_by(home: Option<&Home>, process: &Common, kind: CallKind) -> ToldBy {
+fn told_by(home: Option<&Home>, process: &Common, kind: CallKind) -> ToldBy {
     match home {
         Some(home) if !std::ptr::eq(&*home.mailbox().common, process) => ToldBy::Elsewhere,
         _ if kind.is_one_way() => ToldBy::Callee,

@@ -3,7 +3,7 @@
 use super::asleep::Depends;
 use super::ban::is_banned;
 use super::invoke::invoke;
-use super::making::{Terms, tell, tell_refused, told_by};
+use super::making::{Start, Terms, tell, tell_refused};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait_on;
@@ -12,7 +12,6 @@ use crate::call::{Ticket, Verdict};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{Route, WaitFor, What};
 use crate::error::{CallError, CantCallOut, Outcome};
-use crate::id::ChainId;
 use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Sent, ToldBy};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Home, Thread, panic_message};
@@ -56,7 +55,11 @@ pub(crate) fn send(
             return send_and_wait(callee, target, terms, closure);
         }
     }
-    let header = header(&thread, home.as_ref(), callee, target);
+    let header = Header {
+        internal: home.as_ref().is_some_and(|home| home.is_at(callee)),
+        sender: target.method.and(home.as_ref()).map(|home| Arc::downgrade(home.mailbox())),
+        ..Start::one_way(&thread, &callee.common, target)
+    };
     let call = header.call_ref();
     if header.told_by == ToldBy::Elsewhere {
         tell(&thread, &home, callee, call, || header.call_made(Some(callee.name.id), Route::Mailbox));
@@ -75,32 +78,6 @@ pub(crate) fn send(
     result.inspect_err(|refused| {
         tell(&thread, &home, callee, call, || What::Refused { error: (&refused.0).into() });
     })
-}
-
-/// A one-way call begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
-#[inline]
-fn header(thread: &Thread, home: Option<&Home>, callee: &Arc<Mailbox>, target: CallTarget) -> Header {
-    let id = thread.new_call();
-    let (parent, from_chain) =
-        thread.with_frame(|frame| frame.map_or((None, None), |frame| (frame.chain.and(Some(frame.id)), frame.chain)));
-    Header {
-        id,
-        chain: ChainId(id),
-        attempt: 1,
-        kind: CallKind::OneWay,
-        caller: thread.caller(),
-        target,
-        from_chain,
-        depth: 1,
-        deadline: None,
-        internal: home.is_some_and(|home| home.is_at(callee)),
-        sender: target.method.and(home).map(|home| Arc::downgrade(home.mailbox())),
-        made: callee.common.clock.nanos(),
-        parent,
-        borrows: false,
-        frame: thread.who().1,
-        told_by: told_by(home, &callee.common, CallKind::OneWay),
-    }
 }
 
 /// Under strict rules a thread of the MTA waits for its one-way calls as for others (rule ST-3). What becomes of one that
