@@ -80,7 +80,7 @@ pub(super) fn making<'a>(
     let mut start = Start::new(thread, process, terms.within);
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
-        (start.deadline, start.around) = (start.own(terms.within), Around::default());
+        (start.deadline, start.around) = (Start::own(terms.within, &process.clock), Around::default());
     }
     let header = Header { internal: terms.internal, ..start.header(thread, process, kind, target) };
     Making { callee, header, terms, around: start.around }
@@ -102,10 +102,10 @@ pub(super) struct Start {
 impl Start {
     #[inline]
     pub(super) fn new(thread: &Thread, process: &Common, within: Option<Duration>) -> Self {
-        let (id, made) = (thread.new_call(), process.clock.nanos());
+        let (id, made) = (thread.new_call(), process.clock.roughly());
         let (chain, around) = (ChainId(id), Around::default());
         let mut start = Self { id, made, chain, depth: 1, parent: None, deadline: None, around };
-        start.deadline = start.own(within);
+        start.deadline = Self::own(within, &process.clock);
         thread.with_frame(|serving| {
             if let Some(serving) = serving {
                 start.joins(serving, &process.clock);
@@ -117,15 +117,15 @@ impl Start {
     /// The header of a one-way call: that begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
     #[inline]
     pub(super) fn one_way(thread: &Thread, process: &Common, target: CallTarget) -> Header {
-        let (id, made) = (thread.new_call(), process.clock.nanos());
+        let (id, made) = (thread.new_call(), process.clock.roughly());
         let served = thread.with_frame(|frame| frame.and_then(|frame| Some((frame.id, frame.chain?))));
         let (parent, from_chain) = served.unzip();
         let start = Self { id, made, chain: ChainId(id), depth: 1, parent, deadline: None, around: Around::default() };
         Header { from_chain, ..start.header(thread, process, CallKind::OneWay, target) }
     }
 
-    fn own(&self, within: Option<Duration>) -> Option<u64> {
-        within.map(|within| Clock::later(self.made, within))
+    fn own(within: Option<Duration>, clock: &Clock) -> Option<u64> {
+        within.map(|within| clock.after(within))
     }
 
     /// It is made in what is being served; messages and destructors are of no chain.

@@ -17,6 +17,8 @@ pub(super) struct Sleeps<'a> {
     thread: &'a Thread,
     loops: Option<Loops>,
     spin: Spin,
+    /// The place of the call that it waits for, if it does.
+    call: Option<usize>,
     /// Whether a wait below is parked in the loop that this runs on top of.
     on_top: bool,
     /// Whether it may have consumed a ring.
@@ -39,12 +41,21 @@ impl<'a> Sleeps<'a> {
         let loops = adopted.and_then(|home| Loops::of(thread, home, situation));
         let on_top = adopted.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
         let spin = if loops.is_some() { Spin::Never } else { spins(thread, home, situation) };
-        Self { thread, loops, spin, on_top, slept: Cell::new(false) }
+        let call = if let Situation::Call(at) = situation { Some(at) } else { None };
+        Self { thread, loops, spin, call, on_top, slept: Cell::new(false) }
     }
 
     /// Looks a few times more whether the bell is rung, before it is worth to sleep; consumes the ring.
     pub(super) fn spin(&self) -> Option<Ring> {
-        let ring = self.thread.spin(self.spin);
+        let ring = self.thread.spin(self.spin, self.call);
+        self.slept.set(self.slept.get() | ring.is_some());
+        ring
+    }
+
+    /// Before a wait for a call first looks: consumes what rang for a call before, whose answer was seen without it.
+    pub(super) fn left_over(&self) -> Option<Ring> {
+        self.call?;
+        let ring = self.thread.bell().take();
         self.slept.set(self.slept.get() | ring.is_some());
         ring
     }

@@ -66,13 +66,13 @@ pub(crate) fn send(
     }
     let result = if terms.room == Room::Refuse {
         let entry = Entry::new(header, body(closure));
-        callee.accept(entry, NoRoom::Refuse, thread.who()).map(drop).map_err(|refused| refused.into_parts())
+        thread.sends(callee, entry, NoRoom::Refuse).map(drop).map_err(|refused| refused.into_parts())
     } else {
         thread.with_ticket(|ticket| {
             let mut entry = Entry::new(header.clone(), body(closure));
             entry.taken = Some(ticket.queue_without_loan());
-            callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
-            PostLine::of(header.made, terms).wait(&thread, callee, ticket, &header)
+            thread.sends(callee, entry, NoRoom::Wait).map_err(|refused| refused.into_parts())?;
+            PostLine::of(&callee.common.clock, terms).wait(&thread, callee, ticket, &header)
         })
     };
     result.inspect_err(|refused| {
@@ -109,8 +109,8 @@ struct PostLine {
 }
 
 impl PostLine {
-    fn of(made: u64, terms: Terms<'_>) -> Self {
-        let after = |time| Clock::later(made, time);
+    fn of(clock: &Clock, terms: Terms<'_>) -> Self {
+        let after = |time| clock.after(time);
         let deadline = terms.within.map(after);
         let room = match terms.room {
             Room::Within(time) => Some(after(time)),

@@ -55,11 +55,13 @@ fn blocks(thread: &Thread, place: usize, done: &mut impl FnMut() -> bool) -> boo
     let spin = spins(thread, None, Situation::Call(place));
     let _wait = thread.waits();
     let _open = thread.opened();
+    // Left over from a call before, whose answer was seen before its ring came.
+    let _late = thread.bell().take();
     while !done() {
         if thread.is_awaited() {
             return false;
         }
-        if thread.spin(spin).is_none() {
+        if thread.spin(spin, Some(place)).is_none() {
             thread.bell().wait(None);
         }
     }
@@ -123,7 +125,7 @@ impl<'a> PlainWait<'a> {
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && !blocked;
         match &home {
             Some(home) => {
-                let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.nanos());
+                let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.roughly());
                 let waits = Waits { who: thread.who(), on, call, whom, serves, until, since };
                 home.mailbox().wait_began(blocks, waits);
             }
@@ -200,8 +202,10 @@ fn look_and_rest(wait: &Wait<'_>, heard: &mut bool, done: &mut impl FnMut() -> b
     let adopted = adopted_to_wake(situation).next();
     let _swallowed = adopted.map(|mailbox| mailbox.common.clock.watch(thread.bell()));
     let after = thread.looks_after();
-    // What was cancelled before the call went out rang nobody.
+    // What was cancelled before the call went out rang nobody; and a ring may be left over from a call before, whose answer
+    // was seen before its ring came. The first look is at everything.
     let mut cancelled = true;
+    *heard = sleeps.left_over().is_some_and(|ring| ring.cancelled);
     while !done() {
         let cancelled_now = std::mem::take(&mut cancelled);
         *heard = false;

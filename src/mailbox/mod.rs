@@ -16,7 +16,8 @@ mod seen;
 mod sent;
 mod waits;
 
-pub(crate) use entry::{Ask, Body, Entry, Header, Place, ToldBy};
+pub(crate) use accept::Accepted;
+pub(crate) use entry::{Ask, Body, Brief, Entry, Header, NotAccepted, Place, ToldBy};
 pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Started};
 pub(crate) use open::{Out, Waits};
 pub(crate) use pool::{Pool, Shared, Use};
@@ -80,7 +81,7 @@ impl Mailbox {
         owner: Owner,
         pool: Option<Pool>,
     ) -> Arc<Self> {
-        let now = common.clock.nanos();
+        let now = common.clock.roughly();
         let seat = Seat::new(pool.as_ref().map(|pool| pool.maximum));
         Arc::new(Self { name, capacity, common, how, owner, seat, monitor: Mutex::new(Monitor::new(now, pool)) })
     }

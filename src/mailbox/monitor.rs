@@ -2,11 +2,12 @@
 
 use super::Who;
 use super::alarm::Alarm;
-use super::entry::{Ask, Body, Entry, Header, Place};
+use super::entry::{Ask, Body, Brief, Entry, Header, Place};
 use super::later::Wake;
 use super::open::{Executing, Left, Out, Runs, Waits};
 use super::pool::{Pool, Shared};
 use super::seen::Standings;
+use super::sent::Sent;
 use crate::call::{Running, Ticket};
 use crate::describe::{CallKind, CallTarget, DROP};
 use crate::diagnose::HeldBy;
@@ -14,7 +15,6 @@ use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Clock};
 use crate::wait_graph::Scope;
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(crate) struct Monitor {
     /// Posts that waited for room when the door closed, until their senders fetch them.
     pub(crate) turned_away: Vec<(Ticket, Place)>,
     /// Places for entries to come, as many as there ever were at once: what is warm allocates nothing.
-    vacant: Vec<Place>,
+    pub(super) vacant: Vec<Place>,
     /// Objects whose last reference went, to be dropped at home.
     pub(crate) releases: VecDeque<ObjectId>,
     /// How many entries hold room.
@@ -79,7 +79,8 @@ pub(crate) struct Monitor {
 }
 
 /// Who looks for something to do, and what it may find.
-pub(crate) struct Looker<'a> {
+#[derive(Clone, Copy)]
+pub(crate) struct Looker {
     pub(crate) who: Who,
     /// How many calls and messages are open on the thread.
     pub(crate) depth: u32,
@@ -89,8 +90,6 @@ pub(crate) struct Looker<'a> {
     pub(crate) messages: Messages,
     /// Whether there is a filter to ask.
     pub(crate) filter: bool,
-    /// The places of what it has run.
-    pub(crate) left: &'a RefCell<Vec<Place>>,
 }
 
 /// What becomes of application messages.
@@ -116,7 +115,8 @@ pub(crate) enum Next {
         id: CallId,
         class: MessageClass,
     },
-    Run(Started),
+    /// What was taken to run is in the looker's hands.
+    Run,
     /// Futures were woken, and may have done anything: look again.
     Rung,
     /// How the door stands, and when to look again for a future that is to be woken.
@@ -129,11 +129,16 @@ pub(crate) struct Asked {
     pub(crate) call: IncomingCall,
 }
 
-/// An entry that was taken to run.
+/// An entry that was taken to run. It stays with the apartment, as what its thread executes; this is what the thread needs,
+/// filled in where the thread has it.
+#[derive(Default)]
 pub(crate) struct Started {
-    pub(crate) entry: Place,
-    /// If it is a call.
+    pub(crate) brief: Option<Brief>,
+    /// Of a call.
     pub(crate) running: Option<Running>,
+    /// Of a post, or a message.
+    pub(crate) sent: Option<Sent>,
+    pub(crate) is_message: bool,
     /// An object of the MTA; an STA's thread has its objects itself.
     pub(crate) object: Option<Shared>,
 }
@@ -183,29 +188,10 @@ impl Monitor {
         }
     }
 
-    /// Gives an entry its place.
-    #[inline]
-    pub(super) fn place(&mut self, entry: Entry) -> Place {
-        if self.vacant.is_empty() {
-            // Twice as many as there are: those who are just done come for theirs later.
-            let more = (self.entries.len() + self.waiting.len() + self.executing.len()).max(4);
-            self.vacant.extend((0..more).map(|_| entry.vacant()));
-        }
-        match self.vacant.pop() {
-            Some(mut place) => {
-                *place = entry;
-                place
-            }
-            None => Box::new(entry),
-        }
-    }
-
     /// An entry is over: its place is free.
     #[inline]
     pub(super) fn is_over(&mut self, mut entry: Place) {
-        // Nothing is kept alive by it.
-        entry.header.caller.apartment = None;
-        entry.header.sender = None;
+        entry.vacate();
         self.vacant.push(entry);
     }
 
@@ -273,32 +259,41 @@ impl Monitor {
     pub(super) fn frames_left(&mut self, thread: ThreadId, depth: u32) -> Left {
         let mut left = Left::default();
         let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
-        match &mut self.pool {
+        if self.pool.is_none() {
             // One thread: the innermost is the last.
-            None => {
-                while let Some(last) = self.executing.last_mut().filter(|last| ended(last)) {
-                    last.ticket.take().into_iter().for_each(|ticket| left.add(ticket));
-                    // In place: it is not small.
-                    self.executing.truncate(self.executing.len() - 1);
-                }
+            while self.executing.last().is_some_and(ended)
+                && let Some(last) = self.executing.pop()
+            {
+                self.frame_left(last, &mut left);
             }
-            Some(pool) => {
-                if depth == 0 {
-                    pool.letting_go.retain(|going| *going != thread);
-                }
-                while let Some(at) = self.executing.iter().rposition(ended) {
-                    self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
-                }
-            }
+            return left;
+        }
+        if let (0, Some(pool)) = (depth, &mut self.pool) {
+            pool.letting_go.retain(|going| *going != thread);
+        }
+        while let Some(at) = self.executing.iter().rposition(ended) {
+            let last = self.executing.remove(at);
+            self.frame_left(last, &mut left);
         }
         left
     }
 
+    #[inline(always)]
+    fn frame_left(&mut self, last: Executing, left: &mut Left) {
+        if let Some(ticket) = last.ticket {
+            left.add(ticket);
+        }
+        match last.runs {
+            Runs::Call(entry, _) | Runs::Message(entry, _) => self.is_over(entry),
+            Runs::Drop(_) => {}
+        }
+    }
+
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
-    pub(super) fn drops(&mut self, looker: &Looker<'_>, object: Option<ObjectId>, now: u64) {
+    pub(super) fn drops(&mut self, looker: &Looker, object: Option<ObjectId>, now: u64) {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
-        let Looker { who, depth, .. } = *looker;
+        let (who, depth) = (looker.who, looker.depth);
         self.executing.push(Executing { who, depth, runs, since: now, ticket: None, told_late: false });
     }
 
@@ -312,12 +307,12 @@ impl Monitor {
     }
 
     /// Whether a look would find something.
-    pub(super) fn offers(&self, looker: &Looker<'_>) -> bool {
+    pub(super) fn offers(&self, looker: &Looker) -> bool {
         !self.releases.is_empty() || self.entries.iter().any(|entry| matches!(self.admits(entry, looker), Admits::Yes))
     }
 
     #[inline]
-    fn admits(&self, entry: &Entry, looker: &Looker<'_>) -> Admits {
+    fn admits(&self, entry: &Entry, looker: &Looker) -> Admits {
         if entry.is_message() {
             // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
             let runs = looker.messages == Messages::InOrder && self.door == Door::Open;
@@ -328,7 +323,7 @@ impl Monitor {
 
     /// What is to become of an entry now. The time is read here, under the lock: who sent the entry has not seen a later one.
     #[inline]
-    pub(super) fn offer(&mut self, at: usize, looker: &Looker<'_>, clock: &Clock) -> Offer {
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker, clock: &Clock) -> Offer {
         let entry = &self.entries[at];
         let admits = self.admits(entry, looker);
         if let Admits::Held(by) = admits {
@@ -342,9 +337,8 @@ impl Monitor {
         }
         // What is past its deadline is taken without asking, and revoked.
         if looker.filter && !entry.header.internal {
-            let now = clock.nanos();
-            if entry.header.deadline.is_none_or(|deadline| deadline > now) {
-                return Offer::Ask(now);
+            if entry.header.deadline.is_none_or(|deadline| deadline > clock.nanos()) {
+                return Offer::Ask(clock.roughly());
             }
         }
         Offer::Take

@@ -88,12 +88,13 @@ impl Mailbox {
             let ended = |it: &&Executing| it.told_late && it.who.0 == thread && it.depth >= depth;
             for Executing { who, runs, .. } in monitor.executing.iter().rev().filter(ended) {
                 match runs {
-                    Runs::Call(header, _) => {
-                        self.push_event(monitor, *who, Some(header.call_ref()), || What::Ended { panicked: None });
+                    Runs::Call(entry, _) => {
+                        let ended = || What::Ended { panicked: None };
+                        self.push_event(monitor, *who, Some(entry.header.call_ref()), ended);
                     }
-                    Runs::Message(header, _) => {
+                    Runs::Message(entry, _) => {
                         let ended = || What::MessageEnded { panicked: None };
-                        self.push_event(monitor, *who, Some(header.call_ref()), ended);
+                        self.push_event(monitor, *who, Some(entry.header.call_ref()), ended);
                     }
                     Runs::Drop(_) => {}
                 }
@@ -147,10 +148,12 @@ impl Mailbox {
             executing.told_late = true;
             let Executing { who, runs, since, ticket, .. } = executing;
             let (header, what) = match runs {
-                Runs::Call(header, call_type) => {
-                    (header, What::Began { call_type: *call_type, queued: monitor.queued })
+                Runs::Call(entry, call_type) => {
+                    (&entry.header, What::Began { call_type: *call_type, queued: monitor.queued })
                 }
-                Runs::Message(header, class) => (header, What::MessageBegan { class: *class, queued: monitor.queued }),
+                Runs::Message(entry, class) => {
+                    (&entry.header, What::MessageBegan { class: *class, queued: monitor.queued })
+                }
                 Runs::Drop(_) => continue,
             };
             let left = ticket.as_ref().is_some_and(Ticket::is_detached);
@@ -265,8 +268,8 @@ fn entry_seen(entry: &Entry, at: EntryAt) -> EntrySeen {
 
 fn frame_seen(executing: &Executing) -> FrameSeen {
     let (header, message) = match &executing.runs {
-        Runs::Call(header, _) => (Some(header), None),
-        Runs::Message(header, class) => (Some(header), Some(*class)),
+        Runs::Call(entry, _) => (Some(&entry.header), None),
+        Runs::Message(entry, class) => (Some(&entry.header), Some(*class)),
         Runs::Drop(_) => (None, None),
     };
     // (What is direct or one-way has no ticket.)
