@@ -148,6 +148,7 @@ impl Starter {
                 scope: Scope::Everything,
                 messages: Messages::Held,
                 filter: false,
+                batch: None,
             };
             let mut started = Started::default();
             match mailbox.next(&looker, &mut started) {

@@ -114,7 +114,7 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
 
 /// What that thread, in that situation, may find.
 #[inline]
-pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, wait: u32) -> Looker {
+pub(super) fn looker<'a>(thread: &Thread, home: &'a StaHome, situation: Situation<'_>, wait: u32) -> Looker<'a> {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
@@ -124,7 +124,10 @@ pub(super) fn looker(thread: &Thread, home: &StaHome, situation: Situation<'_>, 
         (Situation::Plain(..) | Situation::Of(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
-    Looker { who: thread.who(), depth, wait, scope, messages, filter }
+    // A loop of somebody else's has to be woken for each entry: it looks whenever it likes.
+    let tops = matches!(situation, Situation::Loop) && depth == 0 && thread.waits_open() == 0 && !thread.is_adopted();
+    let batch = tops.then_some(&home.batch);
+    Looker { who: thread.who(), depth, wait, scope, messages, filter, batch }
 }
 
 /// Whether a wait shows application messages to the filter (rule MF-8): one for a call does, but for an input-synchronized
@@ -136,7 +139,7 @@ pub(super) fn asks_about_messages(thread: &Thread, situation: Situation<'_>) -> 
 
 /// Whether a message that the filter lets run may: it is asked in each wait for a call (rule MF-8), but where nothing comes
 /// in nothing runs, and waits that are nested too deep pile up no further (rule DI-12).
-fn runs_messages(thread: &Thread, home: &StaHome, looker: &Looker) -> bool {
+fn runs_messages(thread: &Thread, home: &StaHome, looker: &Looker<'_>) -> bool {
     looker.scope != Scope::Nothing && thread.waits_open() <= home.nested_waits
 }
 

@@ -42,6 +42,10 @@ impl Mailbox {
         later: &mut Later,
     ) -> Result<Accepted, Box<NotAccepted>> {
         let mut monitor = self.monitor.lock();
+        // What has room goes to the end of the queue, and need not know of the rest.
+        if monitor.queued >= self.capacity || entry.header.is_input_synchronized() || self.common.recorder.is_on() {
+            self.call_back(&mut monitor);
+        }
         self.tell_made(&monitor, &entry.header);
         if entry.is_cancelled() {
             // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
@@ -118,7 +122,9 @@ impl Mailbox {
             _ => What::Queued { queued, capacity: self.capacity },
         });
         monitor.insert(entry);
-        later.wake(monitor.wake());
+        if !monitor.on_desk {
+            later.wake(monitor.wake());
+        }
     }
 
     /// Room became free: callers that wait for it get it in the order they came.
@@ -158,12 +164,12 @@ impl Mailbox {
 
     /// Whether the caller with that ticket still waits for room.
     pub(crate) fn waits_for_room(&self, ticket: &Ticket) -> bool {
-        self.monitor.lock().waiting.iter().any(|entry| entry.is_of(ticket))
+        self.monitor().waiting.iter().any(|entry| entry.is_of(ticket))
     }
 
     /// Takes a sender's own entry out of the line for room: it stopped waiting, or the line was closed.
     pub(crate) fn leave_line(&self, ticket: &Ticket) -> Option<Place> {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let monitor = &mut *monitor;
         if let Some(at) = monitor.waiting.iter().position(|entry| entry.is_of(ticket)) {
             ticket.revoke();
@@ -177,7 +183,7 @@ impl Mailbox {
     /// that runs is asked: `Some(false)`. Nothing if it is over, or was cancelled before.
     pub(crate) fn cancel(self: &Arc<Self>, ticket: &Ticket, call: CallRef, why: Why, who: Who) -> Option<bool> {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if !ticket.ask_cancel(why) {
             return None;
         }
@@ -212,7 +218,7 @@ impl Mailbox {
     /// one that runs goes on without a caller, and is not asked to end.
     pub(crate) fn abandon(self: &Arc<Self>, ticket: &Ticket, call: CallRef, who: Who) {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if ticket.revoke() {
             self.take_out(&mut monitor, ticket, CancelReason::Dropped, who, &mut later);
         } else if ticket.detach() {

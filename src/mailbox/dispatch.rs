@@ -1,5 +1,6 @@
 //! Serving: what the owner's thread does next.
 
+use super::desk::Begun;
 use super::entry::{Ask, Body, Place};
 use super::later::Later;
 use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started};
@@ -13,9 +14,12 @@ use crate::sync::Arc;
 
 impl Mailbox {
     /// What the owner's thread does next. Under one lock it looks, takes, and starts.
-    pub(crate) fn next(self: &Arc<Self>, looker: &Looker, started: &mut Started) -> Next {
+    pub(crate) fn next(self: &Arc<Self>, looker: &Looker<'_>, started: &mut Started) -> Next {
+        if let Some(next) = self.next_of_batch(looker, started) {
+            return next;
+        }
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let left = self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
         let next = self.look(&mut monitor, looker, started, &mut later);
         drop(monitor);
@@ -25,15 +29,15 @@ impl Mailbox {
     }
 
     /// Whether a look would find something to do.
-    pub(crate) fn offers(&self, looker: &Looker) -> bool {
-        self.monitor.lock().offers(looker)
+    pub(crate) fn offers(&self, looker: &Looker<'_>) -> bool {
+        self.monitor().offers(looker)
     }
 
     #[inline(always)]
     pub(super) fn look(
         &self,
         monitor: &mut Monitor,
-        looker: &Looker,
+        looker: &Looker<'_>,
         started: &mut Started,
         later: &mut Later,
     ) -> Next {
@@ -62,6 +66,7 @@ impl Mailbox {
                 Offer::Ask(now) => return Next::Ask(monitor.asked(at, now)),
                 Offer::Take => {
                     if self.take(monitor, at, looker, started, later) {
+                        self.take_over(monitor, looker);
                         return Next::Run;
                     }
                     if later.rings_futures() {
@@ -81,7 +86,7 @@ impl Mailbox {
 
     /// A wait of the owner that lets in nothing at all passes over everything. Says how the door stands.
     pub(crate) fn holds_all(&self, who: Who, wait: u32, by: HeldBy) -> Door {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if self.common.recorder.is_on() {
             for at in 0..monitor.entries.len() {
                 let entry = &mut monitor.entries[at];
@@ -100,7 +105,7 @@ impl Mailbox {
         &self,
         monitor: &mut Monitor,
         at: usize,
-        looker: &Looker,
+        looker: &Looker<'_>,
         started: &mut Started,
         later: &mut Later,
     ) -> bool {
@@ -109,33 +114,13 @@ impl Mailbox {
         self.give_back_room(monitor, &mut entry, looker.who, later);
         // Read for each: nothing else bounds how long the one before has run, or the thread has slept (rule DG-1).
         let now = self.common.clock.roughly();
-        let (mut ticket, mut message) = (None, None);
-        match entry.take_body() {
-            Body::Message { class, run, .. } => {
-                message = Some(class);
-                (started.is_message, started.sent) = (true, Some(run));
-            }
-            Body::Post(closure) => started.sent = Some(closure),
-            Body::Call(errand) => {
-                if entry.header.deadline.is_some_and(|deadline| deadline <= self.common.clock.nanos()) {
-                    errand.expire();
-                }
-                match errand.start() {
-                    Ok(running) => {
-                        ticket = running.ticket().cloned();
-                        started.running = Some(running);
-                    }
-                    Err(revoked) => {
-                        let why = revoked.ticket.as_ref().and_then(Ticket::why);
-                        self.revoked(monitor, &entry.header, reason(why), looker.who);
-                        later.rest().unrun.push(revoked);
-                        monitor.is_over(entry);
-                        return false;
-                    }
-                }
-            }
-            Body::Taken => crate::broken("what is queued has not been taken"),
-        }
+        let Some(Begun { ticket, message }) = self.begin(&mut entry, started, later) else {
+            let unrun = later.rest().unrun.last();
+            let why = unrun.and_then(|unrun| unrun.ticket.as_ref()).and_then(Ticket::why);
+            self.revoked(monitor, &entry.header, reason(why), looker.who);
+            monitor.is_over(entry);
+            return false;
+        };
         let call_type = monitor.call_type(&entry.header, self.is_sta());
         if self.common.recorder.is_on() {
             let (call, queued) = (Some(entry.header.call_ref()), monitor.queued);
@@ -146,7 +131,6 @@ impl Mailbox {
         }
         monitor.last_dispatch = now;
         started.object = entry.header.target.object.and_then(|id| monitor.shared(id));
-        started.brief = Some(entry.brief());
         let (who, depth) = (looker.who, looker.depth);
         let runs = match message {
             Some(class) => Runs::Message(entry, class),
@@ -161,11 +145,11 @@ impl Mailbox {
         self: &Arc<Self>,
         asked: &Asked,
         answer: ServerCall,
-        looker: &Looker,
+        looker: &Looker<'_>,
         started: &mut Started,
     ) -> bool {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let asked_about = |entry: &Place| entry.header.id == asked.incoming_id;
         let Some(at) = monitor.entries.iter().position(asked_about) else { return false };
         let IncomingCall { call_type, elapsed, .. } = asked.call;
@@ -191,9 +175,9 @@ impl Mailbox {
     }
 
     /// Takes a message that `message_pending` let through.
-    pub(crate) fn take_message(self: &Arc<Self>, id: CallId, looker: &Looker, started: &mut Started) -> bool {
+    pub(crate) fn take_message(self: &Arc<Self>, id: CallId, looker: &Looker<'_>, started: &mut Started) -> bool {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let Some(at) = monitor.entries.iter().position(|entry| entry.header.id == id) else { return false };
         let runs = self.take(&mut monitor, at, looker, started, &mut later);
         drop(monitor);
@@ -203,7 +187,7 @@ impl Mailbox {
 
     /// When a filter wants to be asked again about a message that is still queued.
     pub(crate) fn ask_again(&self, id: CallId, at: Option<u64>) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         for entry in &mut monitor.entries {
             if let (true, Body::Message { ask, .. }) = (entry.header.id == id, &mut entry.body) {
                 *ask = Ask::Asked { again: at };
@@ -213,6 +197,6 @@ impl Mailbox {
 
     /// The earliest time at which a filter is to be asked again about a message.
     pub(crate) fn next_ask(&self) -> Option<u64> {
-        self.monitor.lock().entries.iter().filter_map(|entry| entry.asks_again()).min()
+        self.monitor().entries.iter().filter_map(|entry| entry.asks_again()).min()
     }
 }

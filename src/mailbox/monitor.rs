@@ -15,6 +15,7 @@ use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Clock};
 use crate::wait_graph::Scope;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Monitor {
     /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
     /// filter is asked about it.
     pub(crate) entries: VecDeque<Place>,
+    /// Whether the first of them lie on the owner's desk.
+    pub(super) on_desk: bool,
     /// Waiting for room, in order.
     pub(crate) waiting: VecDeque<Place>,
     /// Posts that waited for room when the door closed, until their senders fetch them.
@@ -80,7 +83,7 @@ pub(crate) struct Monitor {
 
 /// Who looks for something to do, and what it may find.
 #[derive(Clone, Copy)]
-pub(crate) struct Looker {
+pub(crate) struct Looker<'a> {
     pub(crate) who: Who,
     /// How many calls and messages are open on the thread.
     pub(crate) depth: u32,
@@ -90,6 +93,8 @@ pub(crate) struct Looker {
     pub(crate) messages: Messages,
     /// Whether there is a filter to ask.
     pub(crate) filter: bool,
+    /// Of an STA's top loop: whether it has a batch on its desk.
+    pub(crate) batch: Option<&'a Cell<bool>>,
 }
 
 /// What becomes of application messages.
@@ -165,6 +170,7 @@ impl Monitor {
             cut_off: false,
             handles_end: false,
             entries: VecDeque::new(),
+            on_desk: false,
             waiting: VecDeque::new(),
             turned_away: Vec::new(),
             vacant: Vec::new(),
@@ -290,7 +296,7 @@ impl Monitor {
     }
 
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
-    pub(super) fn drops(&mut self, looker: &Looker, object: Option<ObjectId>, now: u64) {
+    pub(super) fn drops(&mut self, looker: &Looker<'_>, object: Option<ObjectId>, now: u64) {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
         let (who, depth) = (looker.who, looker.depth);
@@ -307,12 +313,12 @@ impl Monitor {
     }
 
     /// Whether a look would find something.
-    pub(super) fn offers(&self, looker: &Looker) -> bool {
+    pub(super) fn offers(&self, looker: &Looker<'_>) -> bool {
         !self.releases.is_empty() || self.entries.iter().any(|entry| matches!(self.admits(entry, looker), Admits::Yes))
     }
 
     #[inline]
-    fn admits(&self, entry: &Entry, looker: &Looker) -> Admits {
+    fn admits(&self, entry: &Entry, looker: &Looker<'_>) -> Admits {
         if entry.is_message() {
             // Once the apartment is asked to quit, messages are dropped unrun (rule LT-2).
             let runs = looker.messages == Messages::InOrder && self.door == Door::Open;
@@ -323,7 +329,7 @@ impl Monitor {
 
     /// What is to become of an entry now. The time is read here, under the lock: who sent the entry has not seen a later one.
     #[inline]
-    pub(super) fn offer(&mut self, at: usize, looker: &Looker, clock: &Clock) -> Offer {
+    pub(super) fn offer(&mut self, at: usize, looker: &Looker<'_>, clock: &Clock) -> Offer {
         let entry = &self.entries[at];
         let admits = self.admits(entry, looker);
         if let Admits::Held(by) = admits {

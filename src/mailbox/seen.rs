@@ -58,7 +58,7 @@ impl Mailbox {
     /// A step whose having been made is all that there is of it: it begins or ends, a thread enters or leaves, a filter is
     /// set. Who comes to listen later is told of it.
     pub(crate) fn note(&self, who: Who, what: What) {
-        self.note_under(&mut self.monitor.lock(), who, what);
+        self.note_under(&mut self.monitor(), who, what);
     }
 
     pub(super) fn note_under(&self, monitor: &mut Monitor, who: Who, what: What) {
@@ -70,7 +70,7 @@ impl Mailbox {
     /// listens that is found out later, with the lock that the thread takes next.
     #[cold]
     pub(crate) fn frame_ended(&self, who: Who, depth: u32, call: CallRef, what: What) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let left = monitor.frames_left(who.0, depth);
         if let (0, Some(pool)) = (depth, &mut monitor.pool) {
             pool.letting_go.push(who.0);
@@ -128,7 +128,7 @@ impl Mailbox {
 
     /// Who listens joins it (see `diagnose/recorder.rs`).
     pub(crate) fn join(&self, listener: ListenerId) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if monitor.standing.has_begun() && !monitor.gone {
             self.common.recorder.join(listener, self.name.id, || self.prologue(&mut monitor));
         }
@@ -199,7 +199,7 @@ impl Mailbox {
 
     /// It as a snapshot shows it; none if it is gone.
     pub(crate) fn seen(&self) -> Option<ApartmentSeen> {
-        let monitor = self.monitor.lock();
+        let monitor = self.monitor();
         if !monitor.standing.has_begun() || monitor.gone {
             return None;
         }
