@@ -75,7 +75,7 @@ pub(crate) struct Monitor {
     /// Who is rung when the door closes: threads of it that wait for another apartment's end.
     pub(crate) closing: Vec<Arc<Bell>>,
     /// The MTA's side; an STA has none.
-    pub(crate) pool: Option<Pool>,
+    pub(crate) pool: Option<Box<Pool>>,
 }
 
 /// Who looks for something to do, and what it may find.
@@ -168,7 +168,8 @@ impl Monitor {
             out: Vec::new(),
             waits: Vec::new(),
             in_calls: Vec::new(),
-            executing: Vec::new(),
+            // Mostly one at a time, and they are not small: a vector's own first step would be to four.
+            executing: Vec::with_capacity(1),
             standing: Standings::default(),
             last_dispatch: now,
             objects_made: 0,
@@ -179,7 +180,7 @@ impl Monitor {
             gone: false,
             joining: Vec::new(),
             closing: Vec::new(),
-            pool,
+            pool: pool.map(Box::new),
         }
     }
 
@@ -187,8 +188,11 @@ impl Monitor {
     #[inline]
     pub(super) fn place(&mut self, entry: Entry) -> Place {
         if self.vacant.is_empty() {
-            // Twice as many as there are: those who are just done come for theirs later.
-            let more = (self.entries.len() + self.waiting.len() + self.executing.len()).max(4);
+            // Twice as many as there are, for those who are just done give theirs back later: at first that of one call, and
+            // that of the call before it.
+            let there = self.entries.len() + self.waiting.len() + self.executing.len();
+            let more = there.max(2);
+            self.vacant.reserve_exact(there + more);
             self.vacant.extend((0..more).map(|_| entry.vacant()));
         }
         match self.vacant.pop() {
@@ -221,7 +225,7 @@ impl Monitor {
     }
 
     pub(crate) fn wake(&mut self) -> Wake {
-        self.pool.as_mut().map_or(Wake::Owner, Pool::wake)
+        self.pool.as_mut().map_or(Wake::Owner, |pool| pool.wake())
     }
 
     pub(crate) fn chain_is_out(&self, chain: ChainId) -> bool {

@@ -40,6 +40,10 @@ impl Standings {
             _ => {}
         }
         if !matches!(what, What::FilterSet { set: false }) {
+            if self.0.is_empty() {
+                // It begins, and its thread enters it: nothing more stands while it is idle.
+                self.0.reserve_exact(2);
+            }
             self.0.push(Stands { who, at, what: what.clone() });
         }
     }

@@ -249,6 +249,10 @@ impl Thread {
 
     pub(crate) fn set_home(&self, home: Option<Home>) {
         self.is_adopted.set(matches!(&home, Some(Home::Sta(home)) if home.is_adopted()));
+        if home.is_some() {
+            // It serves, mostly one thing at a time, and frames are not small: a vector's own first step would be to four.
+            self.frames.borrow_mut().reserve_exact(1);
+        }
         let before = self.home.replace(home);
         drop(before);
     }
