@@ -279,6 +279,13 @@ impl Thread {
         self.does.borrow().iter().any(|what| what.is_awaited())
     }
 
+    /// Whether it has nothing to do in a wait but to sleep, whatever comes meanwhile: it serves nobody, nobody can come to
+    /// wait for it, there is nothing to drop, and no call of its own that would have to be looked after.
+    pub(crate) fn only_sleeps(&self) -> bool {
+        let is_alone = self.home.borrow().is_none() && self.does.borrow().is_empty();
+        is_alone && !self.has_something_to_drop() && self.looks_after().is_nothing()
+    }
+
     /// It as an implicit thread of that MTA.
     pub(crate) fn visitor(&self, mta: &Arc<Mailbox>) -> Rc<MtaHome> {
         let known = self.visitor.borrow().clone();
