@@ -1,5 +1,5 @@
 //! A synchronous call allocates nothing once it is warm, neither on its caller's thread nor on its callee's, and nor does a
-//! post of a closure that is not large; and what a retry asks for it gives back.
+//! post of a closure that is not large; what a retry asks for it gives back; and an apartment that is idle holds little.
 
 use apartment::{
     CallError, CallOptions, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, Reentrancy, RejectedCall,
@@ -21,6 +21,7 @@ thread_local! {
     // Neither made on demand nor dropped, so that the allocator can use it at any time.
     static COUNT: Cell<u64> = const { Cell::new(0) };
     static HELD: Cell<i64> = const { Cell::new(0) };
+    static BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
 /// How often this thread has asked for memory so far.
@@ -33,12 +34,26 @@ fn held() -> i64 {
     HELD.get()
 }
 
+/// How many bytes of memory this thread has asked for, less those that it gave back, whoever had asked for them.
+fn bytes() -> i64 {
+    BYTES.get()
+}
+
+fn takes(bytes: usize) {
+    BYTES.set(BYTES.get() + bytes as i64);
+}
+
+fn gives_back(bytes: usize) {
+    BYTES.set(BYTES.get() - bytes as i64);
+}
+
 #[expect(unsafe_code, reason = "an allocator cannot be had without")]
 // SAFETY: everything is the system's allocator's work; the counting does not allocate, and cannot unwind.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
         HELD.set(HELD.get() + 1);
+        takes(layout.size());
         // SAFETY: the caller promises to us what the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
@@ -46,18 +61,22 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
         HELD.set(HELD.get() + 1);
+        takes(layout.size());
         // SAFETY: as in `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
+        gives_back(layout.size());
+        takes(size);
         // SAFETY: as in `alloc`; the memory is the system's, as all that we give is.
         unsafe { System.realloc(memory, layout, size) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         HELD.set(HELD.get() - 1);
+        gives_back(layout.size());
         // SAFETY: as in `realloc`.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -391,4 +410,20 @@ fn a_method_of_an_interface_allocates_nothing() {
         assert_eq!(asked(refers, allocations), (0, 0), "a reference is counted, no more");
         here.leave();
     }
+}
+
+/// Beyond its thread's stack. Of several the least, as with [`asked`]: some of what a thread makes once is for all.
+#[test]
+fn an_idle_apartment_holds_at_most_4_kib_of_heap() {
+    let process = Process::new();
+    let idle = [(); 8].map(|()| {
+        let before = bytes();
+        let sta = process.sta("idle").spawn().unwrap();
+        let object = sta.create(|| Cell::new(0)).unwrap();
+        object.call(|n| n.set(n.get() + 1)).unwrap();
+        let there = object.call(|_| bytes()).unwrap();
+        (bytes() - before + there, sta, object)
+    });
+    let least = idle.iter().map(|(bytes, ..)| *bytes).min().expect("there are several");
+    assert!((1_000..=4_096).contains(&least), "{least} bytes");
 }

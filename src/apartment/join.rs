@@ -8,7 +8,7 @@ use crate::diagnose::WaitFor;
 use crate::error::CallError;
 use crate::mailbox::Mailbox;
 use crate::process::Coming;
-use crate::sync::{Arc, JoinHandle, is_this_thread, thread_is_unwinding};
+use crate::sync::{Arc, JoinHandle, Mutex, is_this_thread, thread_is_unwinding};
 use crate::thread::Thread;
 use std::panic::Location;
 use std::rc::Rc;
@@ -41,9 +41,39 @@ pub(super) fn wait_until_gone(
     mailbox: &Arc<Mailbox>,
     location: Option<&'static Location<'static>>,
 ) -> Result<(), CallError> {
-    let thread = Thread::current();
+    wait_for_end(&Thread::current(), mailbox, location, || {})
+}
+
+/// The same, and joins the apartment's one thread. Who has nothing to do meanwhile sleeps in the join from the beginning, and
+/// so is woken once: when the thread has ended, the apartment has.
+pub(super) fn join_sta(
+    mailbox: &Arc<Mailbox>,
+    thread: &Mutex<Option<JoinHandle>>,
+    location: Option<&'static Location<'static>>,
+) -> Result<(), CallError> {
+    let waiter = Thread::current();
+    let take = || thread.lock().take();
+    wait_for_end(&waiter, mailbox, location, || {
+        if waiter.only_sleeps() {
+            join_threads(take());
+        }
+    })?;
+    join_threads(take());
+    Ok(())
+}
+
+/// Looks each time after `first`.
+fn wait_for_end(
+    thread: &Rc<Thread>,
+    mailbox: &Arc<Mailbox>,
+    location: Option<&'static Location<'static>>,
+    first: impl Fn(),
+) -> Result<(), CallError> {
     let of = Situation::Of(WaitFor::Thread, mailbox, None);
-    wait_on(&thread, of, Depends::End(mailbox, location), None, || mailbox.is_gone(thread.bell()))
+    wait_on(thread, of, Depends::End(mailbox, location), None, || {
+        first();
+        mailbox.is_gone(thread.bell())
+    })
 }
 
 /// The threads have left the library; what remains are the destructors of their locals. These may call whom they like, so

@@ -15,6 +15,8 @@ use std::time::Instant;
 /// The one blocking point of a wait or a loop.
 pub(super) struct Sleeps<'a> {
     thread: &'a Thread,
+    /// The apartment, if the thread belongs to a loop.
+    adopted: Option<&'a StaHome>,
     loops: Option<Loops>,
     spin: Spin,
     /// The place of the call that it waits for, if it does.
@@ -36,13 +38,14 @@ struct Loops {
 
 impl<'a> Sleeps<'a> {
     #[inline]
-    pub(super) fn of(thread: &'a Thread, home: Option<&Rc<StaHome>>, situation: Situation<'_>) -> Self {
+    pub(super) fn of(thread: &'a Thread, home: Option<&'a Rc<StaHome>>, situation: Situation<'_>) -> Self {
         let adopted = home.filter(|_| thread.is_adopted());
         let loops = adopted.and_then(|home| Loops::of(thread, home, situation));
         let on_top = adopted.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
         let spin = if loops.is_some() { Spin::Never } else { spins(thread, home, situation) };
         let call = if let Situation::Call(at) = situation { Some(at) } else { None };
-        Self { thread, loops, spin, call, on_top, slept: Cell::new(false) }
+        let adopted = adopted.map(|home| &**home);
+        Self { thread, adopted, loops, spin, call, on_top, slept: Cell::new(false) }
     }
 
     /// Looks a few times more whether the bell is rung, before it is worth to sleep; consumes the ring.
@@ -99,8 +102,10 @@ pub(super) fn spins(thread: &Thread, home: Option<&Rc<StaHome>>, situation: Situ
 
 impl Drop for Sleeps<'_> {
     /// What it has consumed may have been for the wait below, whose loop has heard nothing of it: that one is to look again.
+    /// Or it was for a future's alarm, and the loop has to hear of that time.
     fn drop(&mut self) {
-        if self.on_top && self.slept.get() {
+        let has_alarm = || self.adopted.is_some_and(|home| home.mailbox.alarm().is_some());
+        if self.slept.get() && (self.on_top || has_alarm()) {
             self.thread.bell().ring();
         }
     }

@@ -2,7 +2,7 @@
 
 use super::deadlock::waits_for_itself;
 use super::handle::Apartment;
-use super::join::{join_threads, may_wait_for_end, wait_until_gone};
+use super::join::{join_sta, may_wait_for_end};
 use super::make::{keep_at_home, make};
 use super::sta_builder::StaBuilder;
 use crate::cycle::Awaited;
@@ -136,10 +136,7 @@ impl Sta {
     }
 
     fn wait_for_end(&self, location: Option<&'static Location<'static>>) -> Result<(), CallError> {
-        wait_until_gone(&self.apartment.0, location)?;
-        let thread = self.thread.lock().take();
-        join_threads(thread);
-        Ok(())
+        join_sta(&self.apartment.0, &self.thread, location)
     }
 }
 

@@ -137,11 +137,16 @@ impl StaBuilder {
         process.apartment_begins(&mailbox)?;
         let main = process.sta_began(&mailbox);
         self.tell_began(&mailbox, main);
-        let start = Coming::new();
-        let told = Arc::clone(&start);
-        let thread = self.start(&process, &mailbox, bell, main, move |outcome| told.settle(outcome))?;
+        let start = waits.then(Coming::new);
+        let told = start.clone();
+        let settled = move |outcome| {
+            if let Some(told) = told {
+                told.settle(outcome);
+            }
+        };
+        let thread = self.start(&process, &mailbox, bell, main, settled)?;
         let sta = Sta::of(Apartment(mailbox), thread);
-        if waits {
+        if let Some(start) = start {
             wait_for(&maker, WaitFor::Thread, process.common(), &start)?;
         }
         Ok(sta)
@@ -263,8 +268,8 @@ impl StaBuilder {
         }
     }
 
-    fn mailbox(&self, process: &Process, bell: &Arc<Bell>, how: ApartmentHow) -> Arc<Mailbox> {
-        let name = process.new_name(self.name.clone());
+    fn mailbox(&mut self, process: &Process, bell: &Arc<Bell>, how: ApartmentHow) -> Arc<Mailbox> {
+        let name = process.new_name(std::mem::take(&mut self.name));
         let owner = Owner::Sta(Arc::clone(bell));
         Mailbox::new(name, self.capacity, Arc::clone(process.common()), how, owner, None)
     }

@@ -41,7 +41,9 @@ impl Mailbox {
                 later.rest().unrun.push(errand.reject(Verdict::Failed(error)));
             }
         }
-        later.rest().bells.append(&mut monitor.closing);
+        if !monitor.closing.is_empty() {
+            later.rest().bells.append(&mut monitor.closing);
+        }
         match &mut monitor.pool {
             None => later.wake(Wake::Owner),
             Some(pool) => later.rest().bells.append(&mut pool.idle),
@@ -72,7 +74,9 @@ impl Mailbox {
         let unrun = self.answer_all(&mut monitor, abnormal, who, &mut later);
         let messages_dropped = unrun.iter().filter(|entry| entry.is_message()).count();
         self.note_under(&mut monitor, who, What::ApartmentEnded { abnormal, messages_dropped, objects_dropped });
-        later.rest().bells.extend(monitor.pool.iter_mut().flat_map(|pool| pool.idle.drain(..)));
+        if let Some(pool) = &mut monitor.pool {
+            later.rest().bells.append(&mut pool.idle);
+        }
         drop(monitor);
         self.carry_out(later);
         unrun

@@ -42,6 +42,7 @@ pub(crate) const DEFAULT_CAPACITY: usize = 10_000;
 pub(crate) type Who = (ThreadId, u16);
 
 /// An apartment as everybody else sees it: its name and its monitor.
+#[repr(align(64))]
 pub(crate) struct Mailbox {
     pub(crate) name: ApartmentName,
     pub(crate) capacity: usize,

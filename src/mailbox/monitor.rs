@@ -78,7 +78,7 @@ pub(crate) struct Monitor {
     /// Who is rung when the door closes: threads of it that wait for another apartment's end.
     pub(crate) closing: Vec<Arc<Bell>>,
     /// The MTA's side; an STA has none.
-    pub(crate) pool: Option<Pool>,
+    pub(crate) pool: Option<Box<Pool>>,
 }
 
 /// Who looks for something to do, and what it may find.
@@ -179,7 +179,8 @@ impl Monitor {
             out: Vec::new(),
             waits: Vec::new(),
             in_calls: Vec::new(),
-            executing: Vec::new(),
+            // Mostly one at a time, and they are not small: a vector's own first step would be to four.
+            executing: Vec::with_capacity(1),
             standing: Standings::default(),
             last_dispatch: now,
             objects_made: 0,
@@ -190,7 +191,7 @@ impl Monitor {
             gone: false,
             joining: Vec::new(),
             closing: Vec::new(),
-            pool,
+            pool: pool.map(Box::new),
         }
     }
 
@@ -213,7 +214,7 @@ impl Monitor {
     }
 
     pub(crate) fn wake(&mut self) -> Wake {
-        self.pool.as_mut().map_or(Wake::Owner, Pool::wake)
+        self.pool.as_mut().map_or(Wake::Owner, |pool| pool.wake())
     }
 
     pub(crate) fn chain_is_out(&self, chain: ChainId) -> bool {

@@ -27,8 +27,8 @@ struct Stands {
 }
 
 impl Standings {
-    fn learn(&mut self, who: Who, at: u64, what: &What) {
-        match what {
+    fn learn(&mut self, who: Who, at: u64, what: What) {
+        match &what {
             What::ThreadLeft => {
                 let entered = |stands: &Stands| matches!(stands.what, What::ThreadEntered { .. });
                 self.0.retain(|stands| !entered(stands) || stands.who.0 != who.0);
@@ -40,7 +40,11 @@ impl Standings {
             _ => {}
         }
         if !matches!(what, What::FilterSet { set: false }) {
-            self.0.push(Stands { who, at, what: what.clone() });
+            if self.0.is_empty() {
+                // It begins, and its thread enters it: nothing more stands while it is idle.
+                self.0.reserve_exact(2);
+            }
+            self.0.push(Stands { who, at, what });
         }
     }
 
@@ -62,8 +66,9 @@ impl Mailbox {
     }
 
     pub(super) fn note_under(&self, monitor: &mut Monitor, who: Who, what: What) {
-        monitor.standing.learn(who, self.common.clock.nanos(), &what);
-        self.push_event(monitor, who, None, || what);
+        let at = self.common.clock.nanos();
+        self.push_event(monitor, who, None, || what.clone());
+        monitor.standing.learn(who, at, what);
     }
 
     /// Something that the thread served has ended, and somebody listens; what it served in turn has ended before. While nobody

@@ -198,8 +198,13 @@ impl Process {
         if matches!(state.phase, Phase::Ending | Phase::Over) {
             return Err(CallError::ServerStopping);
         }
-        state.apartments.retain(|listed| listed.strong_count() > 0);
-        state.apartments.push(Arc::downgrade(mailbox));
+        let listed = &mut state.apartments;
+        if listed.len() == listed.capacity() {
+            // Those that have gone are struck off when there is no room left; else each that begins would look at all.
+            listed.retain(|listed| listed.strong_count() > 0);
+            listed.reserve(listed.len() + 1);
+        }
+        listed.push(Arc::downgrade(mailbox));
         Ok(())
     }
 

@@ -1,10 +1,11 @@
-//! The shipped primitives: parking_lot's monitor, std's threads and atomics.
+//! The shipped primitives: parking_lot's monitor, std's threads and atomics, and a place to sleep on.
 
 use super::time_left;
+use std::cell::Cell;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicU32;
-use std::thread::{self, Thread};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 pub(crate) use parking_lot::{Mutex, MutexGuard};
@@ -36,33 +37,41 @@ impl Condvar {
 
 /// Where one thread sleeps until it is let go. To be let go before is kept: it does not sleep then.
 ///
-/// It is std's parking, whose permit is the thread's: code of the user's may take it or give it. So it can wake for
-/// nothing, and whoever waits, waits in a loop.
-pub(crate) struct Parker(OnceLock<Thread>);
+/// It is not std's parking. The permit of that is the thread's and one for all: a sleep here could take what somebody else
+/// has given it for a park of the user's own, which would then have no end. And once the thread's locals are gone its handle
+/// cannot be had any more, which who waits in a destructor of C's would need. It is std's mutex and condition variable, on which a sleep is as
+/// lean as a park; parking_lot has a table that grows with each thread that has slept in it.
+pub(crate) struct Parker {
+    let_go: std::sync::Mutex<bool>,
+    changed: std::sync::Condvar,
+}
 
 impl Parker {
     pub(crate) const fn new() -> Self {
-        Self(OnceLock::new())
+        Self { let_go: std::sync::Mutex::new(false), changed: std::sync::Condvar::new() }
     }
 
-    /// By its thread, before it says that it sleeps: whoever sees that finds here whom to let go.
-    pub(crate) fn is_mine(&self) {
-        self.0.get_or_init(thread::current);
-    }
+    /// By its thread, before it says that it sleeps. Only a model's has to know whose it is.
+    pub(crate) fn is_mine(&self) {}
 
-    /// By the same thread, after that. It may return early.
+    /// By the same thread, after that. It may return early: who let it go the last time may have been late.
     pub(crate) fn park(&self, until: Option<Instant>) {
-        match until {
-            None => thread::park(),
-            Some(until) => thread::park_timeout(time_left(until)),
-        }
+        let guard = self.let_go.lock().unwrap_or_else(PoisonError::into_inner);
+        let stays = |let_go: &mut bool| !*let_go;
+        let mut guard = match until {
+            None => self.changed.wait_while(guard, stays).unwrap_or_else(PoisonError::into_inner),
+            Some(until) => {
+                let waited = self.changed.wait_timeout_while(guard, time_left(until), stays);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        *guard = false;
     }
 
     /// By whoever knows that it sleeps, or is about to.
     pub(crate) fn unpark(&self) {
-        if let Some(thread) = self.0.get() {
-            thread.unpark();
-        }
+        *self.let_go.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
     }
 }
 
@@ -80,7 +89,15 @@ pub(crate) fn spawn(
     if let Some(bytes) = stack_size {
         builder = builder.stack_size(bytes);
     }
-    builder.spawn(body)
+    builder.spawn(|| {
+        OWN.set(Some(thread::current().id()));
+        body();
+    })
+}
+
+thread_local! {
+    /// Which of the threads that [`spawn`] has started this is. It has no destructor, and so is there to the end.
+    static OWN: Cell<Option<ThreadId>> = const { Cell::new(None) };
 }
 
 /// Forgets the threads that have ended: some may never have come to serve, and their stacks are given back so.
@@ -90,7 +107,7 @@ pub(crate) fn reap(threads: &mut Vec<JoinHandle>) {
 
 /// Whether it is the calling thread.
 pub(crate) fn is_this_thread(thread: &JoinHandle) -> bool {
-    thread.thread().id() == thread::current().id()
+    OWN.try_with(Cell::get) == Ok(Some(thread.thread().id()))
 }
 
 /// Whether the calling thread unwinds just now.

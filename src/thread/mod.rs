@@ -267,6 +267,10 @@ impl Thread {
 
     pub(crate) fn set_home(&self, home: Option<Home>) {
         self.is_adopted.set(matches!(&home, Some(Home::Sta(home)) if home.is_adopted()));
+        if home.is_some() {
+            // It serves, mostly one thing at a time, and frames are not small: a vector's own first step would be to four.
+            self.frames.borrow_mut().reserve_exact(1);
+        }
         let before = self.home.replace(home);
         drop(before);
     }
@@ -291,6 +295,13 @@ impl Thread {
     /// Whether somebody waits for what it brings about.
     pub(crate) fn is_awaited(&self) -> bool {
         self.does.borrow().iter().any(|what| what.is_awaited())
+    }
+
+    /// Whether it has nothing to do in a wait but to sleep, whatever comes meanwhile: it serves nobody, nobody can come to
+    /// wait for it, there is nothing to drop, and no call of its own that would have to be looked after.
+    pub(crate) fn only_sleeps(&self) -> bool {
+        let is_alone = self.home.borrow().is_none() && self.does.borrow().is_empty();
+        is_alone && !self.has_something_to_drop() && self.looks_after().is_nothing()
     }
 
     /// It as an implicit thread of that MTA.

@@ -99,9 +99,12 @@ impl Graph {
             let second: Vec<_> = suspects.iter().map(Suspect::stands).collect();
             let now = clock.nanos();
             state = self.state.lock();
-            let same = first == second && suspects.iter().all(|suspect| state.is_still(suspect));
+            // Who went to sleep meanwhile may be stuck too, of all whom somebody waits for; its mailbox has not been asked.
+            stuck = state.sleepers.stuck(looker);
+            let all_asked = stuck.iter().all(|slot| suspects.iter().any(|suspect| suspect.slot == *slot));
+            let still = all_asked && first == second && suspects.iter().all(|suspect| state.is_still(suspect));
             let mut bells = Vec::new();
-            if same {
+            if still {
                 state.release(&suspects, &first, true);
                 loop {
                     stuck = state.sleepers.stuck(looker);
@@ -111,8 +114,6 @@ impl Graph {
                     bells.extend(state.tell(&stuck, looker, &suspects, &first, now));
                 }
                 state.release(&suspects, &first, false);
-            } else {
-                stuck = state.sleepers.stuck(looker);
             }
             before.push(suspects);
             if stuck.is_empty() {
@@ -262,5 +263,113 @@ fn waiter(node: &Node, stands: Stands, now: u64) -> Waiter {
         serves,
         serving: node.serving.iter().map(|serving| serving.target).collect(),
         waited: Duration::from_nanos(now.saturating_sub(node.since)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::{Entry, Seat};
+    use super::*;
+    use crate::call::Record;
+    use crate::call::record::Waiter as Rung;
+    use crate::describe::{ApartmentName, CallKind, CallTarget};
+    use crate::id::{ApartmentId, CallId, ChainId, ThreadId};
+    use crate::sync::{AtomicU64, Ordering, Weak};
+    use std::panic::Location;
+
+    /// An apartment that says how entries stand as a test tells it.
+    struct Apartment {
+        own: Weak<Apartment>,
+        name: ApartmentName,
+        seat: Seat,
+        stands: Box<Says>,
+    }
+
+    type Says = dyn Fn(&Arc<dyn Place>, &Ticket) -> Stands + Send + Sync;
+
+    impl Place for Apartment {
+        fn name(&self) -> &ApartmentName {
+            &self.name
+        }
+
+        fn capacity(&self) -> usize {
+            1
+        }
+
+        fn seat(&self) -> &Seat {
+            &self.seat
+        }
+
+        fn stands(&self, ticket: &Ticket, _: &Lets) -> Stands {
+            let own: Arc<dyn Place> = self.own.upgrade().unwrap();
+            (self.stands)(&own, ticket)
+        }
+    }
+
+    fn apartment(
+        id: u64,
+        pool: Option<usize>,
+        stands: impl Fn(&Arc<dyn Place>, &Ticket) -> Stands + Send + Sync + 'static,
+    ) -> Arc<dyn Place> {
+        let name = ApartmentName { id: ApartmentId(id), name: "tested".into() };
+        Arc::new_cyclic(|own| Apartment { own: own.clone(), name, seat: Seat::new(pool), stands: Box::new(stands) })
+    }
+
+    /// A call that is queued.
+    fn queued() -> Ticket {
+        let ticket = Record::new(Rung::Thread(Arc::new(Bell::new()))).unused().next();
+        std::mem::forget(ticket.queue_without_loan());
+        ticket
+    }
+
+    /// A thread of that apartment sleeps, since then.
+    fn sleeps(graph: &Graph, thread: u32, home: &Arc<dyn Place>, since: u64, on: On) -> Asleep {
+        graph.sleeps(&Clock::driven(), |node| {
+            node.thread = Some(ThreadId(thread));
+            node.bell = Some(Arc::new(Bell::new()));
+            node.home = Some(Arc::clone(home));
+            node.since = since;
+            node.on = Some(on);
+        })
+    }
+
+    /// It has called that apartment, and would wait for room there.
+    fn called(thread: u32, callee: &Arc<dyn Place>, ticket: &Ticket) -> On {
+        let id = CallId { thread: ThreadId(thread), count: 1 };
+        let target = CallTarget { object: None, type_name: "()", method: None, location: Location::caller() };
+        let (kind, waits_for_room) = (CallKind::Synchronous, true);
+        let (ticket, callee, chain) = (ticket.clone(), Arc::clone(callee), ChainId(id));
+        On::Entry(Entry { ticket, callee, id, chain, kind, target, waits_for_room })
+    }
+
+    /// A waits for the end of the MTA, one of whose threads has called A and is held there. While A's mailbox is asked about
+    /// that, another thread of the MTA calls A, and is about to come in.
+    #[test]
+    fn dl_1_who_goes_to_sleep_during_a_look_is_asked_before_anybody_is_told() {
+        let graph = Arc::new(Graph::new());
+        let (held, comes_in) = (queued(), queued());
+        let mta = apartment(1, Some(1), |_, _| Stands::Held);
+        let late: Arc<Mutex<Option<Asleep>>> = Arc::default();
+        let a = {
+            let (graph, mta, late, comes_in) = (Arc::clone(&graph), Arc::clone(&mta), Arc::clone(&late), comes_in);
+            let asked = AtomicU64::new(0);
+            apartment(2, None, move |a, ticket| {
+                if asked.fetch_add(1, Ordering::Relaxed) == 0 {
+                    *late.lock() = Some(sleeps(&graph, 2, &mta, 1, called(2, a, &comes_in)));
+                }
+                if ticket.is(&comes_in) { Stands::Moves } else { Stands::Held }
+            })
+        };
+        // So that the late one has an earlier slot than the one that is held, and is found first.
+        let [one, two] = [8, 9].map(|thread| sleeps(&graph, thread, &mta, 0, called(thread, &mta, &queued())));
+        let first = sleeps(&graph, 1, &mta, 0, called(1, &a, &held));
+        for woken in [two, one] {
+            assert!(graph.wakes(woken).is_none());
+        }
+        let joins = sleeps(&graph, 3, &a, 0, On::End { of: mta, location: None });
+        let late = late.lock().take().unwrap();
+        assert!(graph.wakes(late).is_none(), "it was to come in");
+        let told = [joins, first].map(|asleep| graph.wakes(asleep).is_some());
+        assert_eq!(told, [true, false], "who closed the ring");
     }
 }

@@ -1,10 +1,10 @@
 //! What ends by the system's clock: every other test drives its own. None of these waits for a time to be right; each waits
 //! for the end that only the clock can bring.
 
-use crate::support::{in_child, is_child};
+use crate::support::{in_child, is_child, join, must_end};
 use apartment::{
     CallError, CallOptions, CallType, IncomingCall, MessageClass, MessageFilter, Outcome, PendingAnswer,
-    PendingMessage, PostOptions, Process, Retry, ServerCall, Signal, wait_any,
+    PendingMessage, PostOptions, Process, Retry, ServerCall, Signal, Spin, wait_any,
 };
 use std::cell::Cell;
 use std::sync::mpsc::{Sender, channel};
@@ -22,6 +22,28 @@ fn ca_3_a_deadline_of_the_systems_clock_ends_a_wait() {
     let error = caller.join().unwrap().unwrap_err();
     assert!(matches!(error, CallError::TimedOut { outcome: Outcome::NotStarted }), "{error}");
     assert_eq!(here.apartment().queued(), 0);
+}
+
+#[test]
+fn ck_1_a_call_that_sleeps_leaves_its_thread_what_was_given_for_a_park_of_its_own() {
+    must_end(|| {
+        let process = Process::builder().spin(Spin::Never).build();
+        let here = process.sta("nobody serves").enter().unwrap();
+        let object = here.create(|| ()).unwrap();
+        let caller = thread::spawn(move || {
+            thread::current().unpark();
+            // It sleeps until then.
+            object.within(SHORT).call(|()| ()).unwrap_err();
+            thread::park();
+        });
+        join(caller);
+        // And while it sleeps.
+        let callee = process.sta("callee").spawn().unwrap();
+        let object = callee.create(|| ()).unwrap();
+        let own = thread::current();
+        object.call(|()| own.unpark()).unwrap();
+        thread::park();
+    });
 }
 
 #[test]

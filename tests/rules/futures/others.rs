@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::stage::incoming;
-use apartment::{ServerCall, current, current_call, interface};
+use apartment::{Budget, Doorbell, Parked, RejectedCall, Retry, ServerCall, current, current_call, interface};
 
 #[test]
 fn ca_1_a_future_s_call_made_in_a_served_method_carries_the_chain() {
@@ -292,5 +292,44 @@ fn ck_4_under_strict_rules_no_future_s_call_leaves_from_a_filter_s_method() {
         let expected = if strict { Err(hresult::CANT_CALL_OUT_IN_FILTER) } else { Ok(()) };
         assert_eq!(seen.recv().unwrap(), expected);
         drop(mta);
+    }
+}
+
+/// Whoever calls sets an alarm while the loop's thread waits for him: the wait hears of it, and the loop afterwards.
+#[test]
+fn ap_9_an_alarm_that_was_set_during_a_wait_is_told_to_the_loop_below() {
+    // On a clock that passes: on a driven one the loop is told of no time.
+    let process = Process::new();
+    let (doorbell, rings) = Doorbell::new();
+    let heard = rings.clone();
+    let turning = doorbell.turning(move |_| {
+        heard.recv().unwrap();
+        Parked::Looped
+    });
+    let ui = process.sta("ui").filter(|| incoming(|_| ServerCall::RetryLater)).host(turning).enter().unwrap();
+    let here = ui.create(|| ()).unwrap();
+    let worker = process.sta("worker").spawn().unwrap();
+    let job = worker.create(|| ()).unwrap();
+    for _ in 0..20 {
+        while rings.try_recv().is_ok() {
+            let _none = ui.dispatch(Budget::ALL);
+        }
+        let here = here.clone();
+        let future = job.call(move |()| {
+            let (ask, asked) = unbounded();
+            let later = move |_: &RejectedCall| {
+                ask.send(()).unwrap();
+                Retry::After(secs(3600))
+            };
+            let mut future = here.with(&AsyncOptions::new().retry(later)).call_async(|()| ());
+            let (waker, woken) = waker();
+            while is_pending(&mut future, &waker) && asked.is_empty() {
+                woken.recv().unwrap();
+            }
+            future
+        });
+        assert!(rings.try_recv().is_ok(), "the loop sleeps on");
+        assert!(ui.dispatch(Budget::ALL).next_deadline.is_some());
+        drop(future);
     }
 }
