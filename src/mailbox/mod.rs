@@ -96,7 +96,7 @@ impl Mailbox {
             owner,
             seat,
             monitor: Mutex::new(Monitor::new(now, pool)),
-            desk: Mutex::default(),
+            desk: Mutex::new(Batch::default()),
         })
     }
 
