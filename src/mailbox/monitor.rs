@@ -50,7 +50,7 @@ pub(crate) struct Monitor {
     pub(crate) waiting: VecDeque<Place>,
     /// Posts that waited for room when the door closed, until their senders fetch them.
     pub(crate) turned_away: Vec<(Ticket, Place)>,
-    /// Places for entries to come, as many as there ever were at once: what is warm allocates nothing.
+    /// Places for entries to come: who sends one takes one along.
     pub(super) vacant: Vec<Place>,
     /// Objects whose last reference went, to be dropped at home.
     pub(crate) releases: VecDeque<ObjectId>,
