@@ -85,11 +85,12 @@ impl Stub {
     #[inline]
     pub(crate) fn runs(&self) -> Option<Running<'_>> {
         let Site::Apartment(mailbox) = &self.site else { return Some(Running(None)) };
-        let thread = Thread::current();
-        let call = thread
-            .with_frame(|frame| frame.and_then(|frame| Some(Runs { chain: frame.chain?, depth: frame.depth })))
-            // Whose locals are being destroyed knows nothing of its calls: this one is in no chain but its own.
-            .unwrap_or_else(|| Runs { chain: ChainId(thread.new_call()), depth: 1 });
+        let call = Thread::with_current(|thread| {
+            thread
+                .with_frame(|frame| frame.and_then(|frame| Some(Runs { chain: frame.chain?, depth: frame.depth })))
+                // Whose locals are being destroyed knows nothing of its calls: this one is in no chain but its own.
+                .unwrap_or_else(|| Runs { chain: ChainId(thread.new_call()), depth: 1 })
+        });
         self.connection.begins(call).then_some(Running(Some((self, mailbox, call))))
     }
 

@@ -63,7 +63,7 @@ pub(super) fn frame(header: &Header, clock: &Clock, around: Around, cancel: Opti
 /// Runs a call that has begun. Says what came of it, and why it is cancelled, if it is.
 pub(super) fn run_here(thread: &Thread, frame: Frame, target: &dyn Any, load: &mut Load<'_>) -> (Attempt, Option<Why>) {
     let _opened = thread.opened();
-    thread.push_frame(frame);
+    thread.push_frame(|| frame);
     let attempt = load.run(target);
     let why = thread.with_frame(|frame| frame.and_then(Frame::cancelled));
     thread.pop_frame();

@@ -340,7 +340,7 @@ impl Ending<'_> {
             _ => making.header.told_by = ToldBy::Callee,
         }
         let entry = Entry::new(making.header.clone(), Body::Post(Sent::new(Own(run))));
-        mailbox.accept(entry, NoRoom::NotNeeded, thread.who()).map_err(|refused| {
+        thread.sends(mailbox, entry, NoRoom::NotNeeded).map_err(|refused| {
             let (error, closure) = *refused.into_parts();
             drop(closure);
             tell(thread, home, mailbox, call, || What::Refused { error: (&error).into() });

@@ -93,8 +93,7 @@ pub(crate) fn invoke_async(
         Ok(()) => Ok(None),
         Err(error) => Err(*error).inspect_err(returned),
     };
-    let past = making.header.deadline.is_some_and(|deadline| deadline <= making.header.made);
-    let why = making.around.ticket.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
+    let why = making.around.ticket.as_ref().and_then(Ticket::why).or(making.past.then_some(Why::Deadline));
     if let Some(why) = why {
         return refuse(cancelled(why, Outcome::NotStarted));
     }
@@ -229,9 +228,9 @@ impl AsyncCall {
         self.stage = Stage::Sent { room_until };
         let mut entry = Entry::new(self.header.clone(), Body::Call(self.ticket.give(Arc::clone(&self.work))));
         if self.header.attempt > 1 {
-            entry.since = callee.common.clock.nanos();
+            entry.since = callee.common.clock.roughly();
         }
-        callee.accept(entry, no_room, thread.who()).map(drop).map_err(|refused| refused.withdraw())
+        thread.sends(callee, entry, no_room).map(drop).map_err(|refused| refused.withdraw())
     }
 
     fn is_sent(&mut self, thread: &Thread) -> Look {

@@ -29,6 +29,8 @@ pub(super) struct Making<'a> {
     pub(super) callee: &'a Arc<Mailbox>,
     pub(super) header: Header,
     pub(super) terms: &'a Terms<'a>,
+    /// Whether it is past its deadline already.
+    pub(super) past: bool,
     /// What cancels it besides its own handle.
     pub(super) around: Around,
 }
@@ -80,10 +82,11 @@ pub(super) fn making<'a>(
     let mut start = Start::new(thread, process, terms.within);
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
-        (start.deadline, start.around) = (start.own(terms.within), Around::default());
+        (start.deadline, start.around) = (Start::own(terms.within, &process.clock), Around::default());
+        start.past = terms.within.is_some_and(|within| within.is_zero());
     }
     let header = Header { internal: terms.internal, ..start.header(thread, process, kind, target) };
-    Making { callee, header, terms, around: start.around }
+    Making { callee, header, terms, past: start.past, around: start.around }
 }
 
 /// Where and when a call begins: chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so
@@ -96,16 +99,18 @@ pub(super) struct Start {
     depth: u32,
     parent: Option<CallId>,
     deadline: Option<u64>,
+    past: bool,
     pub(super) around: Around,
 }
 
 impl Start {
     #[inline]
     pub(super) fn new(thread: &Thread, process: &Common, within: Option<Duration>) -> Self {
-        let (id, made) = (thread.new_call(), process.clock.nanos());
+        let (id, made) = (thread.new_call(), process.clock.roughly());
         let (chain, around) = (ChainId(id), Around::default());
-        let mut start = Self { id, made, chain, depth: 1, parent: None, deadline: None, around };
-        start.deadline = start.own(within);
+        let mut start = Self { id, made, chain, depth: 1, parent: None, deadline: None, past: false, around };
+        start.deadline = Self::own(within, &process.clock);
+        start.past = within.is_some_and(|within| within.is_zero());
         thread.with_frame(|serving| {
             if let Some(serving) = serving {
                 start.joins(serving, &process.clock);
@@ -114,18 +119,8 @@ impl Start {
         start
     }
 
-    /// The header of a one-way call: that begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
-    #[inline]
-    pub(super) fn one_way(thread: &Thread, process: &Common, target: CallTarget) -> Header {
-        let (id, made) = (thread.new_call(), process.clock.nanos());
-        let served = thread.with_frame(|frame| frame.and_then(|frame| Some((frame.id, frame.chain?))));
-        let (parent, from_chain) = served.unzip();
-        let start = Self { id, made, chain: ChainId(id), depth: 1, parent, deadline: None, around: Around::default() };
-        Header { from_chain, ..start.header(thread, process, CallKind::OneWay, target) }
-    }
-
-    fn own(&self, within: Option<Duration>) -> Option<u64> {
-        within.map(|within| Clock::later(self.made, within))
+    fn own(within: Option<Duration>, clock: &Clock) -> Option<u64> {
+        within.map(|within| clock.after(within))
     }
 
     /// It is made in what is being served; messages and destructors are of no chain.
@@ -136,32 +131,49 @@ impl Start {
         self.parent = Some(serving.id);
         let inherited = serving.deadline.as_ref().map(|deadline| on_clock(deadline, clock));
         self.deadline = self.deadline.into_iter().chain(inherited).min();
+        self.past |= inherited.is_some_and(|inherited| inherited <= clock.nanos());
         self.around = Around { ticket: serving.ticket.clone(), cancels: serving.cancels().cloned().collect() };
     }
 
     #[inline]
     pub(super) fn header(&self, thread: &Thread, process: &Common, kind: CallKind, target: CallTarget) -> Header {
-        let (apartment, told_by) =
-            thread.with_home(|home| (home.map(|home| home.mailbox().name.clone()), told_by(home, process, kind)));
-        Header {
-            id: self.id,
-            chain: self.chain,
-            attempt: 1,
-            kind,
-            caller: Caller { thread: self.id.thread, apartment },
-            target,
-            from_chain: None,
-            depth: self.depth,
-            deadline: self.deadline,
-            internal: false,
-            sender: None,
-            made: self.made,
-            parent: self.parent,
-            borrows: !kind.is_one_way(),
-            frame: thread.who().1,
-            told_by,
-        }
+        let Self { chain, depth, deadline, parent, .. } = *self;
+        Header { chain, depth, deadline, parent, ..header(thread, process, self.id, self.made, kind, target) }
     }
+}
+
+/// The header of a call that begins a chain of its own, and ends by itself alone.
+#[inline(always)]
+fn header(thread: &Thread, process: &Common, id: CallId, made: u64, kind: CallKind, target: CallTarget) -> Header {
+    let (apartment, told_by) =
+        thread.with_home(|home| (home.map(|home| home.mailbox().name.clone()), told_by(home, process, kind)));
+    Header {
+        id,
+        chain: ChainId(id),
+        attempt: 1,
+        kind,
+        caller: Caller { thread: id.thread, apartment },
+        target,
+        from_chain: None,
+        depth: 1,
+        deadline: None,
+        internal: false,
+        sender: None,
+        made,
+        parent: None,
+        borrows: !kind.is_one_way(),
+        frame: thread.who().1,
+        told_by,
+    }
+}
+
+/// The header of a one-way call: that begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
+#[inline(always)]
+pub(super) fn one_way(thread: &Thread, process: &Common, target: CallTarget) -> Header {
+    let (id, made) = (thread.new_call(), process.clock.roughly());
+    let served = thread.with_frame(|frame| frame.and_then(|frame| Some((frame.id, frame.chain?))));
+    let (parent, from_chain) = served.unzip();
+    Header { parent, from_chain, ..header(thread, process, id, made, CallKind::OneWay, target) }
 }
 
 /// Under whose lock the making of a call into that process is told.

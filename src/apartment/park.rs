@@ -41,7 +41,8 @@ impl<'a> Sleeps<'a> {
         let loops = adopted.and_then(|home| Loops::of(thread, home, situation));
         let on_top = adopted.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
         let spin = if loops.is_some() { Spin::Never } else { spins(thread, home, situation) };
-        Self { thread, adopted: adopted.map(|home| &**home), loops, spin, on_top, slept: Cell::new(false) }
+        let adopted = adopted.map(|home| &**home);
+        Self { thread, adopted, loops, spin, on_top, slept: Cell::new(false) }
     }
 
     /// Looks a few times more whether the bell is rung, before it is worth to sleep; consumes the ring.

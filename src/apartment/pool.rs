@@ -6,7 +6,7 @@ use super::wait::Alarm;
 use crate::diagnose::What;
 use crate::error::CallError;
 use crate::id::ObjectId;
-use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Shared};
+use crate::mailbox::{Door, Looker, Mailbox, Messages, Next, Shared, Started};
 use crate::process::Process;
 use crate::sync::{Arc, Bell, JoinHandle, Mutex, reap, spawn};
 use crate::thread::{Frame, Home, MtaHome, Thread, contain, drop_shared, drop_unrun, panic_message};
@@ -148,18 +148,19 @@ impl Starter {
                 scope: Scope::Everything,
                 messages: Messages::Held,
                 filter: false,
-                left: thread.left(),
+                batch: None,
             };
-            match mailbox.next(&looker) {
+            let mut started = Started::default();
+            match mailbox.next(&looker, &mut started) {
                 Next::Release(object) => {
                     if let Some(shared) = mailbox.unshelve(object) {
-                        thread.push_frame(Frame::of_a_release(thread, object));
+                        thread.push_frame(|| Frame::of_a_release(thread, object));
                         self.drop_object(thread, mailbox, object, shared);
                         thread.pop_frame();
                     }
                 }
                 Next::Late(shared) => drop_shared(mailbox, thread, shared),
-                Next::Run(started) => run(thread, None, mailbox, started),
+                Next::Run => run(thread, None, mailbox, &mut started),
                 Next::Rung => {}
                 Next::Nothing(Door::Ended, _) => return,
                 Next::Nothing(door, _) => {

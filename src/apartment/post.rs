@@ -3,7 +3,7 @@
 use super::asleep::Depends;
 use super::ban::is_banned;
 use super::invoke::invoke;
-use super::making::{Start, Terms, tell, tell_refused};
+use super::making::{Terms, one_way, tell, tell_refused};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait_on;
@@ -14,7 +14,7 @@ use crate::diagnose::{Route, WaitFor, What};
 use crate::error::{CallError, CantCallOut, Outcome};
 use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Sent, ToldBy};
 use crate::sync::{Arc, Clock};
-use crate::thread::{Home, Thread, panic_message};
+use crate::thread::{Thread, panic_message};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -32,7 +32,6 @@ pub(crate) fn send(
     closure: Sent,
 ) -> Result<(), Refused> {
     let thread = Thread::current();
-    let home = thread.home();
     let refused = |error: CallError, closure| {
         tell_refused(&thread, &callee.common, &error);
         Err(Box::new((error, closure)))
@@ -51,32 +50,32 @@ pub(crate) fn send(
             return refused(CallError::CantCallOut(CantCallOut::InFilter), closure);
         }
         // Where no synchronous call may go, it stays what it is: one-way calls are always allowed (rule CK-2).
-        if !matches!(home, Some(Home::Sta(_))) && !is_banned(&thread) {
+        if thread.sta().is_none() && !is_banned(&thread) {
             return send_and_wait(callee, target, terms, closure);
         }
     }
-    let header = Header {
-        internal: home.as_ref().is_some_and(|home| home.is_at(callee)),
-        sender: target.method.and(home.as_ref()).map(|home| Arc::downgrade(home.mailbox())),
-        ..Start::one_way(&thread, &callee.common, target)
-    };
+    let mut header = one_way(&thread, &callee.common, target);
+    thread.with_home(|home| {
+        header.internal = home.is_some_and(|home| home.is_at(callee));
+        header.sender = target.method.and(home).map(|home| Arc::downgrade(home.mailbox()));
+    });
     let call = header.call_ref();
     if header.told_by == ToldBy::Elsewhere {
-        tell(&thread, &home, callee, call, || header.call_made(Some(callee.name.id), Route::Mailbox));
+        tell(&thread, &thread.home(), callee, call, || header.call_made(Some(callee.name.id), Route::Mailbox));
     }
     let result = if terms.room == Room::Refuse {
         let entry = Entry::new(header, body(closure));
-        callee.accept(entry, NoRoom::Refuse, thread.who()).map(drop).map_err(|refused| refused.into_parts())
+        thread.sends(callee, entry, NoRoom::Refuse).map(drop).map_err(|refused| refused.into_parts())
     } else {
         thread.with_ticket(|ticket| {
             let mut entry = Entry::new(header.clone(), body(closure));
             entry.taken = Some(ticket.queue_without_loan());
-            callee.accept(entry, NoRoom::Wait, thread.who()).map_err(|refused| refused.into_parts())?;
-            PostLine::of(header.made, terms).wait(&thread, callee, ticket, &header)
+            thread.sends(callee, entry, NoRoom::Wait).map_err(|refused| refused.into_parts())?;
+            PostLine::of(&callee.common.clock, terms).wait(&thread, callee, ticket, &header)
         })
     };
     result.inspect_err(|refused| {
-        tell(&thread, &home, callee, call, || What::Refused { error: (&refused.0).into() });
+        tell(&thread, &thread.home(), callee, call, || What::Refused { error: (&refused.0).into() });
     })
 }
 
@@ -109,8 +108,8 @@ struct PostLine {
 }
 
 impl PostLine {
-    fn of(made: u64, terms: Terms<'_>) -> Self {
-        let after = |time| Clock::later(made, time);
+    fn of(clock: &Clock, terms: Terms<'_>) -> Self {
+        let after = |time| clock.after(time);
         let deadline = terms.within.map(after);
         let room = match terms.room {
             Room::Within(time) => Some(after(time)),

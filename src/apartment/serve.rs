@@ -10,7 +10,7 @@ use crate::filter::{
     MessageClass, MessageFilter, PendingAction, PendingAnswer, PendingMessage, PendingType, ServerCall, lets_run,
 };
 use crate::id::{CallId, ChainId, ObjectId};
-use crate::mailbox::{Asked, Body, Door, Entry, Header, Looker, Mailbox, Messages, Next, Sent, Started};
+use crate::mailbox::{Asked, Brief, Door, Looker, Mailbox, Messages, Next, Started};
 use crate::sync::Arc;
 use crate::thread::{
     Borrow, Frame, Going, Home, Outgoing, StaHome, Target, Thread, contain, drop_shared, panic_message,
@@ -18,7 +18,6 @@ use crate::thread::{
 use crate::wait_graph::Scope;
 use std::any::Any;
 use std::cell::Cell;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -63,7 +62,8 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
         return Served::Nothing(home.mailbox.holds_all(thread.who(), wait, by), None);
     }
     let looker = looker(thread, home, situation, wait);
-    let next = home.mailbox.next(&looker);
+    let mut started = Started::default();
+    let next = home.mailbox.next(&looker, &mut started);
     if let Next::Nothing(door, alarm) = next {
         return Served::Nothing(door, alarm);
     }
@@ -73,18 +73,18 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
         Next::Nothing(..) => {}
         Next::Release(object) => {
             // Its destructor belongs to no chain: not to that of the call that may be below it on the stack.
-            thread.push_frame(Frame::of_a_release(thread, object));
+            thread.push_frame(|| Frame::of_a_release(thread, object));
             home.let_go(thread, object);
             thread.pop_frame();
             thread.leave_if_due();
         }
         Next::Rung => thread.leave_if_due(),
         Next::Late(_) => crate::broken("an STA's objects are not shared"),
-        Next::Run(started) => run(thread, Some(home), &home.mailbox, started),
+        Next::Run => run(thread, Some(home), &home.mailbox, &mut started),
         Next::Ask(asked) => {
             let answer = ask_filter(thread, home, &asked);
-            if let Some(started) = home.mailbox.answered(&asked, answer, &looker) {
-                run(thread, Some(home), &home.mailbox, started);
+            if home.mailbox.answered(&asked, answer, &looker, &mut started) {
+                run(thread, Some(home), &home.mailbox, &mut started);
             }
         }
         Next::AskMessage { id, class } => {
@@ -95,9 +95,9 @@ pub(crate) fn serve_one(thread: &Rc<Thread>, home: &Rc<StaHome>, situation: Situ
                 target_of(&outgoing).cancel(Why::Filter, thread.who());
             } else if lets_run(answer, class)
                 && runs_messages(thread, home, &looker)
-                && let Some(started) = home.mailbox.take_message(id, &looker)
+                && home.mailbox.take_message(id, &looker, &mut started)
             {
-                run(thread, Some(home), &home.mailbox, started);
+                run(thread, Some(home), &home.mailbox, &mut started);
             }
         }
     }
@@ -114,7 +114,7 @@ pub(crate) fn target_of(outgoing: &Outgoing) -> Target {
 
 /// What that thread, in that situation, may find.
 #[inline]
-pub(super) fn looker<'a>(thread: &'a Thread, home: &'a StaHome, situation: Situation<'_>, wait: u32) -> Looker<'a> {
+pub(super) fn looker<'a>(thread: &Thread, home: &'a StaHome, situation: Situation<'_>, wait: u32) -> Looker<'a> {
     let depth = thread.depth();
     let scope = scope(home, thread, situation, thread.waits_open());
     let messages = match (situation, scope) {
@@ -124,7 +124,10 @@ pub(super) fn looker<'a>(thread: &'a Thread, home: &'a StaHome, situation: Situa
         (Situation::Plain(..) | Situation::Of(..) | Situation::Elsewhere { .. }, _) => Messages::Held,
     };
     let filter = home.filter.borrow().is_some();
-    Looker { who: thread.who(), depth, wait, scope, messages, filter, left: thread.left() }
+    // A loop of somebody else's has to be woken for each entry: it looks whenever it likes.
+    let tops = matches!(situation, Situation::Loop) && depth == 0 && thread.waits_open() == 0 && !thread.is_adopted();
+    let batch = tops.then_some(&home.batch);
+    Looker { who: thread.who(), depth, wait, scope, messages, filter, batch }
 }
 
 /// Whether a wait shows application messages to the filter (rule MF-8): one for a call does, but for an input-synchronized
@@ -229,80 +232,74 @@ fn ask<R>(thread: &Thread, home: &StaHome, method: &'static str, question: impl 
 
 /// Runs what was taken out of the queue, and answers it. An STA's thread has the object on its table; of the MTA's it came
 /// along.
-pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mailbox>, started: Started) {
+pub(crate) fn run(thread: &Rc<Thread>, sta: Option<&StaHome>, mailbox: &Arc<Mailbox>, started: &mut Started) {
     let opened = thread.opened();
-    let Started { mut entry, running, object } = started;
-    let Entry { header, body, .. } = &mut *entry;
-    let (call, deadline, id) = (header.call_ref(), header.deadline, header.target.object);
+    let Started { brief, running, sent, is_message, object } = started;
+    let Some(brief) = brief else { crate::broken("what was taken to run can be run") };
+    let (call, deadline, id) = (brief.call, brief.deadline, brief.target.object);
     let holder = sta.zip(id).and_then(|(home, id)| home.object(id));
-    let found: Option<&dyn Any> = match (&object, &holder, id) {
+    let found: Option<&dyn Any> = match (&*object, &holder, id) {
         (Some(shared), ..) => Some(&**shared),
         (None, Some(own), _) => Some(&**own),
         (None, None, None) => Some(&()),
         (None, None, Some(_)) => None,
     };
-    match (running, &mut *body) {
-        (Some(mut running), _) => {
-            let Some(found) = found else {
-                drop(opened);
-                gone(thread, mailbox, call, running, id);
-                return;
-            };
-            let ticket = running.ticket().cloned();
-            thread.push_frame(frame(header, mailbox, Some(call.chain), ticket, running.is_owned()));
-            let attempt = running.run(found);
-            thread.pop_frame();
+    if let Some(mut running) = running.take() {
+        let Some(found) = found else {
             drop(opened);
-            match attempt {
-                Attempt::Ran(panicked) => {
-                    frame_ended(thread, mailbox, call, || What::Ended { panicked });
-                    if deadline.is_some_and(|deadline| deadline <= mailbox.common.clock.nanos()) {
-                        // A deadline is a cancel by clock, and this one came before the reply.
-                        running.expire();
-                    }
-                    if let Some(late) = running.done() {
-                        drop_late(thread, mailbox, call, &*late);
-                    }
+            gone(thread, mailbox, call, running, id);
+            return;
+        };
+        let ticket = running.ticket().cloned();
+        push_frame(thread, brief, mailbox, Some(call.chain), ticket, running.is_owned());
+        let attempt = running.run(found);
+        thread.pop_frame();
+        drop(opened);
+        match attempt {
+            Attempt::Ran(panicked) => {
+                frame_ended(thread, mailbox, call, || What::Ended { panicked });
+                if deadline.is_some_and(|deadline| deadline <= mailbox.common.clock.nanos()) {
+                    // A deadline is a cancel by clock, and this one came before the reply.
+                    running.expire();
                 }
-                Attempt::Gone => gone(thread, mailbox, call, running, id),
-                Attempt::Busy => {
-                    let busy = busy(thread, id, call.chain);
-                    frame_ended(thread, mailbox, call, || What::Busy { holder: busy.1 });
-                    running.reject(Verdict::Busy(Arc::new(busy.0)));
+                if let Some(late) = running.done() {
+                    drop_late(thread, mailbox, call, &*late);
                 }
             }
-        }
-        (None, Body::Message { run: sent, .. }) => {
-            let ran = run_sent(thread, frame(header, mailbox, None, None, false), sent, &());
-            drop(opened);
-            frame_ended(thread, mailbox, call, || What::MessageEnded { panicked: ran.err() });
-        }
-        (None, Body::Post(sent)) => {
-            let ran = match found {
-                Some(found) => run_sent(thread, frame(header, mailbox, Some(call.chain), None, false), sent, found),
-                None => Ok(false),
-            };
-            drop(opened);
-            match ran {
-                Ok(true) => frame_ended(thread, mailbox, call, || What::Ended { panicked: None }),
-                Err(panicked) => frame_ended(thread, mailbox, call, || What::Ended { panicked: Some(panicked) }),
-                Ok(false) => {
-                    let error = mailbox.object_gone(id);
-                    frame_ended(thread, mailbox, call, || What::PostDropped { error: (&error).into() });
-                    contain(mailbox, thread, "the destructor of a post's closure", || {
-                        drop(mem::replace(body, Body::Taken))
-                    });
-                }
+            Attempt::Gone => gone(thread, mailbox, call, running, id),
+            Attempt::Busy => {
+                let busy = busy(thread, id, call.chain);
+                frame_ended(thread, mailbox, call, || What::Busy { holder: busy.1 });
+                running.reject(Verdict::Busy(Arc::new(busy.0)));
             }
         }
-        (None, Body::Call(_) | Body::Taken) => crate::broken("what was taken to run can be run"),
+    } else {
+        let Some(closure) = sent else { crate::broken("what was taken to run can be run") };
+        let ran = match found {
+            Some(found) => {
+                push_frame(thread, brief, mailbox, (!*is_message).then_some(call.chain), None, false);
+                let ran = catch_unwind(AssertUnwindSafe(|| closure.run(found)));
+                thread.pop_frame();
+                ran.map_err(panic_message)
+            }
+            None => Ok(false),
+        };
+        drop(opened);
+        match ran {
+            _ if *is_message => frame_ended(thread, mailbox, call, || What::MessageEnded { panicked: ran.err() }),
+            Ok(true) => frame_ended(thread, mailbox, call, || What::Ended { panicked: None }),
+            Err(panicked) => frame_ended(thread, mailbox, call, || What::Ended { panicked: Some(panicked) }),
+            Ok(false) => {
+                let error = mailbox.object_gone(id);
+                frame_ended(thread, mailbox, call, || What::PostDropped { error: (&error).into() });
+                contain(mailbox, thread, "the destructor of a post's closure", || *sent = None);
+            }
+        }
     }
-    *body = Body::Taken;
-    thread.left().borrow_mut().push(entry);
     if let Some(own) = holder {
         thread.drop_object(Going::Own(own));
     }
-    if let Some(shared) = object {
+    if let Some(shared) = object.take() {
         drop_shared(mailbox, thread, shared);
     }
 }
@@ -325,45 +322,37 @@ fn gone(thread: &Thread, mailbox: &Mailbox, call: CallRef, running: Running, obj
 pub(super) fn drop_late(thread: &Thread, mailbox: &Arc<Mailbox>, call: CallRef, work: &dyn Work) {
     let Some(late) = work.take_late() else { return };
     mailbox.tell(thread.who(), Some(call), || What::ResultDropped);
-    thread.push_frame(Frame::of_no_call(thread));
+    thread.push_frame(|| Frame::of_no_call(thread));
     contain(mailbox, thread, "the destructor of a result that came too late", || drop(late));
     thread.pop_frame();
 }
 
-/// Runs a one-way entry: the message of its panic, if it panicked. False if its object takes no calls any more.
-#[inline]
-fn run_sent(thread: &Thread, frame: Frame, sent: &mut Sent, object: &dyn Any) -> Result<bool, Arc<str>> {
-    thread.push_frame(frame);
-    let result = catch_unwind(AssertUnwindSafe(|| sent.run(object)));
-    thread.pop_frame();
-    result.map_err(panic_message)
-}
-
-/// What an entry runs in. Of its header only what the apartment's own thread needs no more stays behind.
-#[inline]
-fn frame(
-    header: &mut Header,
-    mailbox: &Arc<Mailbox>,
+/// What an entry runs in.
+#[inline(always)]
+fn push_frame(
+    thread: &Thread,
+    brief: &mut Brief,
+    mailbox: &Mailbox,
     chain: Option<ChainId>,
     ticket: Option<Ticket>,
     owned: bool,
-) -> Frame {
-    Frame {
-        id: header.id,
+) {
+    thread.push_frame(|| Frame {
+        id: brief.call.id,
         chain,
-        from_chain: header.from_chain,
-        depth: header.depth,
-        kind: header.kind,
-        caller: Caller { thread: header.caller.thread, apartment: header.caller.apartment.take() },
-        target: header.target,
-        deadline: header.deadline.map(|at| (mailbox.common.clock.clone(), at)),
+        from_chain: brief.from_chain,
+        depth: brief.depth,
+        kind: brief.kind,
+        caller: Caller { thread: brief.caller.thread, apartment: brief.caller.apartment.take() },
+        target: brief.target,
+        deadline: brief.deadline.map(|at| (mailbox.common.clock.clone(), at)),
         ticket,
         owned,
         cancel: None,
         around: Vec::new(),
-        sender: header.sender.take(),
+        sender: brief.sender.take(),
         borrow: Cell::new(Borrow::Nothing),
-    }
+    });
 }
 
 /// Why a borrowed object's call cannot run now (rule DI-13).

@@ -334,6 +334,7 @@ impl StaBuilder {
             main,
             objects: Objects::default(),
             filter: RefCell::new(None),
+            batch: Cell::new(false),
             end_handler: RefCell::new(None),
             enters: Cell::new(1),
             leaves_later: Cell::new(false),

@@ -123,7 +123,7 @@ impl<'a> PlainWait<'a> {
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && !blocked;
         match &home {
             Some(home) => {
-                let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.nanos());
+                let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.roughly());
                 let waits = Waits { who: thread.who(), on, call, whom, serves, until, since };
                 home.mailbox().wait_began(blocks, waits);
             }
@@ -347,9 +347,13 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
     let serial = thread.new_wait();
     let sleeps = Sleeps::of(thread, Some(home), Situation::Loop);
     let _late = sleeps.watch();
+    let after = thread.looks_after();
     let mut cancelled = false;
     loop {
-        attend(thread, std::mem::take(&mut cancelled));
+        let cancelled_now = std::mem::take(&mut cancelled);
+        if after.timed || (after.nested && cancelled_now) {
+            attend(thread, cancelled_now);
+        }
         match serve_one(thread, home, Situation::Loop, serial) {
             Served::One => {}
             Served::Nothing(Door::Open, _) if thread.may_block().is_err() => return,

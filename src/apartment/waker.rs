@@ -43,7 +43,7 @@ impl WakerSlot {
 
     pub(super) fn contain(&self, place: &'static str, run: impl FnOnce()) {
         let thread = Thread::current();
-        thread.push_frame(Frame::of_no_call(&thread));
+        thread.push_frame(|| Frame::of_no_call(&thread));
         let contained = catch_unwind(AssertUnwindSafe(run));
         thread.pop_frame();
         if let Err(payload) = contained {

@@ -151,6 +151,7 @@ impl Waiter {
 }
 
 /// See the module's documentation. `V` is the verdict that a rejection leaves.
+#[repr(align(64))]
 pub(crate) struct Record<V> {
     word: AtomicU64,
     waiter: Waiter,

@@ -10,9 +10,23 @@ use crate::diagnose::{CallRef, CancelReason, What};
 use crate::error::CallError;
 use crate::sync::Arc;
 
+/// An entry has come in.
+pub(crate) struct Accepted {
+    /// Whether it stands in the line for room.
+    pub(crate) in_line: bool,
+    /// A place for the sender's next one, if there is one.
+    pub(crate) vacant: Option<Place>,
+}
+
 impl Mailbox {
-    /// Accepts an entry, lets it wait for room, or gives it back. Never waits. True if it stands in the line for room.
-    pub(crate) fn accept(self: &Arc<Self>, entry: Entry, no_room: NoRoom, who: Who) -> Result<bool, Box<NotAccepted>> {
+    /// Accepts an entry, lets it wait for room, or gives it back. Never waits.
+    #[inline]
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        entry: Place,
+        no_room: NoRoom,
+        who: Who,
+    ) -> Result<Accepted, Box<NotAccepted>> {
         let mut later = Later::default();
         let accepted = self.accept_now(entry, no_room, who, &mut later);
         self.carry_out(later);
@@ -22,20 +36,26 @@ impl Mailbox {
     #[inline]
     fn accept_now(
         &self,
-        mut entry: Entry,
+        mut entry: Place,
         no_room: NoRoom,
         who: Who,
         later: &mut Later,
-    ) -> Result<bool, Box<NotAccepted>> {
+    ) -> Result<Accepted, Box<NotAccepted>> {
         let mut monitor = self.monitor.lock();
+        // What has room goes to the end of the queue, and need not know of the rest.
+        if monitor.queued >= self.capacity || entry.header.is_input_synchronized() || self.common.recorder.is_on() {
+            self.call_back(&mut monitor);
+            monitor.passed = (0, 0);
+        }
         self.tell_made(&monitor, &entry.header);
         if entry.is_cancelled() {
             // On its way here: who cancelled it looks for it in the queue, under this lock, and will not find it.
-            if let Body::Call(errand) = entry.body {
+            if let Body::Call(errand) = entry.take_body() {
                 // Its caller asks, and need not be rung.
                 later.rest().unrun.push(errand.revoke().unrung());
             }
-            return Ok(false);
+            entry.vacate();
+            return Ok(Accepted { in_line: false, vacant: Some(entry) });
         }
         self.drop_expired(&mut monitor, who, later);
         let callback = !entry.header.kind.is_one_way() && monitor.chain_is_out(entry.header.chain);
@@ -52,9 +72,8 @@ impl Mailbox {
             entry.room = true;
             None
         } else if no_room == NoRoom::Wait {
-            let entry = monitor.place(entry);
             monitor.waiting.push_back(entry);
-            return Ok(true);
+            return Ok(Accepted { in_line: true, vacant: monitor.vacant.pop() });
         } else {
             Some(CallError::MailboxFull(Arc::new(self.full(&monitor))))
         };
@@ -66,9 +85,8 @@ impl Mailbox {
             // Its sender is the caller of this: it need not be rung.
             let _sender = taken.taken();
         }
-        let entry = monitor.place(entry);
         self.enqueue(&mut monitor, entry, who, later);
-        Ok(false)
+        Ok(Accepted { in_line: false, vacant: monitor.vacant.pop() })
     }
 
     /// A full mailbox makes room: what is past its deadline will not run, though its caller may be too busy to take it
@@ -105,7 +123,9 @@ impl Mailbox {
             _ => What::Queued { queued, capacity: self.capacity },
         });
         monitor.insert(entry);
-        later.wake(monitor.wake());
+        if !monitor.on_desk {
+            later.wake(monitor.wake());
+        }
     }
 
     /// Room became free: callers that wait for it get it in the order they came.
@@ -145,26 +165,26 @@ impl Mailbox {
 
     /// Whether the caller with that ticket still waits for room.
     pub(crate) fn waits_for_room(&self, ticket: &Ticket) -> bool {
-        self.monitor.lock().waiting.iter().any(|entry| entry.is_of(ticket))
+        self.monitor().waiting.iter().any(|entry| entry.is_of(ticket))
     }
 
     /// Takes a sender's own entry out of the line for room: it stopped waiting, or the line was closed.
-    pub(crate) fn leave_line(&self, ticket: &Ticket) -> Option<Entry> {
-        let mut monitor = self.monitor.lock();
+    pub(crate) fn leave_line(&self, ticket: &Ticket) -> Option<Place> {
+        let mut monitor = self.monitor();
         let monitor = &mut *monitor;
         if let Some(at) = monitor.waiting.iter().position(|entry| entry.is_of(ticket)) {
             ticket.revoke();
-            return monitor.waiting.remove(at).map(|entry| *entry);
+            return monitor.waiting.remove(at);
         }
         let at = monitor.turned_away.iter().position(|(sender, _)| sender.is(ticket))?;
-        Some(*monitor.turned_away.swap_remove(at).1)
+        Some(monitor.turned_away.swap_remove(at).1)
     }
 
     /// Cancels a call (rule CA-2). One that has not started leaves the queue, and the line for room, at once (rule MB-7). One
     /// that runs is asked: `Some(false)`. Nothing if it is over, or was cancelled before.
     pub(crate) fn cancel(self: &Arc<Self>, ticket: &Ticket, call: CallRef, why: Why, who: Who) -> Option<bool> {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if !ticket.ask_cancel(why) {
             return None;
         }
@@ -199,7 +219,7 @@ impl Mailbox {
     /// one that runs goes on without a caller, and is not asked to end.
     pub(crate) fn abandon(self: &Arc<Self>, ticket: &Ticket, call: CallRef, who: Who) {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if ticket.revoke() {
             self.take_out(&mut monitor, ticket, CancelReason::Dropped, who, &mut later);
         } else if ticket.detach() {

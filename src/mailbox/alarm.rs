@@ -41,7 +41,7 @@ impl Mailbox {
     /// so.
     pub(crate) fn set_alarm(self: &Arc<Self>, ticket: &Ticket, at: u64) -> bool {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if monitor.has_ended() {
             return false;
         }
@@ -59,12 +59,12 @@ impl Mailbox {
 
     /// When its owner has to look, for a future that is to be woken: for an owner that sleeps elsewhere.
     pub(crate) fn alarm(&self) -> Option<u64> {
-        self.monitor.lock().next_alarm()
+        self.monitor().next_alarm()
     }
 
     /// The call's future need not be woken any more.
     pub(crate) fn clear_alarm(&self, ticket: &Ticket) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let at = monitor.alarms.iter().position(|alarm| alarm.ticket.is(ticket));
         let cleared = at.map(|at| monitor.alarms.swap_remove(at));
         drop(monitor);
@@ -94,12 +94,12 @@ impl Mailbox {
 
     /// A future's call was made in a call that this apartment serves: it is rung when that is cancelled.
     pub(crate) fn future_out(&self, chain: ChainId, ticket: &Ticket) {
-        self.monitor.lock().futures_out.push((chain, ticket.clone()));
+        self.monitor().futures_out.push((chain, ticket.clone()));
     }
 
     /// It is over.
     pub(crate) fn future_back(&self, ticket: &Ticket) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let at = monitor.futures_out.iter().position(|(_, out)| out.is(ticket));
         let back = at.map(|at| monitor.futures_out.swap_remove(at));
         drop(monitor);

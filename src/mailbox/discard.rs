@@ -11,7 +11,7 @@ impl Mailbox {
     /// Takes the queued messages of that class out. Their room is free from here on; they are the caller's to drop.
     pub(crate) fn discard(self: &Arc<Self>, class: MessageClass, who: Who) -> Vec<Place> {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let is_of_it = |entry: &Place| matches!(&entry.body, Body::Message { class: own, .. } if *own == class);
         let (mut discarded, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut monitor.entries).into_iter().partition(is_of_it);

@@ -1,11 +1,12 @@
 //! Serving: what the owner's thread does next.
 
-use super::entry::{Ask, Body};
+use super::desk::Begun;
+use super::entry::{Ask, Body, Place};
 use super::later::Later;
 use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started};
 use super::open::{Executing, Runs};
 use super::{Mailbox, Who, reason};
-use crate::call::{Running, Ticket, Verdict};
+use crate::call::{Ticket, Verdict};
 use crate::diagnose::{HeldBy, What};
 use crate::filter::{IncomingCall, ServerCall};
 use crate::id::CallId;
@@ -13,14 +14,15 @@ use crate::sync::Arc;
 
 impl Mailbox {
     /// What the owner's thread does next. Under one lock it looks, takes, and starts.
-    pub(crate) fn next(self: &Arc<Self>, looker: &Looker<'_>) -> Next {
+    pub(crate) fn next(self: &Arc<Self>, looker: &Looker<'_>, started: &mut Started) -> Next {
+        if let Some(next) = self.next_of_batch(looker, started) {
+            return next;
+        }
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
+        self.call_back(&mut monitor);
         let left = self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
-        while let Some(place) = looker.left.borrow_mut().pop() {
-            monitor.is_over(place);
-        }
-        let next = self.look(&mut monitor, looker, &mut later);
+        let next = self.look(&mut monitor, looker, started, &mut later);
         drop(monitor);
         drop(left);
         self.carry_out(later);
@@ -29,26 +31,33 @@ impl Mailbox {
 
     /// Whether a look would find something to do.
     pub(crate) fn offers(&self, looker: &Looker<'_>) -> bool {
-        self.monitor.lock().offers(looker)
+        self.monitor().offers(looker)
     }
 
     #[inline(always)]
-    pub(super) fn look(&self, monitor: &mut Monitor, looker: &Looker<'_>, later: &mut Later) -> Next {
+    pub(super) fn look(
+        &self,
+        monitor: &mut Monitor,
+        looker: &Looker<'_>,
+        started: &mut Started,
+        later: &mut Later,
+    ) -> Next {
         if self.alarms_are_due(monitor, later) {
             // Whoever is woken may be in no hurry to poll, and others may wait for the room.
             self.drop_expired(monitor, looker.who, later);
             return Next::Rung;
         }
         if let Some(object) = monitor.releases.pop_front() {
-            monitor.drops(looker, Some(object), self.common.clock.nanos());
+            monitor.drops(looker, Some(object), self.common.clock.roughly());
             return Next::Release(object);
         }
         if let Some(shared) = monitor.pool.as_mut().and_then(|pool| pool.late.pop()) {
-            monitor.drops(looker, None, self.common.clock.nanos());
+            monitor.drops(looker, None, self.common.clock.roughly());
             return Next::Late(shared);
         }
-        let mut at = 0;
+        let mut at = monitor.passed_by(looker);
         while at < monitor.entries.len() {
+            monitor.passed = (looker.wait, at);
             match monitor.offer(at, looker, &self.common.clock) {
                 Offer::Pass => at += 1,
                 Offer::Held(by) => {
@@ -58,8 +67,9 @@ impl Mailbox {
                 }
                 Offer::Ask(now) => return Next::Ask(monitor.asked(at, now)),
                 Offer::Take => {
-                    if let Some(started) = self.take(monitor, at, looker, later) {
-                        return Next::Run(started);
+                    if self.take(monitor, at, looker, started, later) {
+                        self.take_over(monitor, looker);
+                        return Next::Run;
                     }
                     if later.rings_futures() {
                         return Next::Rung;
@@ -67,6 +77,7 @@ impl Mailbox {
                 }
             }
         }
+        monitor.passed = (looker.wait, at);
         if looker.messages == Messages::Pending {
             let now = self.common.clock.nanos();
             if let Some(message) = monitor.message_to_ask_about(now) {
@@ -78,7 +89,7 @@ impl Mailbox {
 
     /// A wait of the owner that lets in nothing at all passes over everything. Says how the door stands.
     pub(crate) fn holds_all(&self, who: Who, wait: u32, by: HeldBy) -> Door {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if self.common.recorder.is_on() {
             for at in 0..monitor.entries.len() {
                 let entry = &mut monitor.entries[at];
@@ -91,57 +102,45 @@ impl Mailbox {
         monitor.door
     }
 
-    /// Takes the entry out and starts it; nothing if it was cancelled or is past its deadline.
+    /// Takes the entry out and starts it. False if it was cancelled or is past its deadline.
     #[inline(always)]
     pub(super) fn take(
         &self,
         monitor: &mut Monitor,
         at: usize,
         looker: &Looker<'_>,
+        started: &mut Started,
         later: &mut Later,
-    ) -> Option<Started> {
-        let mut entry = if at == 0 { monitor.entries.pop_front() } else { monitor.entries.remove(at) }?;
+    ) -> bool {
+        let entry = if at == 0 { monitor.entries.pop_front() } else { monitor.entries.remove(at) };
+        let Some(mut entry) = entry else { return false };
         self.give_back_room(monitor, &mut entry, looker.who, later);
         // Read for each: nothing else bounds how long the one before has run, or the thread has slept (rule DG-1).
-        let now = self.common.clock.nanos();
-        let (mut running, mut message) = (None, None);
-        match &entry.body {
-            Body::Message { class, .. } => message = Some(*class),
-            Body::Call(_) => {
-                let Body::Call(errand) = entry.take_body() else { return None };
-                if entry.header.deadline.is_some_and(|deadline| deadline <= now) {
-                    errand.expire();
-                }
-                match errand.start() {
-                    Ok(started) => running = Some(started),
-                    Err(revoked) => {
-                        let why = revoked.ticket.as_ref().and_then(Ticket::why);
-                        self.revoked(monitor, &entry.header, reason(why), looker.who);
-                        later.rest().unrun.push(revoked);
-                        monitor.is_over(entry);
-                        return None;
-                    }
-                }
-            }
-            Body::Post(_) | Body::Taken => {}
-        }
-        let header = &entry.header;
-        let call_type = monitor.call_type(header, self.is_sta());
-        let queued = monitor.queued;
-        self.push_event(monitor, looker.who, Some(header.call_ref()), || match message {
-            Some(class) => What::MessageBegan { class, queued },
-            None => What::Began { call_type, queued },
-        });
-        monitor.last_dispatch = now;
-        let runs = match message {
-            Some(class) => Runs::Message(header.clone(), class),
-            None => Runs::Call(header.clone(), call_type),
+        let now = self.common.clock.roughly();
+        let Some(Begun { ticket, message }) = self.begin(&mut entry, started, later) else {
+            let unrun = later.rest().unrun.last();
+            let why = unrun.and_then(|unrun| unrun.ticket.as_ref()).and_then(Ticket::why);
+            self.revoked(monitor, &entry.header, reason(why), looker.who);
+            monitor.is_over(entry);
+            return false;
         };
-        let ticket = running.as_ref().and_then(Running::ticket).cloned();
-        let Looker { who, depth, .. } = *looker;
+        let call_type = monitor.call_type(&entry.header, self.is_sta());
+        if self.common.recorder.is_on() {
+            let (call, queued) = (Some(entry.header.call_ref()), monitor.queued);
+            self.push_event(monitor, looker.who, call, || match message {
+                Some(class) => What::MessageBegan { class, queued },
+                None => What::Began { call_type, queued },
+            });
+        }
+        monitor.last_dispatch = now;
+        started.object = entry.header.target.object.and_then(|id| monitor.shared(id));
+        let (who, depth) = (looker.who, looker.depth);
+        let runs = match message {
+            Some(class) => Runs::Message(entry, class),
+            None => Runs::Call(entry, call_type),
+        };
         monitor.executing.push(Executing { who, depth, runs, since: now, ticket, told_late: false });
-        let object = header.target.object.and_then(|id| monitor.shared(id));
-        Some(Started { entry, running, object })
+        true
     }
 
     /// Carries out the filter's answer about an offered entry, unless it was revoked meanwhile.
@@ -150,16 +149,21 @@ impl Mailbox {
         asked: &Asked,
         answer: ServerCall,
         looker: &Looker<'_>,
-    ) -> Option<Started> {
+        started: &mut Started,
+    ) -> bool {
         let mut later = Later::default();
         let mut monitor = self.monitor.lock();
-        let at = monitor.entries.iter().position(|entry| entry.header.id == asked.incoming_id)?;
+        self.call_back(&mut monitor);
+        let asked_about = |entry: &Place| entry.header.id == asked.incoming_id;
+        let passed = monitor.passed_by(looker);
+        let Some(at) = monitor.entries.iter().skip(passed).position(asked_about) else { return false };
+        let at = passed + at;
         let IncomingCall { call_type, elapsed, .. } = asked.call;
         let call = Some(monitor.entries[at].header.call_ref());
         self.push_event(&monitor, looker.who, call, || What::Filtered { call_type, elapsed, answer });
         // The errand that is rejected here is answered under the lock; its caller is rung after it.
-        let started = if answer == ServerCall::Handled || !asked.call.kind.can_be_rejected() {
-            self.take(&mut monitor, at, looker, &mut later)
+        let runs = if answer == ServerCall::Handled || !asked.call.kind.can_be_rejected() {
+            self.take(&mut monitor, at, looker, started, &mut later)
         } else {
             let entry = monitor.entries.remove(at);
             if let Some(mut entry) = entry {
@@ -169,27 +173,27 @@ impl Mailbox {
                 }
                 monitor.is_over(entry);
             }
-            None
+            false
         };
         drop(monitor);
         self.carry_out(later);
-        started
+        runs
     }
 
     /// Takes a message that `message_pending` let through.
-    pub(crate) fn take_message(self: &Arc<Self>, id: CallId, looker: &Looker<'_>) -> Option<Started> {
+    pub(crate) fn take_message(self: &Arc<Self>, id: CallId, looker: &Looker<'_>, started: &mut Started) -> bool {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
-        let at = monitor.entries.iter().position(|entry| entry.header.id == id)?;
-        let started = self.take(&mut monitor, at, looker, &mut later);
+        let mut monitor = self.monitor();
+        let Some(at) = monitor.entries.iter().position(|entry| entry.header.id == id) else { return false };
+        let runs = self.take(&mut monitor, at, looker, started, &mut later);
         drop(monitor);
         self.carry_out(later);
-        started
+        runs
     }
 
     /// When a filter wants to be asked again about a message that is still queued.
     pub(crate) fn ask_again(&self, id: CallId, at: Option<u64>) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         for entry in &mut monitor.entries {
             if let (true, Body::Message { ask, .. }) = (entry.header.id == id, &mut entry.body) {
                 *ask = Ask::Asked { again: at };
@@ -199,6 +203,6 @@ impl Mailbox {
 
     /// The earliest time at which a filter is to be asked again about a message.
     pub(crate) fn next_ask(&self) -> Option<u64> {
-        self.monitor.lock().entries.iter().filter_map(|entry| entry.asks_again()).min()
+        self.monitor().entries.iter().filter_map(|entry| entry.asks_again()).min()
     }
 }

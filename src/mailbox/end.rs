@@ -15,7 +15,7 @@ impl Mailbox {
     /// Closes the door (rule LT-2): new chains, and callers that wait for room, are turned away from here on.
     pub(crate) fn close(self: &Arc<Self>, who: Who, asked: bool) {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if asked {
             self.push_event(&monitor, who, None, || What::QuitAsked);
         }
@@ -53,7 +53,7 @@ impl Mailbox {
     /// The last accepted call has ended: from here on only callbacks of what destructors call. False if there is still
     /// something to serve, or somebody else does it.
     pub(crate) fn begin_end(&self, force: bool) -> Option<Vec<(ObjectId, Shared)>> {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if !force && !monitor.may_end() {
             return None;
         }
@@ -66,7 +66,7 @@ impl Mailbox {
     /// ran, to be dropped by the caller.
     pub(crate) fn end(self: &Arc<Self>, abnormal: bool, objects_dropped: usize, who: Who) -> Vec<Place> {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         self.close_locked(&mut monitor, who, &mut later);
         monitor.door = Door::Ended;
         monitor.releases.clear();
@@ -119,7 +119,7 @@ impl Mailbox {
     /// that never ran, to be dropped by the caller; nothing if it is gone.
     pub(crate) fn cut_off(self: &Arc<Self>, who: Who) -> Option<Vec<Place>> {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if monitor.gone {
             return None;
         }
@@ -137,7 +137,7 @@ impl Mailbox {
 
     /// It is not made after all, before anything but the list of its process knew of it: that need not wait for it.
     pub(crate) fn never_began(&self) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         monitor.door = Door::Ended;
         monitor.gone = true;
         let joining = std::mem::take(&mut monitor.joining);
@@ -149,7 +149,7 @@ impl Mailbox {
 
     /// Whether it is to end; if not, the bell is rung when it is, until it `rings_no_more`.
     pub(crate) fn closes_or_rings(&self, bell: &Arc<Bell>) -> bool {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let closes = monitor.door != Door::Open;
         if !closes && !monitor.closing.iter().any(|closing| Arc::ptr_eq(closing, bell)) {
             monitor.closing.push(Arc::clone(bell));
@@ -158,33 +158,33 @@ impl Mailbox {
     }
 
     pub(crate) fn rings_no_more(&self, bell: &Arc<Bell>) {
-        self.monitor.lock().closing.retain(|closing| !Arc::ptr_eq(closing, bell));
+        self.monitor().closing.retain(|closing| !Arc::ptr_eq(closing, bell));
     }
 
     /// Whether it has ended and all its threads are gone.
     pub(crate) fn has_gone(&self) -> bool {
-        self.monitor.lock().gone
+        self.monitor().gone
     }
 
     /// Its process has ended and did not wait for it any longer: nor does the drop of a handle.
     pub(crate) fn is_left_behind(&self) -> bool {
-        self.monitor.lock().cut_off
+        self.monitor().cut_off
     }
 
     /// Its thread has an end handler, or none any more.
     pub(crate) fn handles_end(&self, handles: bool) {
-        self.monitor.lock().handles_end = handles;
+        self.monitor().handles_end = handles;
     }
 
     /// Whether there is one to ask: an apartment that leaves has nothing against the end.
     pub(crate) fn is_to_be_asked(&self) -> bool {
-        let monitor = self.monitor.lock();
+        let monitor = self.monitor();
         monitor.handles_end && monitor.door == Door::Open
     }
 
     /// A thread of it is gone for good. With the last one, whoever joins is rung.
     pub(crate) fn thread_gone(&self) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if let Some(pool) = &mut monitor.pool {
             pool.threads -= 1;
         }
@@ -197,7 +197,7 @@ impl Mailbox {
 
     /// Whether the apartment has ended and all its threads are gone; if not, the bell is rung when that changes.
     pub(crate) fn is_gone(&self, bell: &Arc<Bell>) -> bool {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if !monitor.gone && !monitor.joining.iter().any(|joining| Arc::ptr_eq(joining, bell)) {
             monitor.joining.push(Arc::clone(bell));
         }

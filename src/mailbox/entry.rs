@@ -125,8 +125,20 @@ pub(crate) struct Entry {
     pub(crate) since: u64,
 }
 
-/// Where an entry is from when it comes in until it is over: it is not small, and is not moved.
+/// Where an entry is from when it is made until it is over: it is not small, and is not moved.
 pub(crate) type Place = Box<Entry>;
+
+/// What the thread that runs an entry has to know of it, beyond what it runs.
+pub(crate) struct Brief {
+    pub(crate) call: CallRef,
+    pub(crate) from_chain: Option<ChainId>,
+    pub(crate) depth: u32,
+    pub(crate) kind: CallKind,
+    pub(crate) caller: Caller,
+    pub(crate) target: CallTarget,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) sender: Option<Weak<Mailbox>>,
+}
 
 impl Entry {
     pub(crate) fn new(header: Header, body: Body) -> Self {
@@ -134,11 +146,27 @@ impl Entry {
         Self { header, body, room: false, taken: None, held_told: 0, since }
     }
 
-    /// A place for another.
-    pub(super) fn vacant(&self) -> Place {
-        let caller = Caller { thread: self.header.caller.thread, apartment: None };
-        let header = Header { caller, sender: None, ..self.header };
-        Box::new(Self { header, body: Body::Taken, room: false, taken: None, held_told: 0, since: 0 })
+    /// It is over: nothing is kept alive by its place.
+    #[inline]
+    pub(super) fn vacate(&mut self) {
+        self.header.caller.apartment = None;
+        self.header.sender = None;
+    }
+
+    /// What its thread has to know of it.
+    #[inline]
+    pub(super) fn brief(&self) -> Brief {
+        let header = &self.header;
+        Brief {
+            call: header.call_ref(),
+            from_chain: header.from_chain,
+            depth: header.depth,
+            kind: header.kind,
+            caller: header.caller.clone(),
+            target: header.target,
+            deadline: header.deadline,
+            sender: header.sender.clone(),
+        }
     }
 
     /// What is to be run or answered. What remains says what it was.
@@ -184,7 +212,7 @@ impl Entry {
 /// An entry that did not come in, and why.
 pub(crate) struct NotAccepted {
     pub(crate) error: CallError,
-    pub(crate) entry: Entry,
+    pub(crate) entry: Place,
 }
 
 impl NotAccepted {

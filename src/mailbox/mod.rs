@@ -2,6 +2,7 @@
 
 mod accept;
 mod alarm;
+mod desk;
 mod discard;
 mod dispatch;
 mod end;
@@ -16,7 +17,8 @@ mod seen;
 mod sent;
 mod waits;
 
-pub(crate) use entry::{Ask, Body, Entry, Header, Place, ToldBy};
+pub(crate) use accept::Accepted;
+pub(crate) use entry::{Ask, Body, Brief, Entry, Header, NotAccepted, Place, ToldBy};
 pub(crate) use monitor::{Asked, Door, Looker, Messages, Next, Started};
 pub(crate) use open::{Out, Waits};
 pub(crate) use pool::{Pool, Shared, Use};
@@ -30,6 +32,7 @@ use crate::error::{CallError, Disconnected, MailboxFull, Outcome, WhyDisconnecte
 use crate::id::{ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Mutex};
 use crate::wait_graph::Seat;
+use desk::{Batch, Desk};
 use monitor::Monitor;
 
 /// How many entries have room where nothing else is said: Windows' own limit for a thread's posted messages.
@@ -39,6 +42,7 @@ pub(crate) const DEFAULT_CAPACITY: usize = 10_000;
 pub(crate) type Who = (ThreadId, u16);
 
 /// An apartment as everybody else sees it: its name and its monitor.
+#[repr(align(64))]
 pub(crate) struct Mailbox {
     pub(crate) name: ApartmentName,
     pub(crate) capacity: usize,
@@ -49,6 +53,8 @@ pub(crate) struct Mailbox {
     /// Which of its threads sleep, as the graph of waits knows it.
     seat: Seat,
     monitor: Mutex<Monitor>,
+    /// What its thread has taken over from the queue; taken inside the monitor's lock.
+    desk: Desk,
 }
 
 /// Who is rung.
@@ -80,9 +86,18 @@ impl Mailbox {
         owner: Owner,
         pool: Option<Pool>,
     ) -> Arc<Self> {
-        let now = common.clock.nanos();
+        let now = common.clock.roughly();
         let seat = Seat::new(pool.as_ref().map(|pool| pool.maximum));
-        Arc::new(Self { name, capacity, common, how, owner, seat, monitor: Mutex::new(Monitor::new(now, pool)) })
+        Arc::new(Self {
+            name,
+            capacity,
+            common,
+            how,
+            owner,
+            seat,
+            monitor: Mutex::new(Monitor::new(now, pool)),
+            desk: Mutex::new(Batch::default()),
+        })
     }
 
     /// Whether it was made for objects rather than by anybody (rule CL-3).
@@ -111,7 +126,7 @@ impl Mailbox {
     pub(crate) fn tell(&self, who: Who, call: Option<CallRef>, what: impl FnOnce() -> What) {
         if self.common.recorder.is_on() {
             let what = what();
-            let _order = self.monitor.lock();
+            let _order = self.monitor();
             self.common.recorder.push(Some(self.name.id), who, call, what);
         }
     }
@@ -160,25 +175,25 @@ impl Mailbox {
 
     /// The diagnosis, now.
     pub(crate) fn mailbox_full(&self) -> CallError {
-        CallError::MailboxFull(Arc::new(self.full(&self.monitor.lock())))
+        CallError::MailboxFull(Arc::new(self.full(&self.monitor())))
     }
 
     pub(crate) fn door(&self) -> Door {
-        self.monitor.lock().door
+        self.monitor().door
     }
 
     /// Whether it takes no calls at all any more: it has ended, or was left behind by its process' end.
     pub(crate) fn has_ended(&self) -> bool {
-        self.monitor.lock().has_ended()
+        self.monitor().has_ended()
     }
 
     pub(crate) fn queued(&self) -> usize {
-        self.monitor.lock().queued
+        self.monitor().queued
     }
 
     /// How many entries and releases there are to serve.
     pub(crate) fn waiting_entries(&self) -> usize {
-        let monitor = self.monitor.lock();
+        let monitor = self.monitor();
         monitor.entries.len() + monitor.releases.len()
     }
 }

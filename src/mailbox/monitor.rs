@@ -2,11 +2,12 @@
 
 use super::Who;
 use super::alarm::Alarm;
-use super::entry::{Ask, Body, Entry, Header, Place};
+use super::entry::{Ask, Body, Brief, Entry, Header, Place};
 use super::later::Wake;
 use super::open::{Executing, Left, Out, Runs, Waits};
 use super::pool::{Pool, Shared};
 use super::seen::Standings;
+use super::sent::Sent;
 use crate::call::{Running, Ticket};
 use crate::describe::{CallKind, CallTarget, DROP};
 use crate::diagnose::HeldBy;
@@ -14,7 +15,7 @@ use crate::filter::{CallType, IncomingCall, MessageClass, call_type};
 use crate::id::{CallId, ChainId, ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Clock};
 use crate::wait_graph::Scope;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -39,12 +40,18 @@ pub(crate) struct Monitor {
     /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
     /// filter is asked about it.
     pub(crate) entries: VecDeque<Place>,
+    /// Whether the first of them lie on the owner's desk.
+    pub(super) on_desk: bool,
+    /// How many at its head one wait of the owner has passed over, and holds until it ends; and which wait.
+    pub(super) passed: (u32, usize),
+    /// Whether messages may be among them.
+    may_have_messages: bool,
     /// Waiting for room, in order.
     pub(crate) waiting: VecDeque<Place>,
     /// Posts that waited for room when the door closed, until their senders fetch them.
     pub(crate) turned_away: Vec<(Ticket, Place)>,
-    /// Places for entries to come, as many as there ever were at once: what is warm allocates nothing.
-    vacant: Vec<Place>,
+    /// Places for entries to come: who sends one takes one along.
+    pub(super) vacant: Vec<Place>,
     /// Objects whose last reference went, to be dropped at home.
     pub(crate) releases: VecDeque<ObjectId>,
     /// How many entries hold room.
@@ -79,6 +86,7 @@ pub(crate) struct Monitor {
 }
 
 /// Who looks for something to do, and what it may find.
+#[derive(Clone, Copy)]
 pub(crate) struct Looker<'a> {
     pub(crate) who: Who,
     /// How many calls and messages are open on the thread.
@@ -89,8 +97,8 @@ pub(crate) struct Looker<'a> {
     pub(crate) messages: Messages,
     /// Whether there is a filter to ask.
     pub(crate) filter: bool,
-    /// The places of what it has run.
-    pub(crate) left: &'a RefCell<Vec<Place>>,
+    /// Of an STA's top loop: whether it has a batch on its desk.
+    pub(crate) batch: Option<&'a Cell<bool>>,
 }
 
 /// What becomes of application messages.
@@ -116,7 +124,8 @@ pub(crate) enum Next {
         id: CallId,
         class: MessageClass,
     },
-    Run(Started),
+    /// What was taken to run is in the looker's hands.
+    Run,
     /// Futures were woken, and may have done anything: look again.
     Rung,
     /// How the door stands, and when to look again for a future that is to be woken.
@@ -129,11 +138,16 @@ pub(crate) struct Asked {
     pub(crate) call: IncomingCall,
 }
 
-/// An entry that was taken to run.
+/// An entry that was taken to run. It stays with the apartment, as what its thread executes; this is what the thread needs,
+/// filled in where the thread has it.
+#[derive(Default)]
 pub(crate) struct Started {
-    pub(crate) entry: Place,
-    /// If it is a call.
+    pub(crate) brief: Option<Brief>,
+    /// Of a call.
     pub(crate) running: Option<Running>,
+    /// Of a post, or a message.
+    pub(crate) sent: Option<Sent>,
+    pub(crate) is_message: bool,
     /// An object of the MTA; an STA's thread has its objects itself.
     pub(crate) object: Option<Shared>,
 }
@@ -160,6 +174,9 @@ impl Monitor {
             cut_off: false,
             handles_end: false,
             entries: VecDeque::new(),
+            on_desk: false,
+            passed: (0, 0),
+            may_have_messages: false,
             waiting: VecDeque::new(),
             turned_away: Vec::new(),
             vacant: Vec::new(),
@@ -184,38 +201,24 @@ impl Monitor {
         }
     }
 
-    /// Gives an entry its place.
-    #[inline]
-    pub(super) fn place(&mut self, entry: Entry) -> Place {
-        if self.vacant.is_empty() {
-            // Twice as many as there are, for those who are just done give theirs back later: at first that of one call, and
-            // that of the call before it.
-            let there = self.entries.len() + self.waiting.len() + self.executing.len();
-            let more = there.max(2);
-            self.vacant.reserve_exact(there + more);
-            self.vacant.extend((0..more).map(|_| entry.vacant()));
-        }
-        match self.vacant.pop() {
-            Some(mut place) => {
-                *place = entry;
-                place
-            }
-            None => Box::new(entry),
-        }
-    }
-
     /// An entry is over: its place is free.
     #[inline]
     pub(super) fn is_over(&mut self, mut entry: Place) {
-        // Nothing is kept alive by it.
-        entry.header.caller.apartment = None;
-        entry.header.sender = None;
+        entry.vacate();
         self.vacant.push(entry);
+    }
+
+    /// How many entries at the head of the queue this wait is known to hold: it has passed over them, and since then others
+    /// have only been put behind.
+    #[inline]
+    pub(super) fn passed_by(&self, looker: &Looker<'_>) -> usize {
+        if self.passed.0 == looker.wait { self.passed.1 } else { 0 }
     }
 
     /// At its place in the queue: an input-synchronized call goes in front, behind others of its kind (rule CK-3).
     #[inline]
     pub(super) fn insert(&mut self, entry: Place) {
+        self.may_have_messages |= entry.is_message();
         if entry.header.is_input_synchronized() {
             let behind = self.entries.partition_point(|queued| queued.header.is_input_synchronized());
             self.entries.insert(behind, entry);
@@ -277,32 +280,41 @@ impl Monitor {
     pub(super) fn frames_left(&mut self, thread: ThreadId, depth: u32) -> Left {
         let mut left = Left::default();
         let ended = |executing: &Executing| executing.who.0 == thread && executing.depth >= depth;
-        match &mut self.pool {
+        if self.pool.is_none() {
             // One thread: the innermost is the last.
-            None => {
-                while let Some(last) = self.executing.last_mut().filter(|last| ended(last)) {
-                    last.ticket.take().into_iter().for_each(|ticket| left.add(ticket));
-                    // In place: it is not small.
-                    self.executing.truncate(self.executing.len() - 1);
-                }
+            while self.executing.last().is_some_and(ended)
+                && let Some(last) = self.executing.pop()
+            {
+                self.frame_left(last, &mut left);
             }
-            Some(pool) => {
-                if depth == 0 {
-                    pool.letting_go.retain(|going| *going != thread);
-                }
-                while let Some(at) = self.executing.iter().rposition(ended) {
-                    self.executing.remove(at).ticket.into_iter().for_each(|ticket| left.add(ticket));
-                }
-            }
+            return left;
+        }
+        if let (0, Some(pool)) = (depth, &mut self.pool) {
+            pool.letting_go.retain(|going| *going != thread);
+        }
+        while let Some(at) = self.executing.iter().rposition(ended) {
+            let last = self.executing.remove(at);
+            self.frame_left(last, &mut left);
         }
         left
+    }
+
+    #[inline(always)]
+    fn frame_left(&mut self, last: Executing, left: &mut Left) {
+        if let Some(ticket) = last.ticket {
+            left.add(ticket);
+        }
+        match last.runs {
+            Runs::Call(entry, _) | Runs::Message(entry, _) => self.is_over(entry),
+            Runs::Drop(_) => {}
+        }
     }
 
     /// A thread runs a destructor: the MTA's end waits for it as for a call.
     pub(super) fn drops(&mut self, looker: &Looker<'_>, object: Option<ObjectId>, now: u64) {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
-        let Looker { who, depth, .. } = *looker;
+        let (who, depth) = (looker.who, looker.depth);
         self.executing.push(Executing { who, depth, runs, since: now, ticket: None, told_late: false });
     }
 
@@ -345,11 +357,9 @@ impl Monitor {
             _ => return Offer::Pass,
         }
         // What is past its deadline is taken without asking, and revoked.
-        if looker.filter && !entry.header.internal {
-            let now = clock.nanos();
-            if entry.header.deadline.is_none_or(|deadline| deadline > now) {
-                return Offer::Ask(now);
-            }
+        let asks = looker.filter && !entry.header.internal;
+        if asks && entry.header.deadline.is_none_or(|deadline| deadline > clock.nanos()) {
+            return Offer::Ask(clock.roughly());
         }
         Offer::Take
     }
@@ -379,15 +389,23 @@ impl Monitor {
         Asked { incoming_id: header.id, call }
     }
 
-    pub(super) fn message_to_ask_about(&self, now: u64) -> Option<Next> {
-        self.entries.iter().find_map(|entry| match &entry.body {
-            Body::Message { class, ask: Ask::NotYet, .. } => {
-                Some(Next::AskMessage { id: entry.header.id, class: *class })
+    pub(super) fn message_to_ask_about(&mut self, now: u64) -> Option<Next> {
+        if !self.may_have_messages {
+            return None;
+        }
+        let mut any = false;
+        for entry in &self.entries {
+            let Body::Message { class, ask, .. } = &entry.body else { continue };
+            any = true;
+            let is_due = match ask {
+                Ask::NotYet => true,
+                Ask::Asked { again } => again.is_some_and(|again| again <= now),
+            };
+            if is_due {
+                return Some(Next::AskMessage { id: entry.header.id, class: *class });
             }
-            Body::Message { class, ask: Ask::Asked { again: Some(again) }, .. } if *again <= now => {
-                Some(Next::AskMessage { id: entry.header.id, class: *class })
-            }
-            _ => None,
-        })
+        }
+        self.may_have_messages = any;
+        None
     }
 }

@@ -14,7 +14,7 @@ impl Mailbox {
     /// A reference to an object went: it is dropped at home. Never waits, never fails.
     pub(crate) fn release(self: &Arc<Self>, object: ObjectId) {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if monitor.door != Door::Ended {
             monitor.releases.push_back(object);
             later.wake(monitor.wake());
@@ -27,7 +27,7 @@ impl Mailbox {
     /// Posts keep their places, and are dropped at home when their turn comes.
     pub(crate) fn disconnect(self: &Arc<Self>, object: ObjectId, who: Who) {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if monitor.door == Door::Ended {
             return;
         }
@@ -55,14 +55,14 @@ impl Mailbox {
 
     /// A disconnected object has no reference left that could be called through.
     pub(crate) fn forget(&self, object: ObjectId) {
-        self.monitor.lock().disconnected.retain(|gone| *gone != object);
+        self.monitor().disconnected.retain(|gone| *gone != object);
     }
 
     /// A direct reference to an object of the MTA, held by a thread that has left it: dropped at home. Given back if
     /// there is no home any more.
     pub(crate) fn release_shared(self: &Arc<Self>, object: Shared) -> Option<Shared> {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let ended = monitor.door == Door::Ended;
         let Some(pool) = monitor.pool.as_mut().filter(|_| !ended) else { return Some(object) };
         pool.late.push(object);
@@ -74,7 +74,7 @@ impl Mailbox {
 
     /// A number for a new object; none once the apartment has ended.
     pub(crate) fn new_object(&self) -> Option<ObjectId> {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if monitor.door == Door::Ended {
             return None;
         }
@@ -85,14 +85,14 @@ impl Mailbox {
 
     /// An STA gives up its reference to an object.
     pub(crate) fn object_dropped(&self, object: ObjectId, who: Who) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         monitor.objects = monitor.objects.saturating_sub(1);
         self.push_event(&monitor, who, None, || What::ObjectDropped { object });
     }
 
     /// Puts an object of the MTA on its shelf; gives it back if that has been cleared for good.
     pub(crate) fn shelve(&self, object: Shared) -> Result<ObjectId, Shared> {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if matches!(monitor.door, Door::Ending | Door::Ended) {
             return Err(object);
         }
@@ -107,11 +107,11 @@ impl Mailbox {
 
     /// An object of the MTA, for a thread of it.
     pub(crate) fn shared(&self, object: ObjectId) -> Option<Shared> {
-        self.monitor.lock().shared(object)
+        self.monitor().shared(object)
     }
 
     /// Takes an object of the MTA off its shelf, to be dropped by the caller.
     pub(crate) fn unshelve(&self, object: ObjectId) -> Option<Shared> {
-        self.monitor.lock().pool.as_mut().and_then(|pool| pool.objects.remove(&object))
+        self.monitor().pool.as_mut().and_then(|pool| pool.objects.remove(&object))
     }
 }

@@ -1,6 +1,6 @@
 //! What threads of an apartment have open: calls that are out, other waits, and what they run.
 
-use super::entry::Header;
+use super::entry::Place;
 use super::{Mailbox, Who};
 use crate::call::Ticket;
 use crate::describe::{ApartmentName, CallKind, CallTarget};
@@ -85,8 +85,8 @@ impl Left {
 
 /// What it is that runs.
 pub(crate) enum Runs {
-    Call(Header, Option<CallType>),
-    Message(Header, MessageClass),
+    Call(Place, Option<CallType>),
+    Message(Place, MessageClass),
     /// A destructor.
     Drop(CallTarget),
 }
@@ -99,7 +99,7 @@ impl Executing {
 
     pub(crate) fn target(&self) -> CallTarget {
         match &self.runs {
-            Runs::Call(header, _) | Runs::Message(header, _) => header.target,
+            Runs::Call(entry, _) | Runs::Message(entry, _) => entry.header.target,
             Runs::Drop(target) => *target,
         }
     }

@@ -13,7 +13,7 @@ impl Mailbox {
     /// A call of this apartment goes out: callbacks of its chain need no room, and filters are told that it is pending.
     pub(crate) fn out_began(self: &Arc<Self>, out: Out, pool_thread: bool) {
         let mut later = None;
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if pool_thread {
             self.blocks(&mut monitor, true, later.get_or_insert_default());
         }
@@ -30,7 +30,7 @@ impl Mailbox {
 
     /// The wait for it goes on, for another reason.
     pub(crate) fn out_turned(&self, who: Who, call: CallRef, on: WaitFor, until: Option<u64>) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if let Some(out) = monitor.out.iter_mut().rfind(|out| out.call.id == call.id) {
             (out.on, out.until, out.call) = (on, until, call);
         }
@@ -47,7 +47,7 @@ impl Mailbox {
         depth: u32,
         what: impl FnOnce() -> What,
     ) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let left = self.frames_left_under(&mut monitor, who.0, depth);
         // What it holds the caller has, too: none of it is dropped for good under the lock.
         match monitor.out.iter().rposition(|out| out.call.id == call.id) {
@@ -64,7 +64,7 @@ impl Mailbox {
     /// A thread of it waits for something that is no call: one of the pool's serves nobody meanwhile.
     pub(crate) fn wait_began(self: &Arc<Self>, pool_thread: bool, waits: Waits) {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         self.blocks(&mut monitor, pool_thread, &mut later);
         self.push_event(&monitor, waits.who, waits.call, || waits.began());
         monitor.waits.push(waits);
@@ -73,7 +73,7 @@ impl Mailbox {
     }
 
     pub(crate) fn wait_ended(&self, pool_thread: bool, who: Who, depth: u32, what: impl FnOnce() -> What) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let left = self.frames_left_under(&mut monitor, who.0, depth);
         monitor.unblocks(pool_thread);
         let at = monitor.waits.iter().rposition(|waits| waits.who.0 == who.0);
@@ -97,7 +97,7 @@ impl Mailbox {
     /// Wakes the threads that have a call of that chain out, or wait in one, and the futures of such calls: it was
     /// cancelled, and so is what they wait for.
     pub(crate) fn ring_out(&self, chain: ChainId) {
-        let monitor = self.monitor.lock();
+        let monitor = self.monitor();
         let out = monitor.out.iter().filter(|out| out.chain() == chain).map(|out| &out.bell);
         let waits = monitor.in_calls.iter().filter(|waits| waits.0 == chain).map(|waits| &waits.1);
         let bells: Vec<_> = out.chain(waits).cloned().collect();
@@ -115,11 +115,11 @@ impl Mailbox {
     /// A thread of it waits for what is no call, in a call of that chain: it is rung when that is cancelled, until it
     /// `waits_in_no_more`. Must come before it is asked whether the call is cancelled.
     pub(crate) fn waits_in(&self, chain: ChainId, bell: &Arc<Bell>) {
-        self.monitor.lock().in_calls.push((chain, Arc::clone(bell)));
+        self.monitor().in_calls.push((chain, Arc::clone(bell)));
     }
 
     pub(crate) fn waits_in_no_more(&self, chain: ChainId, bell: &Arc<Bell>) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let is_it = |waits: &(ChainId, Arc<Bell>)| waits.0 == chain && Arc::ptr_eq(&waits.1, bell);
         if let Some(at) = monitor.in_calls.iter().rposition(is_it) {
             monitor.in_calls.swap_remove(at);
@@ -128,12 +128,12 @@ impl Mailbox {
 
     /// Whether it has a call of that chain out.
     pub(crate) fn waits_for(&self, chain: ChainId) -> bool {
-        self.monitor.lock().chain_is_out(chain)
+        self.monitor().chain_is_out(chain)
     }
 
     /// What a thread of it served above that depth has ended.
     pub(crate) fn frames_left(&self, who: Who, depth: u32) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let left = self.frames_left_under(&mut monitor, who.0, depth);
         drop(monitor);
         drop(left);

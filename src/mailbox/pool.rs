@@ -85,7 +85,7 @@ impl Mailbox {
     /// One more reason for the MTA to be there: a thread that is in it, or something that keeps it. False if it is already
     /// ending.
     pub(crate) fn use_begins(&self, by: Use) -> bool {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let open = monitor.door == Door::Open;
         if let (true, Some(pool)) = (open, &mut monitor.pool) {
             pool.usages += 1;
@@ -97,7 +97,7 @@ impl Mailbox {
     /// One fewer; with the last one the MTA ends (rule DI-14). True if that was it.
     pub(crate) fn use_ends(self: &Arc<Self>, by: Use, who: Who) -> bool {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let last = monitor.pool.as_mut().is_some_and(|pool| {
             pool.usages -= 1;
             pool.inside -= usize::from(by == Use::Thread);
@@ -118,7 +118,7 @@ impl Mailbox {
     /// A pool thread found nothing, with the door as it says: it goes on the list before it sleeps. Until when, if a future
     /// is to be woken; nothing if there is something to do after all.
     pub(crate) fn goes_idle(&self, bell: &Arc<Bell>, door: Door) -> Option<Option<u64>> {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         // A closing pool waits for its running calls, whose threads look again when they are done, and for the threads
         // that are in it, who wake it when they leave.
         let nothing = !monitor.has_work() && monitor.door == door && !monitor.may_end();
@@ -130,7 +130,7 @@ impl Mailbox {
 
     /// It woke: off the list, if nobody took it off to ring it.
     pub(crate) fn no_longer_idle(&self, bell: &Arc<Bell>) {
-        if let Some(pool) = &mut self.monitor.lock().pool {
+        if let Some(pool) = &mut self.monitor().pool {
             pool.idle.retain(|idle| !Arc::ptr_eq(idle, bell));
         }
     }
@@ -139,7 +139,7 @@ impl Mailbox {
     /// are answered.
     pub(crate) fn growth_failed(self: &Arc<Self>, error: &CallError) {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let Some(pool) = &mut monitor.pool else { return };
         pool.threads -= 1;
         let served = pool.is_served();

@@ -62,7 +62,7 @@ impl Mailbox {
     /// A step whose having been made is all that there is of it: it begins or ends, a thread enters or leaves, a filter is
     /// set. Who comes to listen later is told of it.
     pub(crate) fn note(&self, who: Who, what: What) {
-        self.note_under(&mut self.monitor.lock(), who, what);
+        self.note_under(&mut self.monitor(), who, what);
     }
 
     pub(super) fn note_under(&self, monitor: &mut Monitor, who: Who, what: What) {
@@ -75,7 +75,7 @@ impl Mailbox {
     /// listens that is found out later, with the lock that the thread takes next.
     #[cold]
     pub(crate) fn frame_ended(&self, who: Who, depth: u32, call: CallRef, what: What) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let left = monitor.frames_left(who.0, depth);
         if let (0, Some(pool)) = (depth, &mut monitor.pool) {
             pool.letting_go.push(who.0);
@@ -93,12 +93,13 @@ impl Mailbox {
             let ended = |it: &&Executing| it.told_late && it.who.0 == thread && it.depth >= depth;
             for Executing { who, runs, .. } in monitor.executing.iter().rev().filter(ended) {
                 match runs {
-                    Runs::Call(header, _) => {
-                        self.push_event(monitor, *who, Some(header.call_ref()), || What::Ended { panicked: None });
+                    Runs::Call(entry, _) => {
+                        let ended = || What::Ended { panicked: None };
+                        self.push_event(monitor, *who, Some(entry.header.call_ref()), ended);
                     }
-                    Runs::Message(header, _) => {
+                    Runs::Message(entry, _) => {
                         let ended = || What::MessageEnded { panicked: None };
-                        self.push_event(monitor, *who, Some(header.call_ref()), ended);
+                        self.push_event(monitor, *who, Some(entry.header.call_ref()), ended);
                     }
                     Runs::Drop(_) => {}
                 }
@@ -132,7 +133,7 @@ impl Mailbox {
 
     /// Who listens joins it (see `diagnose/recorder.rs`).
     pub(crate) fn join(&self, listener: ListenerId) {
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         if monitor.standing.has_begun() && !monitor.gone {
             self.common.recorder.join(listener, self.name.id, || self.prologue(&mut monitor));
         }
@@ -152,10 +153,12 @@ impl Mailbox {
             executing.told_late = true;
             let Executing { who, runs, since, ticket, .. } = executing;
             let (header, what) = match runs {
-                Runs::Call(header, call_type) => {
-                    (header, What::Began { call_type: *call_type, queued: monitor.queued })
+                Runs::Call(entry, call_type) => {
+                    (&entry.header, What::Began { call_type: *call_type, queued: monitor.queued })
                 }
-                Runs::Message(header, class) => (header, What::MessageBegan { class: *class, queued: monitor.queued }),
+                Runs::Message(entry, class) => {
+                    (&entry.header, What::MessageBegan { class: *class, queued: monitor.queued })
+                }
                 Runs::Drop(_) => continue,
             };
             let left = ticket.as_ref().is_some_and(Ticket::is_detached);
@@ -201,7 +204,7 @@ impl Mailbox {
 
     /// It as a snapshot shows it; none if it is gone.
     pub(crate) fn seen(&self) -> Option<ApartmentSeen> {
-        let monitor = self.monitor.lock();
+        let monitor = self.monitor();
         if !monitor.standing.has_begun() || monitor.gone {
             return None;
         }
@@ -270,8 +273,8 @@ fn entry_seen(entry: &Entry, at: EntryAt) -> EntrySeen {
 
 fn frame_seen(executing: &Executing) -> FrameSeen {
     let (header, message) = match &executing.runs {
-        Runs::Call(header, _) => (Some(header), None),
-        Runs::Message(header, class) => (Some(header), Some(*class)),
+        Runs::Call(entry, _) => (Some(&entry.header), None),
+        Runs::Message(entry, class) => (Some(&entry.header), Some(*class)),
         Runs::Drop(_) => (None, None),
     };
     // (What is direct or one-way has no ticket.)

@@ -25,7 +25,7 @@ impl Place for Mailbox {
     }
 
     fn stands(&self, ticket: &Ticket, lets: &Lets) -> Stands {
-        let monitor = self.monitor.lock();
+        let monitor = self.monitor();
         if let Some(entry) = monitor.entries.iter().find(|entry| entry.is_of(ticket)) {
             return if monitor.stays(entry, lets) { Stands::Held } else { Stands::Moves };
         }
@@ -70,7 +70,7 @@ impl Mailbox {
     /// there any more.
     pub(crate) fn fail(self: &Arc<Self>, ticket: &Ticket, error: CallError, who: Who) -> bool {
         let mut later = Later::default();
-        let mut monitor = self.monitor.lock();
+        let mut monitor = self.monitor();
         let failed = self.fail_now(&mut monitor, ticket, error, who, &mut later);
         drop(monitor);
         self.carry_out(later);

@@ -1,5 +1,7 @@
 //! A process' clock: the system's, or one that a test or a model drives.
 
+#[cfg(not(all(loom, feature = "loom")))]
+use super::epoch::Epoch;
 use super::{Arc, AtomicU64, Bell, Mutex, Ordering};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,6 +10,9 @@ use std::time::{Duration, Instant};
 ///
 /// A *real* clock is the system's monotonic one. A *driven* clock stands still until [`advance`](Clock::advance) moves it:
 /// tests and models use it, so that none of them sleeps. Clones are the same clock.
+///
+/// What says since when something is so, or for how long it has been, is read off a real clock where that costs next to
+/// nothing, and may be too early, or too long, by the 10 milliseconds of the system's tick (rule DG-1). Deadlines are exact.
 ///
 /// ```
 /// use apartment::Clock;
@@ -23,7 +28,7 @@ pub struct Clock(Kind);
 #[derive(Clone)]
 enum Kind {
     #[cfg(not(all(loom, feature = "loom")))]
-    Real(Instant),
+    Real(Epoch),
     /// Under loom real time does not pass.
     #[cfg(all(loom, feature = "loom"))]
     Still,
@@ -41,7 +46,7 @@ impl Clock {
     /// The system's monotonic clock, with its epoch now. Under loom, where real time means nothing, it stands still.
     pub fn real() -> Self {
         #[cfg(not(all(loom, feature = "loom")))]
-        return Self(Kind::Real(Instant::now()));
+        return Self(Kind::Real(Epoch::now()));
         #[cfg(all(loom, feature = "loom"))]
         return Self(Kind::Still);
     }
@@ -76,7 +81,7 @@ impl Clock {
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             #[cfg(not(all(loom, feature = "loom")))]
-            (Kind::Real(own), Kind::Real(other)) => own == other,
+            (Kind::Real(own), Kind::Real(other)) => own.is(other),
             (Kind::Driven(own), Kind::Driven(other)) => Arc::ptr_eq(own, other),
             _ => false,
         }
@@ -85,10 +90,20 @@ impl Clock {
     pub(crate) fn nanos(&self) -> u64 {
         match &self.0 {
             #[cfg(not(all(loom, feature = "loom")))]
-            Kind::Real(epoch) => saturating_nanos(epoch.elapsed()),
+            Kind::Real(epoch) => epoch.nanos(),
             #[cfg(all(loom, feature = "loom"))]
             Kind::Still => 0,
             Kind::Driven(driven) => driven.now.load(Ordering::Acquire),
+        }
+    }
+
+    /// The time, for what says since when something is so: at most 10 ms ago, and never later than what is read next.
+    #[inline]
+    pub(crate) fn roughly(&self) -> u64 {
+        match &self.0 {
+            #[cfg(not(all(loom, feature = "loom")))]
+            Kind::Real(epoch) => epoch.roughly(),
+            _ => self.nanos(),
         }
     }
 
@@ -107,7 +122,7 @@ impl Clock {
     pub(crate) fn instant(&self, at: u64) -> Option<Instant> {
         match &self.0 {
             #[cfg(not(all(loom, feature = "loom")))]
-            Kind::Real(epoch) => epoch.checked_add(Duration::from_nanos(at)),
+            Kind::Real(epoch) => epoch.instant(at),
             #[cfg(all(loom, feature = "loom"))]
             Kind::Still => None,
             Kind::Driven(_) => None,
@@ -148,7 +163,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-fn saturating_nanos(d: Duration) -> u64 {
+pub(super) fn saturating_nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -16,6 +16,8 @@ use real as primitives;
 
 mod bell;
 mod clock;
+#[cfg(not(all(loom, feature = "loom")))]
+mod epoch;
 mod exclusive;
 #[cfg(not(all(loom, feature = "loom")))]
 mod patience;

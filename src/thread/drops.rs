@@ -80,7 +80,7 @@ impl Thread {
 
     fn drop_free(&self, process: &Common, id: ObjectId, held: Box<dyn Any + Send + Sync>) {
         process.tell(self.who(), None, || What::ObjectDropped { object: id });
-        self.push_frame(Frame::of_a_release(self, id));
+        self.push_frame(|| Frame::of_a_release(self, id));
         let contained = catch_unwind(AssertUnwindSafe(|| drop(held)));
         self.pop_frame();
         if let Err(payload) = contained {
@@ -100,7 +100,7 @@ pub(crate) fn contain(mailbox: &Arc<Mailbox>, thread: &Thread, place: &'static s
 
 /// Drops a reference to an object of the MTA. If it is the last, the destructor runs in no call and no chain.
 pub(crate) fn drop_shared(mailbox: &Arc<Mailbox>, thread: &Thread, shared: Shared) {
-    thread.push_frame(Frame::of_no_call(thread));
+    thread.push_frame(|| Frame::of_no_call(thread));
     contain(mailbox, thread, "a destructor", || drop(shared));
     thread.pop_frame();
 }

@@ -32,6 +32,8 @@ pub(crate) struct StaHome {
     pub(crate) main: bool,
     pub(crate) objects: Objects,
     pub(crate) filter: RefCell<Option<Rc<dyn MessageFilter>>>,
+    /// Whether its top loop has taken over a batch of what is queued.
+    pub(crate) batch: Cell<bool>,
     /// Asked before the process ends.
     pub(crate) end_handler: RefCell<Option<Rc<dyn EndHandler>>>,
     /// Guards that have entered it and not left.

@@ -24,7 +24,7 @@ use crate::cycle::Deadlock;
 use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
 use crate::id::{CallId, ChainId, ObjectId, PacketId, ThreadId};
-use crate::mailbox::{Mailbox, Place, Who};
+use crate::mailbox::{Accepted, Entry, Mailbox, NoRoom, NotAccepted, Place, Who};
 use crate::sync::{Arc, Bell, Patience, Ring, Spin, local, next_thread_number};
 use crate::wait_graph::{Asleep, Doer};
 use std::cell::{Cell, RefCell};
@@ -61,8 +61,8 @@ pub(crate) struct Thread {
     /// As whom it last visited an MTA: kept, for such a call allocates nothing once warm.
     visitor: RefCell<Option<Rc<MtaHome>>>,
     frames: RefCell<Vec<Frame>>,
-    /// Where the entries were that it has run: given back when it looks for the next.
-    left: RefCell<Vec<Place>>,
+    /// A place for the next entry that it sends: it got it for the last one.
+    spare: Cell<Option<Place>>,
     outgoing: RefCell<Vec<Outgoing>>,
     /// Call records that are free, each with the last call that went through it: as many as its calls were ever nested.
     records: RefCell<Vec<Ticket>>,
@@ -121,7 +121,7 @@ impl Thread {
             does: RefCell::new(Vec::new()),
             visitor: RefCell::new(None),
             frames: RefCell::new(Vec::new()),
-            left: RefCell::new(Vec::new()),
+            spare: Cell::new(None),
             outgoing: RefCell::new(Vec::new()),
             records: RefCell::new(Vec::new()),
             dropping: RefCell::new(VecDeque::new()),
@@ -141,6 +141,21 @@ impl Thread {
             let foreign = FOREIGN.try_with(|foreign| foreign.borrow().clone()).ok().flatten();
             foreign.unwrap_or_else(|| Self::new(Arc::new(Bell::new()), true))
         })
+    }
+
+    /// The calling thread, looked at and not kept. What looks neither calls nor drops anything of the user's.
+    #[inline]
+    pub(crate) fn with_current<R>(look: impl FnOnce(&Rc<Self>) -> R) -> R {
+        let mut look = Some(look);
+        let seen = CURRENT.try_with(|slot| {
+            let slot = slot.borrow();
+            slot.as_ref().and_then(|slot| look.take().map(|look| look(&slot.0)))
+        });
+        match (seen, look) {
+            (Ok(Some(seen)), _) => seen,
+            (_, Some(look)) => look(&Self::current()),
+            (_, None) => crate::broken("what has looked has seen"),
+        }
     }
 
     /// A thread whose locals are being destroyed is the same from one look to the next while the guard lives: what is
@@ -409,18 +424,19 @@ impl Thread {
     // ---- what it serves
 
     #[inline]
-    pub(crate) fn push_frame(&self, frame: Frame) {
-        self.frames.borrow_mut().push(frame);
+    pub(crate) fn push_frame(&self, frame: impl FnOnce() -> Frame) {
+        let mut frames = self.frames.borrow_mut();
+        if frames.len() == frames.capacity() {
+            frames.reserve(1);
+        }
+        // In its place: it is not small.
+        frames.push(frame());
     }
 
     #[inline]
     pub(crate) fn pop_frame(&self) {
         let left = self.frames.borrow_mut().pop();
         drop(left);
-    }
-
-    pub(crate) fn left(&self) -> &RefCell<Vec<Place>> {
-        &self.left
     }
 
     pub(crate) fn depth(&self) -> u32 {
@@ -451,6 +467,24 @@ impl Thread {
     /// Who holds an object, and whether waiting for it could help a call of that chain.
     pub(crate) fn holder(&self, object: Option<ObjectId>, chain: ChainId) -> Holder {
         frame::holder(&self.frames.borrow(), object, chain)
+    }
+
+    // ---- what it sends
+
+    /// Sends an entry: it comes in, waits for room, or comes back. True if it stands in the line for room. The entry is
+    /// filled with no lock held, and takes only its place to the other side.
+    #[inline]
+    pub(crate) fn sends(&self, callee: &Arc<Mailbox>, entry: Entry, no_room: NoRoom) -> Result<bool, Box<NotAccepted>> {
+        let place = match self.spare.take() {
+            Some(mut place) => {
+                *place = entry;
+                place
+            }
+            None => Place::new(entry),
+        };
+        let Accepted { in_line, vacant } = callee.accept(place, no_room, self.who())?;
+        self.spare.set(vacant);
+        Ok(in_line)
     }
 
     // ---- what it waits for
