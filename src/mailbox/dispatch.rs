@@ -65,7 +65,7 @@ impl Mailbox {
                     self.push_event(monitor, looker.who, Some(header.call_ref()), || What::Held { by });
                     at += 1;
                 }
-                Offer::Ask(now) => return Next::Ask(monitor.asked(at, now)),
+                Offer::Ask => return Next::Ask(monitor.asked(at, &self.common.clock)),
                 Offer::Take => {
                     if self.take(monitor, at, looker, started, later) {
                         self.take_over(monitor, looker);
