@@ -32,7 +32,7 @@ use crate::error::{CallError, Disconnected, MailboxFull, Outcome, WhyDisconnecte
 use crate::id::{ObjectId, ThreadId};
 use crate::sync::{Arc, Bell, Mutex};
 use crate::wait_graph::Seat;
-use desk::Desk;
+use desk::{Batch, Desk};
 use monitor::Monitor;
 
 /// How many entries have room where nothing else is said: Windows' own limit for a thread's posted messages.
@@ -96,7 +96,7 @@ impl Mailbox {
             owner,
             seat,
             monitor: Mutex::new(Monitor::new(now, pool)),
-            desk: Mutex::default(),
+            desk: Mutex::new(Batch::default()),
         })
     }
 
