@@ -5,7 +5,7 @@
 
 use super::ban::is_banned;
 use super::direct::{frame, ran, run_here};
-use super::making::{Around, Start, Terms, tell_caller};
+use super::making::{Around, Start, Terms, one_way, tell_caller};
 use crate::call::record::{Attempt, Load};
 use crate::describe::{CallKind, CallTarget};
 use crate::diagnose::{ErrorSeen, Route, What};
@@ -67,7 +67,7 @@ pub(crate) fn send_free(
         return invoke_free(callee, CallKind::Synchronous, target, terms, load);
     }
     let clock = &callee.process.clock;
-    let header = Start::one_way(&thread, &callee.process, target);
+    let header = one_way(&thread, &callee.process, target);
     let call = header.call_ref();
     let route = Route::FreeThreaded;
     tell_caller(&thread, &home, &callee.process, call, || header.call_made(None, route));

@@ -114,16 +114,6 @@ impl Start {
         start
     }
 
-    /// The header of a one-way call: that begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
-    #[inline]
-    pub(super) fn one_way(thread: &Thread, process: &Common, target: CallTarget) -> Header {
-        let (id, made) = (thread.new_call(), process.clock.roughly());
-        let served = thread.with_frame(|frame| frame.and_then(|frame| Some((frame.id, frame.chain?))));
-        let (parent, from_chain) = served.unzip();
-        let start = Self { id, made, chain: ChainId(id), depth: 1, parent, deadline: None, around: Around::default() };
-        Header { from_chain, ..start.header(thread, process, CallKind::OneWay, target) }
-    }
-
     fn own(within: Option<Duration>, clock: &Clock) -> Option<u64> {
         within.map(|within| clock.after(within))
     }
@@ -141,27 +131,43 @@ impl Start {
 
     #[inline]
     pub(super) fn header(&self, thread: &Thread, process: &Common, kind: CallKind, target: CallTarget) -> Header {
-        let (apartment, told_by) =
-            thread.with_home(|home| (home.map(|home| home.mailbox().name.clone()), told_by(home, process, kind)));
-        Header {
-            id: self.id,
-            chain: self.chain,
-            attempt: 1,
-            kind,
-            caller: Caller { thread: self.id.thread, apartment },
-            target,
-            from_chain: None,
-            depth: self.depth,
-            deadline: self.deadline,
-            internal: false,
-            sender: None,
-            made: self.made,
-            parent: self.parent,
-            borrows: !kind.is_one_way(),
-            frame: thread.who().1,
-            told_by,
-        }
+        let Self { chain, depth, deadline, parent, .. } = *self;
+        Header { chain, depth, deadline, parent, ..header(thread, process, self.id, self.made, kind, target) }
     }
+}
+
+/// The header of a call that begins a chain of its own, and ends by itself alone.
+#[inline(always)]
+fn header(thread: &Thread, process: &Common, id: CallId, made: u64, kind: CallKind, target: CallTarget) -> Header {
+    let (apartment, told_by) =
+        thread.with_home(|home| (home.map(|home| home.mailbox().name.clone()), told_by(home, process, kind)));
+    Header {
+        id,
+        chain: ChainId(id),
+        attempt: 1,
+        kind,
+        caller: Caller { thread: id.thread, apartment },
+        target,
+        from_chain: None,
+        depth: 1,
+        deadline: None,
+        internal: false,
+        sender: None,
+        made,
+        parent: None,
+        borrows: !kind.is_one_way(),
+        frame: thread.who().1,
+        told_by,
+    }
+}
+
+/// The header of a one-way call: that begins a chain of its own and inherits neither deadline nor cancelling (rule CA-1).
+#[inline(always)]
+pub(super) fn one_way(thread: &Thread, process: &Common, target: CallTarget) -> Header {
+    let (id, made) = (thread.new_call(), process.clock.roughly());
+    let served = thread.with_frame(|frame| frame.and_then(|frame| Some((frame.id, frame.chain?))));
+    let (parent, from_chain) = served.unzip();
+    Header { parent, from_chain, ..header(thread, process, id, made, CallKind::OneWay, target) }
 }
 
 /// Under whose lock the making of a call into that process is told.

@@ -19,8 +19,6 @@ pub(super) struct Sleeps<'a> {
     adopted: Option<&'a StaHome>,
     loops: Option<Loops>,
     spin: Spin,
-    /// The place of the call that it waits for, if it does.
-    call: Option<usize>,
     /// Whether a wait below is parked in the loop that this runs on top of.
     on_top: bool,
     /// Whether it may have consumed a ring.
@@ -43,22 +41,13 @@ impl<'a> Sleeps<'a> {
         let loops = adopted.and_then(|home| Loops::of(thread, home, situation));
         let on_top = adopted.and_then(|home| home.adopted()).is_some_and(|adopted| adopted.parks.get() > 0);
         let spin = if loops.is_some() { Spin::Never } else { spins(thread, home, situation) };
-        let call = if let Situation::Call(at) = situation { Some(at) } else { None };
         let adopted = adopted.map(|home| &**home);
-        Self { thread, adopted, loops, spin, call, on_top, slept: Cell::new(false) }
+        Self { thread, adopted, loops, spin, on_top, slept: Cell::new(false) }
     }
 
     /// Looks a few times more whether the bell is rung, before it is worth to sleep; consumes the ring.
     pub(super) fn spin(&self) -> Option<Ring> {
-        let ring = self.thread.spin(self.spin, self.call);
-        self.slept.set(self.slept.get() | ring.is_some());
-        ring
-    }
-
-    /// Before a wait for a call first looks: consumes what rang for a call before, whose answer was seen without it.
-    pub(super) fn left_over(&self) -> Option<Ring> {
-        self.call?;
-        let ring = self.thread.bell().take();
+        let ring = self.thread.spin(self.spin);
         self.slept.set(self.slept.get() | ring.is_some());
         ring
     }

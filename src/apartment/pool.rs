@@ -170,7 +170,7 @@ impl Starter {
                         self.end(thread, mailbox, objects, false);
                     } else if let Some(alarm) = mailbox.goes_idle(bell, door) {
                         let alarm = Alarm::new(thread, mailbox, alarm);
-                        if !alarm.is_due && thread.spin(mailbox.common.spin, None).is_none() {
+                        if !alarm.is_due && thread.spin(mailbox.common.spin).is_none() {
                             bell.wait(alarm.at);
                         }
                         mailbox.no_longer_idle(bell);

@@ -3,7 +3,7 @@
 use super::asleep::Depends;
 use super::ban::is_banned;
 use super::invoke::invoke;
-use super::making::{Start, Terms, tell, tell_refused};
+use super::making::{Terms, one_way, tell, tell_refused};
 use super::options::Room;
 use super::serve::Situation;
 use super::wait::wait_on;
@@ -14,7 +14,7 @@ use crate::diagnose::{Route, WaitFor, What};
 use crate::error::{CallError, CantCallOut, Outcome};
 use crate::mailbox::{Body, Entry, Header, Mailbox, NoRoom, Sent, ToldBy};
 use crate::sync::{Arc, Clock};
-use crate::thread::{Home, Thread, panic_message};
+use crate::thread::{Thread, panic_message};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -32,7 +32,6 @@ pub(crate) fn send(
     closure: Sent,
 ) -> Result<(), Refused> {
     let thread = Thread::current();
-    let home = thread.home();
     let refused = |error: CallError, closure| {
         tell_refused(&thread, &callee.common, &error);
         Err(Box::new((error, closure)))
@@ -51,18 +50,18 @@ pub(crate) fn send(
             return refused(CallError::CantCallOut(CantCallOut::InFilter), closure);
         }
         // Where no synchronous call may go, it stays what it is: one-way calls are always allowed (rule CK-2).
-        if !matches!(home, Some(Home::Sta(_))) && !is_banned(&thread) {
+        if thread.sta().is_none() && !is_banned(&thread) {
             return send_and_wait(callee, target, terms, closure);
         }
     }
-    let header = Header {
-        internal: home.as_ref().is_some_and(|home| home.is_at(callee)),
-        sender: target.method.and(home.as_ref()).map(|home| Arc::downgrade(home.mailbox())),
-        ..Start::one_way(&thread, &callee.common, target)
-    };
+    let mut header = one_way(&thread, &callee.common, target);
+    thread.with_home(|home| {
+        header.internal = home.is_some_and(|home| home.is_at(callee));
+        header.sender = target.method.and(home).map(|home| Arc::downgrade(home.mailbox()));
+    });
     let call = header.call_ref();
     if header.told_by == ToldBy::Elsewhere {
-        tell(&thread, &home, callee, call, || header.call_made(Some(callee.name.id), Route::Mailbox));
+        tell(&thread, &thread.home(), callee, call, || header.call_made(Some(callee.name.id), Route::Mailbox));
     }
     let result = if terms.room == Room::Refuse {
         let entry = Entry::new(header, body(closure));
@@ -76,7 +75,7 @@ pub(crate) fn send(
         })
     };
     result.inspect_err(|refused| {
-        tell(&thread, &home, callee, call, || What::Refused { error: (&refused.0).into() });
+        tell(&thread, &thread.home(), callee, call, || What::Refused { error: (&refused.0).into() });
     })
 }
 

@@ -55,13 +55,11 @@ fn blocks(thread: &Thread, place: usize, done: &mut impl FnMut() -> bool) -> boo
     let spin = spins(thread, None, Situation::Call(place));
     let _wait = thread.waits();
     let _open = thread.opened();
-    // Left over from a call before, whose answer was seen before its ring came.
-    let _late = thread.bell().take();
     while !done() {
         if thread.is_awaited() {
             return false;
         }
-        if thread.spin(spin, Some(place)).is_none() {
+        if thread.spin(spin).is_none() {
             thread.bell().wait(None);
         }
     }
@@ -202,10 +200,8 @@ fn look_and_rest(wait: &Wait<'_>, heard: &mut bool, done: &mut impl FnMut() -> b
     let adopted = adopted_to_wake(situation).next();
     let _swallowed = adopted.map(|mailbox| mailbox.common.clock.watch(thread.bell()));
     let after = thread.looks_after();
-    // What was cancelled before the call went out rang nobody; and a ring may be left over from a call before, whose answer
-    // was seen before its ring came. The first look is at everything.
+    // What was cancelled before the call went out rang nobody.
     let mut cancelled = true;
-    *heard = sleeps.left_over().is_some_and(|ring| ring.cancelled);
     while !done() {
         let cancelled_now = std::mem::take(&mut cancelled);
         *heard = false;
@@ -351,9 +347,13 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
     let serial = thread.new_wait();
     let sleeps = Sleeps::of(thread, Some(home), Situation::Loop);
     let _late = sleeps.watch();
+    let after = thread.looks_after();
     let mut cancelled = false;
     loop {
-        attend(thread, std::mem::take(&mut cancelled));
+        let cancelled_now = std::mem::take(&mut cancelled);
+        if after.timed || (after.nested && cancelled_now) {
+            attend(thread, cancelled_now);
+        }
         match serve_one(thread, home, Situation::Loop, serial) {
             Served::One => {}
             Served::Nothing(Door::Open, _) if thread.may_block().is_err() => return,

@@ -45,6 +45,7 @@ impl Mailbox {
         // What has room goes to the end of the queue, and need not know of the rest.
         if monitor.queued >= self.capacity || entry.header.is_input_synchronized() || self.common.recorder.is_on() {
             self.call_back(&mut monitor);
+            monitor.passed = (0, 0);
         }
         self.tell_made(&monitor, &entry.header);
         if entry.is_cancelled() {

@@ -55,11 +55,12 @@ pub(super) struct Begun {
 }
 
 impl Mailbox {
-    /// The monitor, with everything in it.
+    /// The monitor, with everything in it, to be changed in any way.
     #[inline]
     pub(super) fn monitor(&self) -> MutexGuard<'_, Monitor> {
         let mut monitor = self.monitor.lock();
         self.call_back(&mut monitor);
+        monitor.passed = (0, 0);
         monitor
     }
 
@@ -94,7 +95,7 @@ impl Mailbox {
     /// change without calling it back: see the module's documentation.
     pub(super) fn take_over(&self, monitor: &mut Monitor, looker: &Looker<'_>) {
         let quiet = monitor.waiting.is_empty() && monitor.alarms.is_empty() && monitor.releases.is_empty();
-        let plain = quiet && monitor.door == Door::Open;
+        let plain = quiet && monitor.door == Door::Open && monitor.passed.1 == 0;
         let Some(has_batch) = looker.batch.filter(|_| plain && !monitor.entries.is_empty()) else { return };
         if self.common.recorder.is_on() || looker.filter {
             return;

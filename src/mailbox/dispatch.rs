@@ -19,7 +19,8 @@ impl Mailbox {
             return next;
         }
         let mut later = Later::default();
-        let mut monitor = self.monitor();
+        let mut monitor = self.monitor.lock();
+        self.call_back(&mut monitor);
         let left = self.frames_left_under(&mut monitor, looker.who.0, looker.depth);
         let next = self.look(&mut monitor, looker, started, &mut later);
         drop(monitor);
@@ -54,8 +55,9 @@ impl Mailbox {
             monitor.drops(looker, None, self.common.clock.roughly());
             return Next::Late(shared);
         }
-        let mut at = 0;
+        let mut at = monitor.passed_by(looker);
         while at < monitor.entries.len() {
+            monitor.passed = (looker.wait, at);
             match monitor.offer(at, looker, &self.common.clock) {
                 Offer::Pass => at += 1,
                 Offer::Held(by) => {
@@ -75,6 +77,7 @@ impl Mailbox {
                 }
             }
         }
+        monitor.passed = (looker.wait, at);
         if looker.messages == Messages::Pending {
             let now = self.common.clock.nanos();
             if let Some(message) = monitor.message_to_ask_about(now) {
@@ -149,9 +152,12 @@ impl Mailbox {
         started: &mut Started,
     ) -> bool {
         let mut later = Later::default();
-        let mut monitor = self.monitor();
+        let mut monitor = self.monitor.lock();
+        self.call_back(&mut monitor);
         let asked_about = |entry: &Place| entry.header.id == asked.incoming_id;
-        let Some(at) = monitor.entries.iter().position(asked_about) else { return false };
+        let passed = monitor.passed_by(looker);
+        let Some(at) = monitor.entries.iter().skip(passed).position(asked_about) else { return false };
+        let at = passed + at;
         let IncomingCall { call_type, elapsed, .. } = asked.call;
         let call = Some(monitor.entries[at].header.call_ref());
         self.push_event(&monitor, looker.who, call, || What::Filtered { call_type, elapsed, answer });

@@ -42,11 +42,15 @@ pub(crate) struct Monitor {
     pub(crate) entries: VecDeque<Place>,
     /// Whether the first of them lie on the owner's desk.
     pub(super) on_desk: bool,
+    /// How many at its head one wait of the owner has passed over, and holds until it ends; and which wait.
+    pub(super) passed: (u32, usize),
+    /// Whether messages may be among them.
+    may_have_messages: bool,
     /// Waiting for room, in order.
     pub(crate) waiting: VecDeque<Place>,
     /// Posts that waited for room when the door closed, until their senders fetch them.
     pub(crate) turned_away: Vec<(Ticket, Place)>,
-    /// Places for entries to come, as many as there ever were at once: what is warm allocates nothing.
+    /// Places for entries to come: who sends one takes one along.
     pub(super) vacant: Vec<Place>,
     /// Objects whose last reference went, to be dropped at home.
     pub(crate) releases: VecDeque<ObjectId>,
@@ -171,6 +175,8 @@ impl Monitor {
             handles_end: false,
             entries: VecDeque::new(),
             on_desk: false,
+            passed: (0, 0),
+            may_have_messages: false,
             waiting: VecDeque::new(),
             turned_away: Vec::new(),
             vacant: Vec::new(),
@@ -202,9 +208,17 @@ impl Monitor {
         self.vacant.push(entry);
     }
 
+    /// How many entries at the head of the queue this wait is known to hold: it has passed over them, and since then others
+    /// have only been put behind.
+    #[inline]
+    pub(super) fn passed_by(&self, looker: &Looker<'_>) -> usize {
+        if self.passed.0 == looker.wait { self.passed.1 } else { 0 }
+    }
+
     /// At its place in the queue: an input-synchronized call goes in front, behind others of its kind (rule CK-3).
     #[inline]
     pub(super) fn insert(&mut self, entry: Place) {
+        self.may_have_messages |= entry.is_message();
         if entry.header.is_input_synchronized() {
             let behind = self.entries.partition_point(|queued| queued.header.is_input_synchronized());
             self.entries.insert(behind, entry);
@@ -376,15 +390,23 @@ impl Monitor {
         Asked { incoming_id: header.id, call }
     }
 
-    pub(super) fn message_to_ask_about(&self, now: u64) -> Option<Next> {
-        self.entries.iter().find_map(|entry| match &entry.body {
-            Body::Message { class, ask: Ask::NotYet, .. } => {
-                Some(Next::AskMessage { id: entry.header.id, class: *class })
+    pub(super) fn message_to_ask_about(&mut self, now: u64) -> Option<Next> {
+        if !self.may_have_messages {
+            return None;
+        }
+        let mut any = false;
+        for entry in &self.entries {
+            let Body::Message { class, ask, .. } = &entry.body else { continue };
+            any = true;
+            let is_due = match ask {
+                Ask::NotYet => true,
+                Ask::Asked { again } => again.is_some_and(|again| again <= now),
+            };
+            if is_due {
+                return Some(Next::AskMessage { id: entry.header.id, class: *class });
             }
-            Body::Message { class, ask: Ask::Asked { again: Some(again) }, .. } if *again <= now => {
-                Some(Next::AskMessage { id: entry.header.id, class: *class })
-            }
-            _ => None,
-        })
+        }
+        self.may_have_messages = any;
+        None
     }
 }

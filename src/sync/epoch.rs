@@ -43,6 +43,31 @@ impl Epoch {
     }
 }
 
+/// A moment as of the system's last tick, where that can be had for less than the time.
+#[derive(Clone, Copy)]
+pub(super) struct Tick(
+    #[cfg(any(target_os = "linux", target_os = "android"))] u64,
+    #[cfg(not(any(target_os = "linux", target_os = "android")))] Instant,
+);
+
+impl Tick {
+    #[inline]
+    pub(super) fn now() -> Self {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return Self(ticks::nanos(rustix::time::ClockId::MonotonicCoarse));
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        return Self(Instant::now());
+    }
+
+    #[inline]
+    pub(super) fn elapsed(self) -> Duration {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return Duration::from_nanos(Self::now().0.saturating_sub(self.0));
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        return self.0.elapsed();
+    }
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod ticks {
     use rustix::time::{ClockId, clock_gettime};

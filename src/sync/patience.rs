@@ -1,5 +1,6 @@
 //! How long a thread looks before it sleeps: learnt, for each thread.
 
+use super::epoch::Tick;
 use super::{Spin, yield_now};
 use std::cell::Cell;
 use std::hint::spin_loop;
@@ -18,7 +19,8 @@ const RARELY: (u32, u32) = (16, 4096);
 const FIRST: u32 = 4;
 /// How often a wait gives its core to whoever else wants it.
 const YIELDS: u32 = 2;
-/// A yield that takes longer has given the core to somebody's work rather than to who is waited for.
+/// A yield that takes as long has given the core to somebody's work rather than to who is waited for. Whose that is gets the
+/// core until a tick takes it away: so ticks, which cost next to nothing to read, measure it well enough.
 const LONG_YIELD: Duration = Duration::from_millis(1);
 
 /// A thread's patience; nobody else reads or writes it.
@@ -118,9 +120,9 @@ impl Patience {
             return None;
         }
         for _ in 0..YIELDS {
-            let began = Instant::now();
+            let began = Tick::now();
             yield_now();
-            let long = began.elapsed() > LONG_YIELD;
+            let long = began.elapsed() >= LONG_YIELD;
             if long {
                 self.yields.failed();
             }

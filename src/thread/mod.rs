@@ -181,12 +181,9 @@ impl Thread {
         &self.bell
     }
 
-    /// Looks a few times whether its bell is rung before it sleeps on it, and consumes the ring. In a wait for a call, its
-    /// place among those that are out, it also looks whether that is settled: the ring comes after it.
-    #[inline]
-    pub(crate) fn spin(&self, spin: Spin, call: Option<usize>) -> Option<Ring> {
-        let settled = || call.is_some_and(|at| self.with_outgoing(|calls| calls[at].ticket.is_settled()));
-        self.patience.look(spin, || self.bell.take().or_else(|| settled().then(Ring::default)))
+    /// Looks a few times whether its bell is rung before it sleeps on it, and consumes the ring.
+    pub(crate) fn spin(&self, spin: Spin) -> Option<Ring> {
+        self.patience.look(spin, || self.bell.take())
     }
 
     /// Whether its locals are being destroyed: what it is in and what it serves is not known then.
