@@ -296,7 +296,7 @@ fn snapshot_of_a_batch() {
         drop(object);
         drop(here);
         let callee = &snapshot.apartments[0];
-        assert_eq!(callee.queued, callee.entries.len(), "{snapshot}");
+        assert_eq!(callee.queued, callee.entries.len(), "what is counted is shown: {snapshot}");
         let left = callee.entries.iter().map(|entry| entry.call.id);
         let all: Vec<_> =
             callee.executing.iter().filter_map(|frame| frame.call).map(|call| call.id).chain(left).collect();
