@@ -130,6 +130,7 @@ fn cancel_in_a_batch() {
         while here.apartment().queued() < 2 {
             thread::yield_now();
         }
+        rung(&here);
         let canceller = thread::spawn(move || {
             cancel.cancel();
             // The first of the two, or what it has posted, may still hold room. The other one's is free, whatever became
@@ -164,6 +165,7 @@ fn room_of_a_batch() {
         };
         starts(&object).unwrap();
         starts(&object).unwrap();
+        rung(&here);
         let sender = thread::spawn({
             let (started, see) = (started.clone(), see.clone());
             move || {
@@ -208,6 +210,7 @@ fn waiting_for_the_room_of_a_batch() {
         let local = object.local().unwrap();
         say(&object, 1);
         say(&object, 2);
+        rung(&here);
         let sender = thread::spawn(move || {
             let patient = PostOptions::new().wait_for_room();
             object.with(&patient).post(|order| order.borrow_mut().push(3)).unwrap();
@@ -369,6 +372,7 @@ fn quit_against_a_batch() {
         let runs = ran.clone();
         apartment.post_message(MessageClass::User, move || runs.store(1, SeqCst)).unwrap();
         say(&object, 3);
+        rung(&here);
         let quitter = thread::spawn(move || {
             apartment.quit();
             asked.store(1, SeqCst);
