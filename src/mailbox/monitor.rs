@@ -357,10 +357,9 @@ impl Monitor {
             _ => return Offer::Pass,
         }
         // What is past its deadline is taken without asking, and revoked.
-        if looker.filter && !entry.header.internal {
-            if entry.header.deadline.is_none_or(|deadline| deadline > clock.nanos()) {
-                return Offer::Ask(clock.roughly());
-            }
+        let asks = looker.filter && !entry.header.internal;
+        if asks && entry.header.deadline.is_none_or(|deadline| deadline > clock.nanos()) {
+            return Offer::Ask(clock.roughly());
         }
         Offer::Take
     }
