@@ -244,16 +244,24 @@ fn mb_6_one_sender_s_order_is_kept_over_what_is_taken_over_and_given_back() {
 fn ck_3_an_input_synchronized_call_overtakes_what_a_thread_has_taken_over() {
     must_end(|| {
         let process = Process::new();
-        let (sta, b) = (process.sta("a").spawn().unwrap(), process.sta("b").spawn().unwrap());
-        let (object, at_b, order) = (sta.create(|| ()).unwrap(), b.create(|| ()).unwrap(), Order::new());
+        let [a, b, c] = ["a", "b", "c"].map(|name| process.sta(name).spawn().unwrap());
+        let (object, order) = (a.create(|| ()).unwrap(), Order::new());
+        let (at_b, at_c) = (b.create(|| ()).unwrap(), c.create(|| ()).unwrap());
         let first = batch(&object, || (1..=2).for_each(|n| say(&object, &order, n)));
         say(&object, &order, 3);
-        let (focused, told) = (object.clone(), order.clone());
-        let caller = thread::spawn(move || at_b.call(|()| __private::call(&focused, &FOCUS, |()| told.add(4))));
-        // It needs no room: only a snapshot shows it.
-        while seen(&process, &sta).entries.len() < 4 {
-            thread::yield_now();
-        }
+        let (begins, has_begun) = channel();
+        let caller = thread::spawn({
+            let (object, at_b, told) = (object.clone(), at_b.clone(), order.clone());
+            move || {
+                at_b.call(|()| {
+                    begins.send(()).unwrap();
+                    __private::call(&object, &FOCUS, |()| told.add(4))
+                })
+            }
+        });
+        has_begun.recv().unwrap();
+        // Served in b's wait: its own call is queued by then, and nobody has looked.
+        at_c.call(|()| __private::call(&at_b, &FOCUS, |()| ())).unwrap().unwrap();
         first.open();
         join(caller).unwrap().unwrap();
         served(&object);
