@@ -93,8 +93,7 @@ pub(crate) fn invoke_async(
         Ok(()) => Ok(None),
         Err(error) => Err(*error).inspect_err(returned),
     };
-    let past = making.header.deadline.is_some_and(|deadline| deadline <= callee.common.clock.nanos());
-    let why = making.around.ticket.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
+    let why = making.around.ticket.as_ref().and_then(Ticket::why).or(making.past.then_some(Why::Deadline));
     if let Some(why) = why {
         return refuse(cancelled(why, Outcome::NotStarted));
     }

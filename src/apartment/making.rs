@@ -29,6 +29,8 @@ pub(super) struct Making<'a> {
     pub(super) callee: &'a Arc<Mailbox>,
     pub(super) header: Header,
     pub(super) terms: &'a Terms<'a>,
+    /// Whether it is past its deadline already.
+    pub(super) past: bool,
     /// What cancels it besides its own handle.
     pub(super) around: Around,
 }
@@ -81,9 +83,10 @@ pub(super) fn making<'a>(
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
         (start.deadline, start.around) = (Start::own(terms.within, &process.clock), Around::default());
+        start.past = terms.within.is_some_and(|within| within.is_zero());
     }
     let header = Header { internal: terms.internal, ..start.header(thread, process, kind, target) };
-    Making { callee, header, terms, around: start.around }
+    Making { callee, header, terms, past: start.past, around: start.around }
 }
 
 /// Where and when a call begins: chain, depth and deadline come from the call that is being served (rules CA-1, CA-3), and so
@@ -96,6 +99,7 @@ pub(super) struct Start {
     depth: u32,
     parent: Option<CallId>,
     deadline: Option<u64>,
+    past: bool,
     pub(super) around: Around,
 }
 
@@ -104,8 +108,9 @@ impl Start {
     pub(super) fn new(thread: &Thread, process: &Common, within: Option<Duration>) -> Self {
         let (id, made) = (thread.new_call(), process.clock.roughly());
         let (chain, around) = (ChainId(id), Around::default());
-        let mut start = Self { id, made, chain, depth: 1, parent: None, deadline: None, around };
+        let mut start = Self { id, made, chain, depth: 1, parent: None, deadline: None, past: false, around };
         start.deadline = Self::own(within, &process.clock);
+        start.past = within.is_some_and(|within| within.is_zero());
         thread.with_frame(|serving| {
             if let Some(serving) = serving {
                 start.joins(serving, &process.clock);
@@ -126,6 +131,7 @@ impl Start {
         self.parent = Some(serving.id);
         let inherited = serving.deadline.as_ref().map(|deadline| on_clock(deadline, clock));
         self.deadline = self.deadline.into_iter().chain(inherited).min();
+        self.past |= inherited.is_some_and(|inherited| inherited <= clock.nanos());
         self.around = Around { ticket: serving.ticket.clone(), cancels: serving.cancels().cloned().collect() };
     }
 

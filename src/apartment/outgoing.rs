@@ -28,8 +28,7 @@ pub(super) fn call_out(thread: &Rc<Thread>, home: &Option<Home>, making: &Making
     if let Err(error) = thread.may_block() {
         return refused(thread, home, making, error);
     }
-    let past = making.header.deadline.is_some_and(|deadline| deadline <= making.callee.common.clock.nanos());
-    let why = making.around.ticket.as_ref().and_then(Ticket::why).or(past.then_some(Why::Deadline));
+    let why = making.around.ticket.as_ref().and_then(Ticket::why).or(making.past.then_some(Why::Deadline));
     if let Some(why) = why {
         return refused_at_once(thread, home, making, cancelled(why, Outcome::NotStarted));
     }
@@ -124,7 +123,7 @@ struct Watching {
 impl Watching {
     /// None if it is cancelled already.
     fn begin(making: &Making<'_>, ticket: &Ticket) -> Option<Self> {
-        let Making { callee, header, terms, around } = making;
+        let Making { callee, header, terms, around, .. } = making;
         let watch = |handle: &CancelHandle| handle.watch(target_to(ticket, callee, header));
         let _own = match terms.cancel {
             Some(handle) => Some(watch(handle)?),
@@ -148,7 +147,7 @@ struct OutCall {
 
 impl OutCall {
     fn begin(thread: &Thread, home: &Option<Home>, making: &Making<'_>, ticket: &Ticket) -> Self {
-        let Making { callee, header, terms, around } = making;
+        let Making { callee, header, terms, around, .. } = making;
         let place = thread.push_outgoing(|| Outgoing {
             id: header.id,
             chain: header.chain,

@@ -16,7 +16,8 @@ pub struct IncomingCall {
     pub kind: CallKind,
     /// Who makes it.
     pub caller: Caller,
-    /// Time since this apartment's innermost pending outgoing call was made; none if none is pending.
+    /// Time since this apartment's innermost pending outgoing call was made; none if none is pending. As
+    /// COM's tick counts, it may be 10 ms too long (see [`Clock`](crate::Clock))
     pub elapsed: Option<Duration>,
     /// What it asks for.
     pub target: CallTarget,

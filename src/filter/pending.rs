@@ -30,7 +30,7 @@ pub struct PendingMessage {
     pub call: CallId,
     /// Whom the call is waiting for.
     pub callee: ApartmentName,
-    /// Time since the call was made.
+    /// Time since the call was made; it may be 10 ms too long (see [`Clock`](crate::Clock)).
     pub elapsed: Duration,
     /// Whether the apartment is serving a call itself.
     pub pending_type: PendingType,

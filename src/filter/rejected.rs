@@ -16,7 +16,7 @@ pub struct RejectedCall {
     pub callee: ApartmentName,
     /// What it asked for.
     pub target: CallTarget,
-    /// Time since the first attempt.
+    /// Time since the first attempt; it may be 10 ms too long (see [`Clock`](crate::Clock)).
     pub elapsed: Duration,
     /// What the callee said: `Rejected` or `RetryLater`.
     pub rejected: ServerCall,
