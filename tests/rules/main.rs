@@ -3,6 +3,7 @@
 mod abnormal;
 mod ap;
 mod arguments;
+mod batch;
 mod ca;
 mod cancels;
 mod ck;
