@@ -79,7 +79,7 @@ pub(super) fn making<'a>(
     terms: &'a Terms<'a>,
 ) -> Making<'a> {
     let process = &*callee.common;
-    let exact = terms.retry.is_some() || thread.counts_exactly();
+    let exact = terms.retry.is_some() || thread.counts_exactly(callee);
     let mut start = Start::new(thread, process, terms.within, exact);
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
