@@ -255,7 +255,8 @@ pub struct MailboxFull {
     pub capacity: usize,
     /// How many callers were waiting for room, in front of this one.
     pub waiting: usize,
-    /// What the apartment was executing, innermost, and for how long; none if it is idle.
+    /// What the apartment was executing, innermost, and for how long (to 10 ms, see [`Clock`](crate::Clock)); none if it
+    /// is idle.
     pub executing: Option<(CallTarget, Duration)>,
     /// For how long it has dispatched nothing.
     pub idle_for: Duration,

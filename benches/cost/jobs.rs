@@ -19,20 +19,20 @@ pub(crate) struct Job {
 }
 
 pub(crate) const ALL: &[Job] = &[
-    Job { name: "call from no apartment", run: call, instructions: 4_560, tolerance: 25, waits: 4 },
-    Job { name: "call between STAs", run: between, instructions: 5_400, tolerance: 25, waits: 4 },
+    Job { name: "call from no apartment", run: call, instructions: 3_950, tolerance: 25, waits: 4 },
+    Job { name: "call between STAs", run: between, instructions: 5_800, tolerance: 25, waits: 4 },
     Job {
         name: "call from no apartment, asked of a filter",
         run: filtered,
-        instructions: 4_990,
+        instructions: 4_150,
         tolerance: 25,
         waits: 4,
     },
-    Job { name: "call from no apartment, with a deadline", run: within, instructions: 5_480, tolerance: 25, waits: 4 },
-    Job { name: "call and callback between STAs", run: callback, instructions: 13_100, tolerance: 25, waits: 8 },
-    Job { name: "call into the MTA", run: into_mta, instructions: 5_950, tolerance: 25, waits: 4 },
-    Job { name: "direct call", run: direct, instructions: 1_770, tolerance: 3, waits: 0 },
-    Job { name: "post", run: post, instructions: 2_920, tolerance: 3, waits: 0 },
+    Job { name: "call from no apartment, with a deadline", run: within, instructions: 5_600, tolerance: 25, waits: 4 },
+    Job { name: "call and callback between STAs", run: callback, instructions: 12_750, tolerance: 25, waits: 8 },
+    Job { name: "call into the MTA", run: into_mta, instructions: 5_600, tolerance: 25, waits: 4 },
+    Job { name: "direct call", run: direct, instructions: 1_745, tolerance: 3, waits: 0 },
+    Job { name: "post", run: post, instructions: 2_610, tolerance: 3, waits: 0 },
 ];
 
 type Counter = Proxy<Cell<u64>>;

@@ -87,8 +87,8 @@ impl<'a> Wait<'a> {
         let home = thread.home();
         let began = match (&home, depends) {
             (_, Depends::Unknown) => 0,
-            (Some(home), _) => home.mailbox().common.clock.roughly(),
-            (None, Depends::Room(of, ..) | Depends::End(of, _) | Depends::Calls(of, ..)) => of.common.clock.roughly(),
+            (Some(home), _) => home.mailbox().common.clock.nanos(),
+            (None, Depends::Room(of, ..) | Depends::End(of, _) | Depends::Calls(of, ..)) => of.common.clock.nanos(),
             (None, Depends::Doer(..)) => 0,
         };
         Self { thread, situation, depends, until, home, began, of: OnceCell::new() }

@@ -25,7 +25,7 @@ pub(crate) fn invoke_free(
     let thread = Thread::current();
     let home = thread.home();
     let clock = &callee.process.clock;
-    let start = Start::new(&thread, &callee.process, terms.within);
+    let start = Start::new(&thread, &callee.process, terms.within, false);
     let mut header = start.header(&thread, &callee.process, kind, target);
     let around = start.around;
     let call = header.call_ref();

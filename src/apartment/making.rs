@@ -79,7 +79,8 @@ pub(super) fn making<'a>(
     terms: &'a Terms<'a>,
 ) -> Making<'a> {
     let process = &*callee.common;
-    let mut start = Start::new(thread, process, terms.within);
+    let exact = terms.retry.is_some() || thread.counts_exactly(callee);
+    let mut start = Start::new(thread, process, terms.within, exact);
     if terms.internal {
         // It is no part of what is being served, and does not end with that.
         (start.deadline, start.around) = (Start::own(terms.within, &process.clock), Around::default());
@@ -105,8 +106,9 @@ pub(super) struct Start {
 
 impl Start {
     #[inline]
-    pub(super) fn new(thread: &Thread, process: &Common, within: Option<Duration>) -> Self {
-        let (id, made) = (thread.new_call(), process.clock.roughly());
+    pub(super) fn new(thread: &Thread, process: &Common, within: Option<Duration>, exact: bool) -> Self {
+        let made = if exact { process.clock.nanos() } else { process.clock.roughly() };
+        let id = thread.new_call();
         let (chain, around) = (ChainId(id), Around::default());
         let mut start = Self { id, made, chain, depth: 1, parent: None, deadline: None, past: false, around };
         start.deadline = Self::own(within, &process.clock);

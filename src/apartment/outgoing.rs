@@ -175,7 +175,7 @@ impl OutCall {
             parent: header.parent,
             deadline: header.deadline,
             borrows: header.borrows,
-            made: if clock.is(&callee.common.clock) { header.made } else { clock.roughly() },
+            made: if clock.is(&callee.common.clock) { header.made } else { clock.nanos() },
             bell: Arc::clone(thread.bell()),
             callee: Arc::clone(callee),
             on: WaitFor::Reply,

@@ -125,7 +125,7 @@ pub(super) fn looker<'a>(thread: &Thread, home: &'a StaHome, situation: Situatio
     };
     let filter = home.filter.borrow().is_some();
     // A loop of somebody else's has to be woken for each entry: it looks whenever it likes.
-    let tops = matches!(situation, Situation::Loop) && depth == 0 && thread.waits_open() == 0 && !thread.is_adopted();
+    let tops = matches!(situation, Situation::Loop) && !thread.is_in_the_middle() && !thread.is_adopted();
     let batch = tops.then_some(&home.batch);
     Looker { who: thread.who(), depth, wait, scope, messages, filter, batch }
 }

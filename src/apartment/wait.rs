@@ -123,7 +123,7 @@ impl<'a> PlainWait<'a> {
         let blocks = home.as_ref().is_some_and(Home::is_pool_thread) && !blocked;
         match &home {
             Some(home) => {
-                let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.roughly());
+                let (whom, since) = (whom.map(|whom| whom.name.clone()), home.mailbox().common.clock.nanos());
                 let waits = Waits { who: thread.who(), on, call, whom, serves, until, since };
                 home.mailbox().wait_began(blocks, waits);
             }

@@ -100,6 +100,7 @@ impl Mailbox {
 
     #[cold]
     fn drop_expired_now(&self, monitor: &mut Monitor, who: Who, later: &mut Later) {
+        monitor.passed = (0, 0);
         let now = self.common.clock.nanos();
         let expired = |entry: &Place| entry.room && entry.header.deadline.is_some_and(|deadline| deadline <= now);
         while let Some(at) = monitor.entries.iter().position(expired) {

@@ -110,11 +110,8 @@ impl Mailbox {
 
     /// What the owner's thread does next, if it is on the desk.
     pub(super) fn next_of_batch(self: &Arc<Self>, looker: &Looker<'_>, started: &mut Started) -> Option<Next> {
+        // Who sets a filter, or comes to listen, has called it back.
         let has_batch = looker.batch.filter(|has| has.get())?;
-        if self.common.recorder.is_on() || looker.filter {
-            has_batch.set(false);
-            return None;
-        }
         let mut later = Later::default();
         let mut batch = self.desk.lock();
         let left = batch.frame_left();

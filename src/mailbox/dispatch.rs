@@ -65,7 +65,7 @@ impl Mailbox {
                     self.push_event(monitor, looker.who, Some(header.call_ref()), || What::Held { by });
                     at += 1;
                 }
-                Offer::Ask(now) => return Next::Ask(monitor.asked(at, now)),
+                Offer::Ask => return Next::Ask(monitor.asked(at, &self.common.clock)),
                 Offer::Take => {
                     if self.take(monitor, at, looker, started, later) {
                         self.take_over(monitor, looker);
@@ -155,12 +155,19 @@ impl Mailbox {
         let mut monitor = self.monitor.lock();
         self.call_back(&mut monitor);
         let asked_about = |entry: &Place| entry.header.id == asked.incoming_id;
+        // Where it was, as a rule.
         let passed = monitor.passed_by(looker);
-        let Some(at) = monitor.entries.iter().skip(passed).position(asked_about) else { return false };
-        let at = passed + at;
-        let IncomingCall { call_type, elapsed, .. } = asked.call;
-        let call = Some(monitor.entries[at].header.call_ref());
-        self.push_event(&monitor, looker.who, call, || What::Filtered { call_type, elapsed, answer });
+        let at = if monitor.entries.get(passed).is_some_and(asked_about) {
+            passed
+        } else {
+            let Some(at) = monitor.entries.iter().position(asked_about) else { return false };
+            at
+        };
+        if self.common.recorder.is_on() {
+            let IncomingCall { call_type, elapsed, .. } = asked.call;
+            let call = Some(monitor.entries[at].header.call_ref());
+            self.push_event(&monitor, looker.who, call, || What::Filtered { call_type, elapsed, answer });
+        }
         // The errand that is rejected here is answered under the lock; its caller is rung after it.
         let runs = if answer == ServerCall::Handled || !asked.call.kind.can_be_rejected() {
             self.take(&mut monitor, at, looker, started, &mut later)

@@ -42,7 +42,8 @@ pub(crate) struct Monitor {
     pub(crate) entries: VecDeque<Place>,
     /// Whether the first of them lie on the owner's desk.
     pub(super) on_desk: bool,
-    /// How many at its head one wait of the owner has passed over, and holds until it ends; and which wait.
+    /// How many at its head one wait of the owner has passed over, and holds until it ends; and which wait. Forgotten whenever
+    /// anything but an entry that is taken behind them leaves the queue, and whenever one comes in front.
     pub(super) passed: (u32, usize),
     /// Whether messages may be among them.
     may_have_messages: bool,
@@ -162,8 +163,8 @@ enum Admits {
 pub(super) enum Offer {
     Pass,
     Held(HeldBy),
-    /// To be asked about, at this time.
-    Ask(u64),
+    /// To be asked about.
+    Ask,
     Take,
 }
 
@@ -342,7 +343,7 @@ impl Monitor {
         self.holds(entry, looker.scope).map_or(Admits::Yes, Admits::Held)
     }
 
-    /// What is to become of an entry now. The time is read here, under the lock: who sent the entry has not seen a later one.
+    /// What is to become of an entry now.
     #[inline]
     pub(super) fn offer(&mut self, at: usize, looker: &Looker<'_>, clock: &Clock) -> Offer {
         let entry = &self.entries[at];
@@ -359,7 +360,7 @@ impl Monitor {
         // What is past its deadline is taken without asking, and revoked.
         let asks = looker.filter && !entry.header.internal;
         if asks && entry.header.deadline.is_none_or(|deadline| deadline > clock.nanos()) {
-            return Offer::Ask(clock.roughly());
+            return Offer::Ask;
         }
         Offer::Take
     }
@@ -375,7 +376,8 @@ impl Monitor {
         }
     }
 
-    pub(super) fn asked(&self, at: usize, now: u64) -> Asked {
+    /// What the filter is told. The time is read here, under the lock: who sent the entry has not seen a later one.
+    pub(super) fn asked(&self, at: usize, clock: &Clock) -> Asked {
         let header = &self.entries[at].header;
         let kind: CallKind = header.kind;
         let any = !self.out.is_empty();
@@ -383,7 +385,7 @@ impl Monitor {
             call_type: call_type(kind.is_one_way(), any, self.chain_is_out(header.chain)),
             kind,
             caller: header.caller.clone(),
-            elapsed: self.out.last().map(|out| Duration::from_nanos(now.saturating_sub(out.made))),
+            elapsed: self.out.last().map(|out| Duration::from_nanos(clock.nanos().saturating_sub(out.made))),
             target: header.target,
         };
         Asked { incoming_id: header.id, call }

@@ -16,6 +16,9 @@ use crate::diagnose::{
 use crate::id::ThreadId;
 use std::time::Duration;
 
+/// How far since-whens may be behind the clock (rule DG-1).
+const TICK: Duration = Duration::from_millis(10);
+
 /// Steps that were told, and still hold.
 #[derive(Default)]
 pub(super) struct Standings(Vec<Stands>);
@@ -148,7 +151,8 @@ impl Mailbox {
         };
         let mut told: Vec<_> =
             monitor.standing.0.iter().map(|stands| step(stands.who, None, stands.at, stands.what.clone())).collect();
-        let mut open = Vec::new();
+        // By thread, each as its stack has grown; what makes a call known comes before its beginning.
+        let mut open: Vec<(Who, Vec<Standing>)> = Vec::new();
         for executing in monitor.executing.iter_mut().filter(|executing| executing.is_open()) {
             executing.told_late = true;
             let Executing { who, runs, since, ticket, .. } = executing;
@@ -162,16 +166,25 @@ impl Mailbox {
                 Runs::Drop(_) => continue,
             };
             let left = ticket.as_ref().is_some_and(Ticket::is_detached);
-            open.extend(self.made(header, (!left).then_some(WaitFor::Reply)));
-            open.push(step(*who, Some(header.call_ref()), *since, what));
+            let mut told: Vec<_> = self.made(header, (!left).then_some(WaitFor::Reply)).collect();
+            told.push(step(*who, Some(header.call_ref()), *since, what));
+            open.push((*who, told));
         }
         for out in &monitor.out {
-            open.push(step(out.who, Some(out.call), out.made, out.made(self.name.id)));
-            open.push(step(out.who, Some(out.call), out.made, out.began()));
+            let step = |what| step(out.who, Some(out.call), out.made, what);
+            open.push((out.who, vec![step(out.made(self.name.id)), step(out.began())]));
         }
-        open.extend(monitor.waits.iter().map(|waits| step(waits.who, waits.call, waits.since, waits.began())));
-        open.sort_by_key(|standing| (standing.at, standing.who.1));
-        told.append(&mut open);
+        for waits in &monitor.waits {
+            open.push((waits.who, vec![step(waits.who, waits.call, waits.since, waits.began())]));
+        }
+        let since =
+            |thread| open.iter().filter(|(who, _)| who.0 == thread).flat_map(|(_, told)| told).map(|it| it.at).min();
+        let oldest: Vec<_> = open.iter().map(|(who, _)| (since(who.0), who.0)).collect();
+        let mut order: Vec<_> = (0..open.len()).collect();
+        order.sort_by_key(|&at| (oldest[at], open[at].0.1));
+        for at in order {
+            told.append(&mut open[at].1);
+        }
         let (mut queued, capacity) = (0, self.capacity);
         for entry in &monitor.entries {
             let Entry { header, body, room, since, .. } = &**entry;
@@ -184,6 +197,14 @@ impl Mailbox {
             told.push(step(header.who(), Some(header.call_ref()), *since, what));
         }
         told.extend(monitor.waiting.iter().flat_map(|entry| self.made(&entry.header, Some(WaitFor::Room))));
+        // What is counted in ticks may seem older than what it follows.
+        let mut latest = Duration::ZERO;
+        for standing in &mut told {
+            if latest.saturating_sub(standing.at) <= TICK {
+                standing.at = standing.at.max(latest);
+            }
+            latest = latest.max(standing.at);
+        }
         told
     }
 

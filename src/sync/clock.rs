@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 /// A *real* clock is the system's monotonic one. A *driven* clock stands still until [`advance`](Clock::advance) moves it:
 /// tests and models use it, so that none of them sleeps. Clones are the same clock.
 ///
-/// What says since when something is so, or for how long it has been, is read off a real clock where that costs next to
-/// nothing, and may be too early, or too long, by the 10 milliseconds of the system's tick (rule DG-1). Deadlines are exact.
+/// What a snapshot or a full mailbox says of since when something is so, or for how long, is read off a real clock where that
+/// costs next to nothing, and may be too early, or too long, by the 10 milliseconds of the system's tick (rule DG-1). All else
+/// is exact.
 ///
 /// ```
 /// use apartment::Clock;

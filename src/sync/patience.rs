@@ -19,8 +19,9 @@ const RARELY: (u32, u32) = (16, 4096);
 const FIRST: u32 = 4;
 /// How often a wait gives its core to whoever else wants it.
 const YIELDS: u32 = 2;
-/// A yield that takes as long has given the core to somebody's work rather than to who is waited for. Whose that is gets the
-/// core until a tick takes it away: so ticks, which cost next to nothing to read, measure it well enough.
+/// A yield that takes as long has given the core to somebody's work rather than to who is waited for. Whoever has work keeps
+/// the core until a tick takes it away: so ticks, which cost next to nothing to read, measure it well enough. A short one, too,
+/// can meet a tick by chance; two in a row hardly do.
 const LONG_YIELD: Duration = Duration::from_millis(1);
 
 /// A thread's patience; nobody else reads or writes it.
@@ -30,12 +31,14 @@ const LONG_YIELD: Duration = Duration::from_millis(1);
 /// again after some waits; with each attempt that fails, after twice as many.
 ///
 /// Whatever the budget, the core is then yielded: on a shared core that is what the other side needs, and cheaper for both
-/// than to sleep and be woken. A yield that took long costs more than it can give, and is left out for some waits, after
-/// each further one for twice as many.
+/// than to sleep and be woken. Yields that take long cost more than they can give, and are left out for some waits, after
+/// each further pair for twice as many.
 pub(crate) struct Patience {
     budget: Cell<Duration>,
     spin: Rarely,
     yields: Rarely,
+    /// Whether the last yield seemed as long.
+    was_long: Cell<bool>,
 }
 
 /// Something that has not paid off, and is tried again after some waits.
@@ -73,7 +76,12 @@ impl Rarely {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { budget: Cell::new(Duration::ZERO), spin: Rarely::after(FIRST), yields: Rarely::after(0) }
+        Self {
+            budget: Cell::new(Duration::ZERO),
+            spin: Rarely::after(FIRST),
+            yields: Rarely::after(0),
+            was_long: Cell::new(false),
+        }
     }
 }
 
@@ -122,7 +130,8 @@ impl Patience {
         for _ in 0..YIELDS {
             let began = Tick::now();
             yield_now();
-            let long = began.elapsed() >= LONG_YIELD;
+            let seems_long = began.elapsed() >= LONG_YIELD;
+            let long = self.was_long.replace(seems_long) && seems_long;
             if long {
                 self.yields.failed();
             }

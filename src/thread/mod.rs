@@ -255,6 +255,13 @@ impl Thread {
         }
     }
 
+    /// Whether it matters when exactly it made a call that goes there: out of an apartment, whose filter is told for how long
+    /// it has been out; and wherever others may wait for it, for of the waits that close a cycle the youngest fails.
+    #[inline]
+    pub(crate) fn counts_exactly(&self, callee: &Arc<Mailbox>) -> bool {
+        self.home.borrow().as_ref().is_some_and(|home| !home.is_at(callee)) || !self.does.borrow().is_empty()
+    }
+
     /// Under strict rules a thread does nothing before it is in an apartment; one in none is as good as in the MTA, once
     /// there is an MTA (rule ST-1).
     pub(crate) fn is_initialized(&self, process: &Common) -> Result<(), CallError> {
