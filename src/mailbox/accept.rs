@@ -43,7 +43,7 @@ impl Mailbox {
     ) -> Result<Accepted, Box<NotAccepted>> {
         let mut monitor = self.monitor.lock();
         // What has room goes to the end of the queue, and need not know of the rest.
-        if monitor.queued >= self.capacity || entry.header.is_input_synchronized() || self.common.recorder.is_on() {
+        if self.is_full(&mut monitor) || entry.header.is_input_synchronized() || self.common.recorder.is_on() {
             self.call_back(&mut monitor);
             monitor.passed = (0, 0);
         }

@@ -91,6 +91,15 @@ impl Mailbox {
         monitor.executing.extend(batch.executing.take());
     }
 
+    /// Whether there is no room, that of what has been started off the desk counted in.
+    #[inline]
+    pub(super) fn is_full(&self, monitor: &mut Monitor) -> bool {
+        if monitor.queued >= self.capacity && monitor.on_desk {
+            monitor.queued -= mem::take(&mut self.desk.lock().room);
+        }
+        monitor.queued >= self.capacity
+    }
+
     /// What is queued is taken over, behind what has just been started. Only where nothing but the end of the queue can
     /// change without calling it back: see the module's documentation.
     pub(super) fn take_over(&self, monitor: &mut Monitor, looker: &Looker<'_>) {
