@@ -6,6 +6,10 @@
 //! then on it takes one entry after another from the desk, under the desk's lock alone, which those who post do not touch.
 //! They go on filling the queue, and need not ring: who has a batch looks into the queue before it sleeps.
 //!
+//! It does so where nothing but the end of the queue can change meanwhile: not while a filter is set or somebody listens, a
+//! sender stands in the line for room, a future is to be woken or an object to be dropped, and not in a loop of somebody
+//! else's, which is woken for each entry.
+//!
 //! A batch is the apartment's all the same, the first part of its queue that happens to lie elsewhere. Whoever takes the
 //! monitor for anything but to put an entry at the queue's end — to cancel, to disconnect, to close, to look from a nested
 //! wait, to show or to listen, to let an input-synchronized call in front — first calls the batch back

@@ -31,8 +31,8 @@ const LONG_YIELD: Duration = Duration::from_millis(1);
 /// again after some waits; with each attempt that fails, after twice as many.
 ///
 /// Whatever the budget, the core is then yielded: on a shared core that is what the other side needs, and cheaper for both
-/// than to sleep and be woken. Yields that take long cost more than they can give, and are left out for some waits, after
-/// each further pair for twice as many.
+/// than to sleep and be woken. Yields that take long cost more than they can give: after two in a row they are left out for
+/// some waits, and after each further one for twice as many.
 pub(crate) struct Patience {
     budget: Cell<Duration>,
     spin: Rarely,
