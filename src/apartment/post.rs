@@ -67,11 +67,13 @@ pub(crate) fn send(
         let entry = Entry::new(header, body(closure));
         thread.sends(callee, entry, NoRoom::Refuse).map(drop).map_err(|refused| refused.into_parts())
     } else {
+        // From its making on, not from when it stands in the line.
+        let line = PostLine::of(&callee.common.clock, terms);
         thread.with_ticket(|ticket| {
             let mut entry = Entry::new(header.clone(), body(closure));
             entry.taken = Some(ticket.queue_without_loan());
             thread.sends(callee, entry, NoRoom::Wait).map_err(|refused| refused.into_parts())?;
-            PostLine::of(&callee.common.clock, terms).wait(&thread, callee, ticket, &header)
+            line.wait(&thread, callee, ticket, &header)
         })
     };
     result.inspect_err(|refused| {
