@@ -7,18 +7,13 @@ use std::time::{Duration, Instant};
 pub(super) struct Epoch {
     began: Instant,
     /// When that was by the clock whose last tick can be had.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     by_ticks: u64,
 }
 
 impl Epoch {
     pub(super) fn now() -> Self {
-        Self {
-            began: Instant::now(),
-            // Read after it: what is counted in ticks is never ahead of the clock.
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            by_ticks: ticks::nanos(rustix::time::ClockId::Monotonic),
-        }
+        // The ticks' clock is read after the other: what is counted in ticks is never ahead.
+        Self { began: Instant::now(), by_ticks: ticks::now() }
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -36,47 +31,64 @@ impl Epoch {
     /// As of the system's last tick, where that can be had for less than the time.
     #[inline]
     pub(super) fn roughly(&self) -> u64 {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        return ticks::nanos(rustix::time::ClockId::MonotonicCoarse).saturating_sub(self.by_ticks);
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        return self.nanos();
+        ticks::last().saturating_sub(self.by_ticks)
     }
 }
 
 /// A moment as of the system's last tick, where that can be had for less than the time.
 #[derive(Clone, Copy)]
-pub(super) struct Tick(
-    #[cfg(any(target_os = "linux", target_os = "android"))] u64,
-    #[cfg(not(any(target_os = "linux", target_os = "android")))] Instant,
-);
+pub(super) struct Tick(u64);
 
 impl Tick {
     #[inline]
     pub(super) fn now() -> Self {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        return Self(ticks::nanos(rustix::time::ClockId::MonotonicCoarse));
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        return Self(Instant::now());
+        Self(ticks::last())
     }
 
     #[inline]
     pub(super) fn elapsed(self) -> Duration {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        return Duration::from_nanos(Self::now().0.saturating_sub(self.0));
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        return self.0.elapsed();
+        Duration::from_nanos(ticks::last().saturating_sub(self.0))
     }
 }
 
+/// The system's monotonic clock in nanoseconds, from some time on.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod ticks {
     use rustix::time::{ClockId, clock_gettime};
 
+    pub(super) fn now() -> u64 {
+        nanos(ClockId::Monotonic)
+    }
+
+    /// As it was at the last tick.
     #[inline]
-    pub(super) fn nanos(clock: ClockId) -> u64 {
+    pub(super) fn last() -> u64 {
+        nanos(ClockId::MonotonicCoarse)
+    }
+
+    #[inline]
+    fn nanos(clock: ClockId) -> u64 {
         let now = clock_gettime(clock);
         // Neither is ever negative, nor too large by centuries.
         (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64)
+    }
+}
+
+/// Its ticks are not in reach of safe code: the time itself.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod ticks {
+    use super::saturating_nanos;
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    static FROM: OnceLock<Instant> = OnceLock::new();
+
+    pub(super) fn now() -> u64 {
+        saturating_nanos(FROM.get_or_init(Instant::now).elapsed())
+    }
+
+    pub(super) fn last() -> u64 {
+        now()
     }
 }
 
