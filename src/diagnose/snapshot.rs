@@ -209,28 +209,8 @@ impl Snapshot {
     /// are seen where they are queued or run. (A caller in an apartment of another process is seen in that process.)
     pub fn waits_for_whom(&self) -> Vec<WaitsForWhom> {
         let mut all: Vec<_> = self.apartments.iter().flat_map(ApartmentSeen::who_waits).collect();
-        let depths: Vec<_> = all.iter().map(|wait| self.depth(wait, &all)).collect();
-        let mut order: Vec<_> = (0..all.len()).collect();
-        order.sort_by_key(|&at| (all[at].since, depths[at]));
-        let mut all: Vec<_> = all.drain(..).map(Some).collect();
-        order.into_iter().filter_map(|at| all[at].take()).collect()
-    }
-
-    /// How many of these waits are for calls in which it waits: they are older, though of one tick perhaps.
-    fn depth(&self, wait: &WaitsForWhom, all: &[WaitsForWhom]) -> usize {
-        let frames =
-            |thread| self.apartments.iter().flat_map(|seen| &seen.executing).filter(move |it| it.thread == thread);
-        let (mut thread, mut depth) = (wait.thread, 0);
-        while depth < all.len() {
-            let serves = frames(thread).filter_map(|frame| frame.call).next();
-            let Some(outer) =
-                serves.and_then(|call| all.iter().find(|outer| outer.call.is_some_and(|it| it.id == call.id)))
-            else {
-                break;
-            };
-            (thread, depth) = (outer.thread, depth + 1);
-        }
-        depth
+        all.sort_by_key(|wait| wait.since);
+        all
     }
 }
 
