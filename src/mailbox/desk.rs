@@ -25,12 +25,13 @@
 //! sender that finds no room. So the bound is exact, and nobody is refused who would have room.
 
 use super::Mailbox;
-use super::entry::{Body, Entry, Place};
+use super::dispatch::Begun;
+use super::entry::Place;
 use super::later::Later;
 use super::monitor::{Door, Looker, Monitor, Next, Started};
 use super::open::{Executing, Runs};
 use crate::call::Ticket;
-use crate::filter::{MessageClass, call_type};
+use crate::filter::call_type;
 use crate::sync::{Arc, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::mem;
@@ -48,14 +49,6 @@ pub(super) struct Batch {
     /// How many have given their room back.
     room: usize,
     last_dispatch: u64,
-}
-
-/// An entry has been started.
-pub(super) struct Begun {
-    /// Of a call.
-    pub(super) ticket: Option<Ticket>,
-    /// Of a message.
-    pub(super) message: Option<MessageClass>,
 }
 
 impl Mailbox {
@@ -135,7 +128,7 @@ impl Mailbox {
             };
             batch.room += usize::from(mem::take(&mut entry.room));
             let now = self.common.clock.roughly();
-            let Some(begun) = self.begin(&mut entry, started, &mut later) else {
+            let Some(Begun { ticket, message }) = self.begin(&mut entry, started, &mut later) else {
                 entry.vacate();
                 batch.over.push(entry);
                 if later.rings_futures() {
@@ -144,7 +137,7 @@ impl Mailbox {
                 continue;
             };
             batch.last_dispatch = now;
-            let runs = match begun.message {
+            let runs = match message {
                 Some(class) => Runs::Message(entry, class),
                 // Nothing is out while the top loop looks.
                 None => {
@@ -152,7 +145,7 @@ impl Mailbox {
                     Runs::Call(entry, Some(call_type))
                 }
             };
-            let (who, depth, ticket) = (looker.who, looker.depth, begun.ticket);
+            let Looker { who, depth, .. } = *looker;
             batch.executing = Some(Executing { who, depth, runs, since: now, ticket, told_late: false });
             break Some(Next::Run);
         };
@@ -160,38 +153,6 @@ impl Mailbox {
         drop(left);
         self.carry_out(later);
         next
-    }
-
-    /// Starts an entry that has been taken out of the queue, or off the desk, under that lock. None if it was cancelled or
-    /// is past its deadline.
-    #[inline(always)]
-    pub(super) fn begin(&self, entry: &mut Entry, started: &mut Started, later: &mut Later) -> Option<Begun> {
-        let mut begun = Begun { ticket: None, message: None };
-        match entry.take_body() {
-            Body::Message { class, run, .. } => {
-                begun.message = Some(class);
-                (started.is_message, started.sent) = (true, Some(run));
-            }
-            Body::Post(closure) => started.sent = Some(closure),
-            Body::Call(errand) => {
-                if entry.header.deadline.is_some_and(|deadline| deadline <= self.common.clock.nanos()) {
-                    errand.expire();
-                }
-                match errand.start() {
-                    Ok(running) => {
-                        begun.ticket = running.ticket().cloned();
-                        started.running = Some(running);
-                    }
-                    Err(revoked) => {
-                        later.rest().unrun.push(revoked);
-                        return None;
-                    }
-                }
-            }
-            Body::Taken => crate::broken("what is queued has not been taken"),
-        }
-        started.brief = Some(entry.brief());
-        Some(begun)
     }
 }
 

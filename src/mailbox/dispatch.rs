@@ -1,16 +1,23 @@
 //! Serving: what the owner's thread does next.
 
-use super::desk::Begun;
-use super::entry::{Ask, Body, Place};
+use super::entry::{Ask, Body, Entry, Place};
 use super::later::Later;
 use super::monitor::{Asked, Door, Looker, Messages, Monitor, Next, Offer, Started};
 use super::open::{Executing, Runs};
 use super::{Mailbox, Who, reason};
 use crate::call::{Ticket, Verdict};
 use crate::diagnose::{HeldBy, What};
-use crate::filter::{IncomingCall, ServerCall};
+use crate::filter::{IncomingCall, MessageClass, ServerCall};
 use crate::id::CallId;
 use crate::sync::Arc;
+
+/// An entry has been started.
+pub(super) struct Begun {
+    /// Of a call.
+    pub(super) ticket: Option<Ticket>,
+    /// Of a message.
+    pub(super) message: Option<MessageClass>,
+}
 
 impl Mailbox {
     /// What the owner's thread does next. Under one lock it looks, takes, and starts.
@@ -134,13 +141,45 @@ impl Mailbox {
         }
         monitor.last_dispatch = now;
         started.object = entry.header.target.object.and_then(|id| monitor.shared(id));
-        let (who, depth) = (looker.who, looker.depth);
+        let Looker { who, depth, .. } = *looker;
         let runs = match message {
             Some(class) => Runs::Message(entry, class),
             None => Runs::Call(entry, call_type),
         };
         monitor.executing.push(Executing { who, depth, runs, since: now, ticket, told_late: false });
         true
+    }
+
+    /// Starts an entry that has been taken out of the queue, or off the desk, under that lock. None if it was cancelled or
+    /// is past its deadline.
+    #[inline(always)]
+    pub(super) fn begin(&self, entry: &mut Entry, started: &mut Started, later: &mut Later) -> Option<Begun> {
+        let mut begun = Begun { ticket: None, message: None };
+        match entry.take_body() {
+            Body::Message { class, run, .. } => {
+                begun.message = Some(class);
+                (started.is_message, started.sent) = (true, Some(run));
+            }
+            Body::Post(closure) => started.sent = Some(closure),
+            Body::Call(errand) => {
+                if entry.header.deadline.is_some_and(|deadline| deadline <= self.common.clock.nanos()) {
+                    errand.expire();
+                }
+                match errand.start() {
+                    Ok(running) => {
+                        begun.ticket = running.ticket().cloned();
+                        started.running = Some(running);
+                    }
+                    Err(revoked) => {
+                        later.rest().unrun.push(revoked);
+                        return None;
+                    }
+                }
+            }
+            Body::Taken => crate::broken("what is queued has not been taken"),
+        }
+        started.brief = Some(entry.brief());
+        Some(begun)
     }
 
     /// Carries out the filter's answer about an offered entry, unless it was revoked meanwhile.
@@ -157,12 +196,9 @@ impl Mailbox {
         let asked_about = |entry: &Place| entry.header.id == asked.incoming_id;
         // Where it was, as a rule.
         let passed = monitor.passed_by(looker);
-        let at = if monitor.entries.get(passed).is_some_and(asked_about) {
-            passed
-        } else {
-            let Some(at) = monitor.entries.iter().position(asked_about) else { return false };
-            at
-        };
+        let is_there = monitor.entries.get(passed).is_some_and(asked_about);
+        let at = is_there.then_some(passed).or_else(|| monitor.entries.iter().position(asked_about));
+        let Some(at) = at else { return false };
         if self.common.recorder.is_on() {
             let IncomingCall { call_type, elapsed, .. } = asked.call;
             let call = Some(monitor.entries[at].header.call_ref());

@@ -37,8 +37,8 @@ pub(crate) struct Monitor {
     pub(crate) cut_off: bool,
     /// Its thread has a handler to ask before the process ends.
     pub(crate) handles_end: bool,
-    /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it starts, is rejected, or is revoked: also while a
-    /// filter is asked about it.
+    /// Accepted: the input-synchronized calls in order, then all else in order. An entry stays here, room held, until it
+    /// starts, is rejected, or is revoked: also while a filter is asked about it.
     pub(crate) entries: VecDeque<Place>,
     /// Whether the first of them lie on the owner's desk.
     pub(super) on_desk: bool,
@@ -87,7 +87,6 @@ pub(crate) struct Monitor {
 }
 
 /// Who looks for something to do, and what it may find.
-#[derive(Clone, Copy)]
 pub(crate) struct Looker<'a> {
     pub(crate) who: Who,
     /// How many calls and messages are open on the thread.
@@ -315,7 +314,7 @@ impl Monitor {
     pub(super) fn drops(&mut self, looker: &Looker<'_>, object: Option<ObjectId>, now: u64) {
         let location = std::panic::Location::caller();
         let runs = Runs::Drop(CallTarget { object, type_name: "object", method: Some(&DROP), location });
-        let (who, depth) = (looker.who, looker.depth);
+        let Looker { who, depth, .. } = *looker;
         self.executing.push(Executing { who, depth, runs, since: now, ticket: None, told_late: false });
     }
 
