@@ -151,6 +151,8 @@ impl Waiter {
 }
 
 /// See the module's documentation. `V` is the verdict that a rejection leaves.
+///
+/// Apart from its count, which its other side changes whenever it clones a ticket.
 #[repr(align(64))]
 pub(crate) struct Record<V> {
     word: AtomicU64,

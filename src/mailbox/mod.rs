@@ -42,6 +42,8 @@ pub(crate) const DEFAULT_CAPACITY: usize = 10_000;
 pub(crate) type Who = (ThreadId, u16);
 
 /// An apartment as everybody else sees it: its name and its monitor.
+///
+/// Apart from its count, which every caller changes while its thread looks here.
 #[repr(align(64))]
 pub(crate) struct Mailbox {
     pub(crate) name: ApartmentName,

@@ -10,10 +10,10 @@ pub(crate) trait Closure: Send + Sized + 'static {
 }
 
 /// A closure of 64 bytes, with the view and the stub that a post adds to it. What is larger asks for memory.
-type Place = [usize; 10];
+type Inline = [usize; 10];
 
 /// A closure on its way. It can be had back as what it was: a refused sender gets its own.
-pub(crate) struct Sent(SmallBox<dyn Erased, Place>);
+pub(crate) struct Sent(SmallBox<dyn Erased, Inline>);
 
 /// A closure, until it has run.
 trait Erased: Send {
