@@ -1,0 +1,61 @@
+//! What fails is printed, kept, and fails again when it is replayed: shown by programs that are wrong on purpose.
+#![cfg(shuttle)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn schedules(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_schedules")).args(arguments).output().unwrap()
+}
+
+/// All that it printed.
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Runs a scenario that is to fail, and replays what was found.
+fn fails_and_replays(scenario: &str, drawn: &str, words: &str) {
+    let found = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{scenario}-{drawn}"));
+    let run = || {
+        let folder = found.to_str().unwrap();
+        let run = ["run", "--scenario", scenario, "--drawn", drawn, "--schedules", "2000", "--found", folder];
+        let output = schedules(&run);
+        assert!(!output.status.success(), "{scenario} passes: {}", said(&output));
+        let file = found.join(format!("{scenario}-{drawn}-1.schedule"));
+        (said(&output), std::fs::read_to_string(&file).unwrap(), file)
+    };
+    let (printed, kept, file) = run();
+    assert!(printed.contains(&kept), "the schedule is printed: {printed}");
+    assert!(printed.contains("replay") && printed.contains(file.to_str().unwrap()), "and how to replay it: {printed}");
+    assert_eq!(run().1, kept, "the same seed finds the same schedule");
+
+    let again = schedules(&["replay", file.to_str().unwrap()]);
+    assert!(!again.status.success(), "it fails again: {}", said(&again));
+    assert!(said(&again).contains(words), "and says so: {}", said(&again));
+}
+
+#[test]
+fn a_lost_count_is_found_by_each_scheduler_and_replays() {
+    for drawn in ["random", "pct2", "pct3", "pct5", "urw"] {
+        fails_and_replays("planted_race", drawn, "a count was lost");
+    }
+}
+
+#[test]
+fn a_wait_without_an_end_is_found_and_replays() {
+    fails_and_replays("planted_wait", "random", "deadlock! blocked tasks");
+}
+
+/// As a broken invariant of the engine does: nothing is left that could say what ran.
+#[test]
+fn a_program_that_stops_is_found_and_replays() {
+    fails_and_replays("planted_stop", "random", "");
+}
+
+/// What is drawn twice goes the same way twice: nothing but the schedule decides, or no failure would replay.
+#[test]
+fn nothing_but_the_schedule_decides() {
+    let all = String::from_utf8(schedules(&["list"]).stdout).unwrap().lines().count();
+    let said = said(&schedules(&["run", "--drawn", "twice", "--schedules", "30"]));
+    assert_eq!(said.matches("twice round 1 of 30: 60 schedules").count(), all, "{said}");
+}
