@@ -185,7 +185,7 @@ impl Process {
     /// The process of everybody who names none, made when it is first asked for.
     ///
     /// # Panics
-    /// In a model (`--cfg loom`, `--cfg shuttle`), where statics survive an execution: models make their own.
+    /// In a model (`--cfg loom`, `--cfg shuttle`), where statics survive an execution: it makes its own process and names it.
     pub fn global() -> Self {
         if MODELLED {
             panic!("there is no default process in a model: it makes its own and names it");
