@@ -59,3 +59,21 @@ fn nothing_but_the_schedule_decides() {
     let said = said(&schedules(&["run", "--drawn", "twice", "--schedules", "30"]));
     assert_eq!(said.matches("twice round 1 of 30: 60 schedules").count(), all, "{said}");
 }
+
+/// The list in the documentation is the one there is.
+#[test]
+fn each_scenario_is_in_the_documentation() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schedules.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows: Vec<_> =
+        text.lines().filter(|line| line.starts_with("| `")).map(|line| row(line.split('|').skip(1))).collect();
+    let list = String::from_utf8(schedules(&["list"]).stdout).unwrap();
+    assert!(!rows.is_empty() && rows.iter().map(String::as_str).eq(list.lines()), "{rows:#?} and not {list}");
+}
+
+/// A row of the table as `list` prints it: what the scenario is, is said in the table alone.
+fn row<'a>(mut cells: impl Iterator<Item = &'a str>) -> String {
+    let mut cell = || cells.next().unwrap().trim();
+    let (name, threads, _, rules) = (cell().trim_matches('`'), cell(), cell(), cell());
+    format!("{name:32} {threads:>2} threads  {rules}")
+}
