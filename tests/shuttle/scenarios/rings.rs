@@ -36,13 +36,16 @@ impl Place {
     }
 }
 
+/// Where a member finds the end at which it gets its next one's proxy.
+type Seat = Mutex<Option<Receiver<Proxy<Place>>>>;
+
 /// What the members of a ring share.
 #[derive(Clone)]
 struct Ring {
     process: Process,
     size: usize,
     /// Where each gets its next one's proxy, and where it sends its own.
-    get: Arc<Mutex<Vec<Option<Receiver<Proxy<Place>>>>>>,
+    get: Arc<Vec<Seat>>,
     give: Vec<Sender<Proxy<Place>>>,
     apartments: Arc<Mutex<Vec<Apartment>>>,
     through: Count,
@@ -54,7 +57,7 @@ impl Ring {
         Self {
             process: Process::new(),
             size,
-            get: Arc::new(Mutex::new(get.into_iter().map(Some).collect())),
+            get: Arc::new(get.into_iter().map(|end| Mutex::new(Some(end))).collect()),
             give,
             apartments: Arc::default(),
             through: Count::default(),
@@ -67,7 +70,7 @@ impl Ring {
         let own = place.local().unwrap();
         self.apartments.lock().unwrap().push(here.apartment().clone());
         self.give[(number + self.size - 1) % self.size].send(place).unwrap();
-        let get = self.get.lock().unwrap()[number].take().unwrap();
+        let get = self.get[number].lock().unwrap().take().unwrap();
         let next = get.recv().unwrap();
         own.next.set(next.clone()).unwrap_or_else(|_| unreachable!("it is set once"));
         next
