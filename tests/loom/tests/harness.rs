@@ -4,6 +4,7 @@
 use apartment_models::{Model, Seen, big_stack};
 use loom::sync::Mutex;
 use loom::thread;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -49,25 +50,36 @@ fn an_outcome_that_never_comes_is_missed() {
 /// What would end a search before its end is refused; without it the same model passes.
 #[test]
 fn a_search_that_would_be_cut_is_refused() {
-    let plain = model_in_a_child(None);
+    let plain = model_in_a_child("every_order_is_seen", None);
     let printed = String::from_utf8_lossy(&plain.stdout);
     let line = printed.split_once("model ").and_then(|(_, rest)| rest.lines().next());
     println!("model {}", line.expect("a model prints its line"));
     assert!(plain.status.success());
 
     for cut in ["LOOM_MAX_DURATION", "LOOM_MAX_PERMUTATIONS", "LOOM_MAX_PREEMPTIONS", "LOOM_CHECKPOINT_FILE"] {
-        let refused = model_in_a_child(Some(cut));
+        let refused = model_in_a_child("every_order_is_seen", Some(cut));
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(said.contains(&format!("{cut} is set")), "{said}");
         assert!(!refused.status.success());
     }
 }
 
-/// One of the models above in a process of its own, with a variable of loom's set there.
-fn model_in_a_child(cut: Option<&str>) -> Output {
+/// A cap makes a search smaller, says so, and asks for no outcome; without it the same model misses one.
+#[test]
+fn a_capped_search_says_so() {
+    let capped = model_in_a_child("an_outcome_that_never_comes_is_missed", Some("MODELS_AT_MOST"));
+    let printed = String::from_utf8_lossy(&capped.stdout);
+    assert!(printed.contains("bound 1 CAPPED, its own is 2, 2 executions"), "{printed}");
+    assert!(printed.contains("test did not panic as expected"), "{printed}");
+    let whole = model_in_a_child("every_order_is_seen", None);
+    assert!(whole.status.success() && !String::from_utf8_lossy(&whole.stdout).contains("CAPPED"));
+}
+
+/// One of the models above in a process of its own, with a variable set to 1 there.
+fn model_in_a_child(test: &str, variable: Option<&str>) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "every_order_is_seen", "--nocapture"]);
-    child.envs(cut.map(|name| (name, "1"))).output().unwrap()
+    child.args(["--exact", test, "--nocapture"]).env_remove("MODELS_AT_MOST");
+    child.envs(variable.map(|name| (name, "1"))).output().unwrap()
 }
 
 /// Without two threads that meet there is one execution, and nothing is shown by it.
@@ -96,6 +108,44 @@ fn a_deadlock_is_a_failure() {
         }
         other.join().unwrap();
     });
+}
+
+/// A search that fails leaves a file, from which a replay comes to the same failure; the file it leaves is the execution that
+/// failed, and the next replay fails in its first.
+#[test]
+fn a_failure_leaves_a_file_that_replays() {
+    const FAILS: &str = "APARTMENT_MODEL_FAILS";
+    if std::env::var_os(FAILS).is_some() {
+        Model::new("a failure leaves a file").preemptions(2).check(|| {
+            let met = Arc::new(Mutex::new(0));
+            let other = thread::spawn({
+                let met = met.clone();
+                move || *met.lock().unwrap() += 1
+            });
+            let before = *met.lock().unwrap();
+            let after = *met.lock().unwrap();
+            assert!(before == after, "somebody was there in between");
+            other.join().unwrap();
+        });
+    }
+    let child = |replay: Option<&Path>| {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "a_failure_leaves_a_file_that_replays", "--nocapture"]).env(FAILS, "1");
+        let output = child.envs(replay.map(|file| ("MODELS_REPLAY", file))).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!output.status.success() && said.contains("somebody was there in between"), "{said}");
+        said
+    };
+    let searched = child(None);
+    assert!(searched.contains("executions, the last one failed"), "{searched}");
+    let build = std::env::current_exe().unwrap();
+    let left =
+        build.ancestors().nth(3).unwrap().join("counterexamples/harness/a_failure_leaves_a_file_that_replays.json");
+    let goes_on = "the replay's first execution does not fail";
+    let near = child(Some(&left));
+    assert!(near.contains(goes_on), "{near}");
+    let exact = child(Some(&left));
+    assert!(exact.contains("REPLAY") && !exact.contains(goes_on), "{exact}");
 }
 
 /// A loop that no other thread ends is a failure too, not a search without end.
