@@ -367,3 +367,26 @@ fn dl_3_input_synchronized_wait() {
     };
     kind.check();
 }
+
+/// Whoever waits for room in its own mailbox, which is full, is a ring of one; and a quit refuses all who wait for room:
+/// also while the look has found the ring, and is about to tell of it.
+#[test]
+fn dl_1_quit_against_the_look() {
+    let seen = Seen::new(&["refused", "told"]);
+    let see = seen.clone();
+    Model::new("a quit against the look").unbounded().check(move || {
+        let here = Process::new().sta("a").reentrancy(Reentrancy::None).capacity(1).enter().unwrap();
+        let a = here.create(|| ()).unwrap();
+        a.post(|()| ()).unwrap();
+        let apartment = a.apartment().unwrap();
+        let quits = thread::spawn(move || apartment.quit());
+        let (error, _closure) = a.with(&PostOptions::new().wait_for_room()).post(|()| ()).unwrap_err().into_parts();
+        see.saw(match error {
+            CallError::Disconnected(_) => "refused",
+            CallError::Deadlock(_) => "told",
+            error => panic!("{error}"),
+        });
+        quits.join().unwrap();
+    });
+    seen.all();
+}
