@@ -188,22 +188,22 @@ impl Process {
         ProcessBuilder::default()
     }
 
-    /// The process of everybody who names none, made when it is first asked for. Not there under loom, where statics
-    /// survive an execution: models make their own.
-    #[cfg(not(all(loom, feature = "loom")))]
+    /// The process of everybody who names none, made when it is first asked for.
+    ///
+    /// # Panics
+    /// Under loom, where statics survive an execution: a model makes its own process and names it.
     pub fn global() -> Self {
-        static GLOBAL: once_cell::sync::OnceCell<Process> = once_cell::sync::OnceCell::new();
-        GLOBAL.get_or_init(|| Self::builder().name("default").build()).clone()
+        #[cfg(all(loom, feature = "loom"))]
+        panic!("there is no default process under loom: a model makes its own and names it");
+        #[cfg(not(all(loom, feature = "loom")))]
+        {
+            static GLOBAL: once_cell::sync::OnceCell<Process> = once_cell::sync::OnceCell::new();
+            GLOBAL.get_or_init(|| Self::builder().name("default").build()).clone()
+        }
     }
 
-    #[cfg(not(all(loom, feature = "loom")))]
     pub(crate) fn or_global(process: Option<Self>) -> Self {
         process.unwrap_or_else(Self::global)
-    }
-
-    #[cfg(all(loom, feature = "loom"))]
-    pub(crate) fn or_global(process: Option<Self>) -> Self {
-        process.expect("there is no default process under loom: a model makes its own and names it")
     }
 
     /// What it is called.

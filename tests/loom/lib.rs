@@ -18,3 +18,8 @@ mod harness;
 pub use borrowed::Borrowed;
 #[cfg(loom)]
 pub use harness::{BIG_STACK, Model, Search, Seen, big_stack};
+
+/// The programs in the guide for users, run on loom as they stand there (`.ci/users`).
+#[cfg(all(loom, doctest))]
+#[doc = include_str!("../../docs/model-checking.md")]
+pub struct Guide;
