@@ -13,6 +13,8 @@
 #[cfg(loom)]
 mod borrowed;
 #[cfg(loom)]
+mod counterexample;
+#[cfg(loom)]
 mod ghost;
 #[cfg(loom)]
 mod harness;
