@@ -32,7 +32,7 @@ impl Ghost {
         Pool { ghost: self.clone(), at: self.mta(threads), mta }
     }
 
-    /// A worker. None of its own is seen of a second worker of that name.
+    /// A worker.
     pub fn work<R: Send + 'static>(&self, name: &'static str, run: impl FnOnce() -> R + Send + 'static) -> Working<R> {
         let (ghost, party) = (self.clone(), self.worker(name));
         let worker = Worker::spawn(name, {

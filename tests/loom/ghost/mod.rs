@@ -111,11 +111,12 @@ impl Ghost {
         state.threads[owner].id = Some(current().id());
     }
 
-    /// A worker, and that the calling thread is it.
+    /// A worker's thread, which has not begun.
     pub(crate) fn worker(&self, name: &str) -> Party {
         Party(self.state().thread(name.to_owned(), None, None))
     }
 
+    /// The calling thread is that.
     pub(crate) fn works(&self, Party(worker): Party) {
         self.state().threads[worker].id = Some(current().id());
     }

@@ -88,7 +88,7 @@ fn callback_to_the_pool(ghost: &Ghost, a: Reentrancy, threads: usize) {
 
 judged! {
     bound 2;
-    deadline: Never, |ghost| deadline(ghost);
+    a_deadline_that_passes: Never, |ghost| deadline(ghost);
 }
 
 /// A → B → A where A lets nothing in, and the chain has a deadline that passes.
@@ -109,7 +109,7 @@ fn deadline(ghost: &Ghost) {
 
 judged! {
     bound 1;
-    cancel: Sometimes, |ghost| cancel(ghost);
+    a_cancel_at_any_time: Sometimes, |ghost| cancel(ghost);
 }
 
 /// A and B call each other, and let nothing in; a third cancels one of the calls, at any time: before the ring closes, or
@@ -156,7 +156,7 @@ fn late_ring(ghost: &Ghost) {
 
 judged! {
     bound 2;
-    signal: Never, |ghost| signal(ghost);
+    a_signal_that_a_third_sets: Never, |ghost| signal(ghost);
 }
 
 /// A blocks until somebody sets a signal, and lets nothing in; B calls it meanwhile. A third sets it.
@@ -178,7 +178,7 @@ fn signal(ghost: &Ghost) {
 
 judged! {
     bound 2;
-    quit: Sometimes, |ghost| quit(ghost);
+    a_quit_at_any_time: Sometimes, |ghost| quit(ghost);
 }
 
 /// A waits for room at B, which waits for A; a third asks B to quit, and so whoever waits for room there is refused.
