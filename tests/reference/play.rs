@@ -2,7 +2,7 @@
 
 use crate::model::words::*;
 use crate::model::{Frame, Model, Phase, Step};
-use crate::players::{Do, Stage, Strings, Target, Thing};
+use crate::players::{Do, Stage, Target, Thing};
 use crate::program::{CLIENTS, Program, making, winds_down};
 use crate::seen::Names;
 use crate::tally::Tally;
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// For how long a side may be silent that ought to say something: nothing but a mistake takes as long.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// After this time the driver looks whether something was seen that is wrong, though somebody has yet to say something.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Plays a program; fails with what was expected and what was seen, and all that led to it.
 pub(crate) fn play(program: &Program, tally: &mut Tally) -> Result<(), String> {
@@ -35,7 +38,6 @@ struct Play {
     names: Names,
     clock: Clock,
     stage: Arc<Stage>,
-    strings: Strings,
     events: Subscription,
     clients: Vec<JoinHandle<()>>,
     stas: BTreeMap<Apartment, Arc<Sta>>,
@@ -49,15 +51,14 @@ struct Play {
 impl Play {
     fn new() -> Self {
         let clock = Clock::driven();
-        let (stage, mut strings) = Stage::new(&clock);
+        let stage = Stage::new(&clock);
         let events = stage.process.subscribe(4096);
-        let clients = (0..=CLIENTS).map(|_| stage.place(&mut strings)).skip(1).map(|at| stage.client(at)).collect();
+        let clients = (0..=CLIENTS).map(|_| stage.place()).skip(1).map(|at| stage.client(at)).collect();
         Self {
             model: Model::new(CLIENTS),
             names: Names::default(),
             clock,
             stage,
-            strings,
             events,
             clients,
             stas: BTreeMap::new(),
@@ -145,21 +146,17 @@ impl Play {
 
     /// The command, on the real side.
     fn does(&mut self, command: &Command, before: Time) {
-        let tell = |strings: &Strings, thread: Thread, what: Do| {
-            // A player that is gone is found by its silence.
-            let _gone = strings.tells[thread].send(what);
-        };
-        let strings = &mut self.strings;
+        let tell = |thread: Thread, what: Do| self.stage.wire(thread).put(what);
         match command {
             Command::Spawn(options) => {
-                let (thread, apartment) = (self.stage.place(strings), self.model.apartments.len() - 1);
+                let (thread, apartment) = (self.stage.place(), self.model.apartments.len() - 1);
                 let sta = self.stage.spawn(thread, apartment.to_string(), *options).expect("a thread can be started");
                 self.apartments.insert(apartment, sta.apartment().clone());
                 self.stas.insert(apartment, Arc::new(sta));
             }
             Command::Enter(thread, options) => {
                 let name = (self.model.apartments.len() - 1).to_string();
-                tell(strings, *thread, Do::Enter(name, *options));
+                tell(*thread, Do::Enter(name, *options));
             }
             Command::Call(thread, calls) => {
                 let handle = match calls.handle {
@@ -179,17 +176,17 @@ impl Play {
                     Some(object) => Target::Object(Arc::clone(&self.objects[&object])),
                     None => Target::New(Arc::clone(&self.stas[&calls.to])),
                 };
-                tell(strings, *thread, Do::Call(*calls, target, handle));
+                tell(*thread, Do::Call(*calls, target, handle));
             }
             Command::Post(thread, posts) => {
-                tell(strings, *thread, Do::Post(*posts, Arc::clone(&self.objects[&posts.object])));
+                tell(*thread, Do::Post(*posts, Arc::clone(&self.objects[&posts.object])));
             }
-            Command::Return { thread, panics } => tell(strings, *thread, Do::Return { panics: *panics }),
-            Command::Answer(thread, verdict) => tell(strings, *thread, Do::Answer(*verdict)),
-            Command::AnswerAgain(thread, again) => tell(strings, *thread, Do::AnswerAgain(*again)),
-            Command::AskCancelled(thread) => tell(strings, *thread, Do::AskCancelled),
-            Command::Pump(thread) => tell(strings, *thread, Do::Pump),
-            Command::Leave(thread) => tell(strings, *thread, Do::Leave),
+            Command::Return { thread, panics } => tell(*thread, Do::Return { panics: *panics }),
+            Command::Answer(thread, verdict) => tell(*thread, Do::Answer(*verdict)),
+            Command::AnswerAgain(thread, again) => tell(*thread, Do::AnswerAgain(*again)),
+            Command::AskCancelled(thread) => tell(*thread, Do::AskCancelled),
+            Command::Pump(thread) => tell(*thread, Do::Pump),
+            Command::Leave(thread) => tell(*thread, Do::Leave),
             Command::Cancel(call) => self.handles[call].cancel(),
             Command::Quit(apartment) => self.apartments[apartment].quit(),
             Command::Drop(object) => drop(self.objects.remove(object)),
@@ -208,25 +205,27 @@ impl Play {
         let mut left: Vec<Option<Event>> = events.iter().cloned().map(Some).collect();
         let mut read = Vec::new();
         let mut wrong = false;
-        // Whoever is silent, or says what nobody expects, is not waited for.
-        while !wrong && read.len() < events.len() {
-            match self.events.receiver().recv_deadline(until) {
-                Ok(seen) => wrong = !self.is_expected(&seen, &mut left, &mut read),
-                Err(_) => wrong = true,
-            }
-        }
         let mut heard = Vec::new();
-        while !wrong && heard.len() < said.len() {
-            match self.strings.hears.recv_deadline(until) {
-                Ok(report) => heard.push(report),
-                Err(_) => wrong = true,
+        // Whoever is silent, or says what nobody expects, is not waited for.
+        loop {
+            while let Some(seen) = self.events.try_next() {
+                wrong |= !self.is_expected(&seen, &mut left, &mut read);
+            }
+            if wrong || read.len() >= events.len() && heard.len() >= said.len() {
+                break;
+            }
+            let now = Instant::now();
+            wrong = now >= until;
+            if heard.len() < said.len() {
+                heard.extend(self.stage.says.take(Some(until.min(now + LOOK))));
+            } else if let Ok(seen) = self.events.receiver().recv_deadline(until) {
+                wrong |= !self.is_expected(&seen, &mut left, &mut read);
             }
         }
-        while let Some(seen) = self.events.try_next() {
-            wrong |= !self.is_expected(&seen, &mut left, &mut read);
+        while let Some(report) = self.stage.says.take(Some(until.min(Instant::now()))) {
+            heard.push(report);
         }
-        heard.extend(self.strings.hears.try_iter());
-        for thread in 0..self.strings.tells.len() {
+        for thread in 0..self.model.threads.len() {
             let heard = heard.iter().filter(|report| report.0 == thread).map(|report| &report.1);
             let said = said.iter().filter(|said| said.0 == thread).map(|said| &said.1);
             wrong |= !heard.eq(said);
@@ -310,11 +309,10 @@ impl Play {
 
     /// Everybody goes; nothing more is heard, and every object was dropped once, at home.
     fn ends(self) -> Result<(), String> {
-        let Self { stage, strings, events, clients, stas, objects, handles, history, mut names, .. } = self;
+        let Self { stage, events, clients, stas, objects, handles, history, mut names, .. } = self;
         let made = self.model.objects_made();
         drop((objects, handles));
-        let Strings { hears, tells } = strings;
-        drop(tells);
+        stage.closes();
         for client in clients {
             client.join().map_err(|_| format!("{history}a client has panicked"))?;
         }
@@ -326,7 +324,7 @@ impl Play {
         if let Some(event) = std::iter::from_fn(|| events.try_next()).find(|event| !names.is_of_the_driver(event)) {
             return Err(format!("{history}afterwards: {event:?}"));
         }
-        if let Ok((thread, said, _)) = hears.try_recv() {
+        if let Some((thread, said, _)) = stage.says.take(Some(Instant::now())) {
             return Err(format!("{history}afterwards {thread} says {said:?}"));
         }
         if dropped.len() < made || dropped.contains(&false) {
@@ -337,7 +335,7 @@ impl Play {
 
     /// Lets everybody go who still can; whoever waits for ever stays behind.
     fn gives_up(self) {
-        drop(self.strings);
+        self.stage.closes();
         for sta in self.stas.values() {
             sta.quit();
         }

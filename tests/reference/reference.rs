@@ -11,6 +11,7 @@ mod players;
 mod program;
 mod seen;
 mod tally;
+mod wire;
 
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed, TestCaseError, TestError, TestRunner};
 use tally::Tally;
