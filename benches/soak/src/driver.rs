@@ -63,8 +63,15 @@ pub(crate) struct Driver<'w> {
 }
 
 impl<'w> Driver<'w> {
-    /// Makes its share of a round's calls.
-    pub(crate) fn run(world: &'w World<'w>, index: usize, seed: u64, share: u64, mix: &Mix) -> Result<Vec<Tally>> {
+    /// Makes its share of a round's calls, or as many as there is time for.
+    pub(crate) fn run(
+        world: &'w World<'w>,
+        index: usize,
+        seed: u64,
+        share: u64,
+        mix: &Mix,
+        in_time: impl Fn() -> bool,
+    ) -> Result<Vec<Tally>> {
         let mut rng = fastrand::Rng::with_seed(seed);
         let home = match rng.u8(..4) {
             0 => Home::Nowhere,
@@ -95,7 +102,7 @@ impl<'w> Driver<'w> {
         let (mut made, mut tallies) = (0, vec![Tally::default(); Kind::ALL.len()]);
         let mut steps = 0..share;
         // Some kinds are for STAs alone, and make no call elsewhere.
-        while made < share && steps.next().is_some() {
+        while made < share && steps.next().is_some() && in_time() {
             let (number, kind) = mix.choose(&mut driver.rng);
             busy.step(number);
             let began = Instant::now();

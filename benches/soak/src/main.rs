@@ -87,8 +87,8 @@ fn run(options: &Options) -> Result<ExitCode> {
     let residents = Residents::new(options.threads as usize)?;
     let mut progress = Progress::new(options.calls);
     let busy = Busy::program();
-    let (mut round, until) = (options.round, options.time());
-    while run.calls < options.calls && run.sampler.seconds() < until.as_secs_f64() {
+    let mut round = options.round;
+    while run.calls < options.calls && run.in_time() {
         watch::round(options.seed, round);
         run.round(round, &mix, &residents, &busy, &mut progress)?;
         round += 1;
@@ -121,6 +121,10 @@ fn run(options: &Options) -> Result<ExitCode> {
 }
 
 impl Run<'_> {
+    fn in_time(&self) -> bool {
+        self.sampler.elapsed() < self.options.time()
+    }
+
     fn round(
         &mut self,
         round: u64,
@@ -137,11 +141,13 @@ impl Run<'_> {
         let world = World::new(residents, drivers, &mut rng)?;
         let seeds: Vec<_> = (0..drivers).map(|_| rng.u64(..)).collect();
         let mut made = 0;
+        let (began, left) = (Instant::now(), self.options.time().saturating_sub(self.sampler.elapsed()));
+        let in_time = || began.elapsed() < left;
         thread::scope(|scope| -> Result<()> {
             let (done, dones) = channel();
             for (index, seed) in seeds.into_iter().enumerate() {
                 let (world, done) = (&world, done.clone());
-                let drive = move || match Driver::run(world, index, seed, share, mix) {
+                let drive = move || match Driver::run(world, index, seed, share, mix, in_time) {
                     Ok(tallies) => done.send(tallies).expect("the program waits for it"),
                     Err(error) => watch::stop(&format!("{error:#}"), 1),
                 };
