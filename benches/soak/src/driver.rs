@@ -4,7 +4,7 @@ use crate::census::nothing_wrong;
 use crate::desk::{At, Desk, Thing};
 use crate::kinds::{Kind, Mix, Tally};
 use crate::refusing::{How, Script, Scripted};
-use crate::watch::Busy;
+use crate::watch::{Busy, LONG};
 use crate::world::{Target, World};
 use anyhow::{Context as _, Result, ensure};
 use apartment::{
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What lets its thread be where it is.
 enum Home {
@@ -188,7 +188,7 @@ impl<'w> Driver<'w> {
                 return Ok(calls);
             }
             ensure!(noted < expected && !in_order, "{noted} of {expected} one-way calls have run");
-            ensure!(began.elapsed() < Duration::from_secs(30), "only {noted} of {expected} one-way calls have run");
+            ensure!(began.elapsed() < LONG, "only {noted} of {expected} one-way calls have run");
             thread::yield_now();
         }
     }
@@ -242,5 +242,5 @@ pub(crate) fn finish<R>(future: CallFuture<R>) -> Result<R, CallError> {
 
 /// Blocks its thread, for what is served while it may not serve others; never for ever.
 pub(crate) fn hold(until: &Signal) -> bool {
-    blocking_wait_any(&[until], Some(Duration::from_secs(30))).is_ok()
+    blocking_wait_any(&[until], Some(LONG)).is_ok()
 }

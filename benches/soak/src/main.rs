@@ -95,7 +95,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         if options.leak > 0 {
             leaked.push(vec![0_u8; options.leak]);
         }
-        if options.leak_threads && round % 20 == 0 {
+        if options.leak_threads && round.is_multiple_of(20) {
             thread::spawn(thread::park);
         }
         if options.hang && round == 3 {
@@ -181,7 +181,7 @@ impl Run<'_> {
     /// have been joined leave the system a moment later.
     fn rest(&mut self, residents: &Residents) -> Result<()> {
         let began = Instant::now();
-        while !census::all_dropped() && began.elapsed() < Duration::from_secs(30) {
+        while !census::all_dropped() && began.elapsed() < Duration::from_secs(self.options.patience) / 2 {
             residents.sta.create(|| ())?.call(|()| ())?;
             thread::sleep(Duration::from_millis(1));
         }
