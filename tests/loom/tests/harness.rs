@@ -49,25 +49,36 @@ fn an_outcome_that_never_comes_is_missed() {
 /// What would end a search before its end is refused; without it the same model passes.
 #[test]
 fn a_search_that_would_be_cut_is_refused() {
-    let plain = model_in_a_child(None);
+    let plain = model_in_a_child("every_order_is_seen", None);
     let printed = String::from_utf8_lossy(&plain.stdout);
     let line = printed.split_once("model ").and_then(|(_, rest)| rest.lines().next());
     println!("model {}", line.expect("a model prints its line"));
     assert!(plain.status.success());
 
     for cut in ["LOOM_MAX_DURATION", "LOOM_MAX_PERMUTATIONS", "LOOM_MAX_PREEMPTIONS", "LOOM_CHECKPOINT_FILE"] {
-        let refused = model_in_a_child(Some(cut));
+        let refused = model_in_a_child("every_order_is_seen", Some(cut));
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(said.contains(&format!("{cut} is set")), "{said}");
         assert!(!refused.status.success());
     }
 }
 
-/// One of the models above in a process of its own, with a variable of loom's set there.
-fn model_in_a_child(cut: Option<&str>) -> Output {
+/// A cap makes a search smaller, says so, and asks for no outcome; without it the same model misses one.
+#[test]
+fn a_capped_search_says_so() {
+    let capped = model_in_a_child("an_outcome_that_never_comes_is_missed", Some("MODELS_AT_MOST"));
+    let printed = String::from_utf8_lossy(&capped.stdout);
+    assert!(printed.contains("bound 1 CAPPED, its own is 2, 2 executions"), "{printed}");
+    assert!(printed.contains("test did not panic as expected"), "{printed}");
+    let whole = model_in_a_child("every_order_is_seen", None);
+    assert!(whole.status.success() && !String::from_utf8_lossy(&whole.stdout).contains("CAPPED"));
+}
+
+/// One of the models above in a process of its own, with a variable set to 1 there.
+fn model_in_a_child(test: &str, variable: Option<&str>) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "every_order_is_seen", "--nocapture"]);
-    child.envs(cut.map(|name| (name, "1"))).output().unwrap()
+    child.args(["--exact", test, "--nocapture"]).env_remove("MODELS_AT_MOST");
+    child.envs(variable.map(|name| (name, "1"))).output().unwrap()
 }
 
 /// Without two threads that meet there is one execution, and nothing is shown by it.
