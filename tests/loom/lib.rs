@@ -17,4 +17,4 @@ mod harness;
 #[cfg(loom)]
 pub use borrowed::Borrowed;
 #[cfg(loom)]
-pub use harness::{BIG_STACK, Model, Search, Seen, big_stack};
+pub use harness::{BIG_STACK, Model, Search, Seen, big_spawn, big_stack};
