@@ -13,8 +13,15 @@
 #[cfg(loom)]
 mod borrowed;
 #[cfg(loom)]
+mod counterexample;
+#[cfg(loom)]
 mod harness;
 #[cfg(loom)]
 pub use borrowed::Borrowed;
 #[cfg(loom)]
 pub use harness::{BIG_STACK, Model, Search, Seen, big_spawn, big_stack};
+
+/// The programs in the guide for users, run on loom as they stand there (`.ci/users`).
+#[cfg(all(loom, doctest))]
+#[doc = include_str!("../../docs/model-checking.md")]
+pub struct Guide;

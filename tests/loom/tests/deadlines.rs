@@ -5,6 +5,7 @@ use apartment::{CallError, CallOptions, CancelHandle, Clock, Outcome, Process, R
 use apartment_models::{Borrowed, Model, Seen, big_spawn};
 use loom::sync::mpsc;
 use loom::thread;
+use std::cell::Cell;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -109,13 +110,14 @@ fn outer_deadline_in_an_inner_wait() {
         let b = here.create(|| ()).unwrap();
         let other = big_spawn(move || {
             let here = process.sta("a").enter().unwrap();
-            let a = here.create(|| ()).unwrap();
+            let a = here.create(|| Cell::new(0)).unwrap();
+            let local = a.local().unwrap();
             let inner = b.clone();
-            let posts = a.post(move |()| {
+            let posts = a.post(move |came_back| {
                 let lent = Borrowed::new();
                 // B runs it after what it has got from A before, which is past its deadline then.
                 inner.call(|()| lent.add()).unwrap();
-                assert_eq!(lent.get(), 1);
+                came_back.set(lent.get());
             });
             posts.unwrap();
             let lent = Borrowed::new();
@@ -125,6 +127,8 @@ fn outer_deadline_in_an_inner_wait() {
             });
             assert_eq!(outer.unwrap_err().hresult(), 0x8001_011F);
             assert_eq!(lent.get(), 1);
+            here.pump();
+            assert_eq!(local.get(), 1, "the inner call came back");
             b.apartment().unwrap().quit();
             drop(here);
         });

@@ -93,7 +93,7 @@ fn dl_3_crossed_chains() {
     let kind = Kind {
         model: "crossed chains",
         test: "dl_3_crossed_chains",
-        bound: 4,
+        bound: 3,
         told: &["first", "second"],
         program: |process| {
             let (to_first, first) = mpsc::channel();
@@ -182,7 +182,7 @@ fn dl_3_pool_at_its_maximum() {
     let kind = Kind {
         model: "a pool at its maximum",
         test: "dl_3_pool_at_its_maximum",
-        bound: 4,
+        bound: 3,
         told: &["the inner call"],
         program: |process| {
             let here = process.sta("sta").enter().unwrap();
@@ -335,7 +335,7 @@ fn dl_3_input_synchronized_wait() {
     let kind = Kind {
         model: "an input-synchronized wait",
         test: "dl_3_input_synchronized_wait",
-        bound: 1,
+        bound: 2,
         told: &["the join"],
         program: |process| {
             let here = process.sta("a").enter().unwrap();
