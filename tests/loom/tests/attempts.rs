@@ -27,7 +27,7 @@ impl MessageFilter for Refuses {
 fn retry_against_quit() {
     let seen = Seen::new(&["too late", "ran"]);
     let see = seen.clone();
-    Model::new("a retry against quit").unbounded().check(move || {
+    Model::new("a retry against quit").preemptions(4).check(move || {
         let here = Process::new().sta("callee").filter(|| Refuses(Cell::new(1))).enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let caller = thread::spawn(move || {
@@ -54,13 +54,14 @@ fn retry_against_quit() {
     seen.all();
 }
 
-/// An owned call is refused, and runs when it is tried again; what it carries is dropped once, when it has run, and nothing of
-/// either attempt is left: loom counts what is tracked.
+/// An owned call is refused, and runs when it is tried again. Nothing of either attempt is left: neither what it carries, which
+/// loom tracks, nor a share of the call, which would keep its object.
 #[test]
 fn retry_leaves_nothing() {
-    Model::new("a retry leaves nothing").unbounded().check(|| {
+    Model::new("a retry leaves nothing").preemptions(3).check(|| {
         let here = Process::new().sta("callee").filter(|| Refuses(Cell::new(1))).enter().unwrap();
         let object = here.create(|| ()).unwrap();
+        let weak = object.downgrade();
         let caller = thread::spawn(move || {
             let carried = Track::new(1_u32);
             let options = CallOptions::new().retry(|_: &RejectedCall| Retry::Now);
@@ -71,15 +72,17 @@ fn retry_leaves_nothing() {
         here.run();
         drop(here);
         caller.join().unwrap();
+        assert!(weak.upgrade().is_none(), "a share of the call is left, and with it its object");
     });
 }
 
 /// The same where the caller gives up: the closure never runs, and goes all the same.
 #[test]
 fn giving_up_leaves_nothing() {
-    Model::new("giving up leaves nothing").unbounded().check(|| {
+    Model::new("giving up leaves nothing").preemptions(3).check(|| {
         let here = Process::new().sta("callee").filter(|| Refuses(Cell::new(2))).enter().unwrap();
         let object = here.create(|| ()).unwrap();
+        let weak = object.downgrade();
         let caller = thread::spawn(move || {
             let carried = Track::new(1_u32);
             let options = CallOptions::new().retry(|call: &RejectedCall| match call.attempts {
@@ -93,6 +96,7 @@ fn giving_up_leaves_nothing() {
         here.run();
         drop(here);
         caller.join().unwrap();
+        assert!(weak.upgrade().is_none(), "a share of the call is left, and with it its object");
     });
 }
 

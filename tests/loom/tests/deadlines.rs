@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// late.
 #[test]
 fn deadline_inside_the_call() {
-    Model::new("a deadline inside the call").unbounded().check(|| {
+    Model::new("a deadline inside the call").preemptions(3).check(|| {
         let clock = Clock::driven();
         let here = Process::builder().clock(clock.clone()).build().sta("callee").enter().unwrap();
         let object = here.create(|| ()).unwrap();
@@ -24,12 +24,12 @@ fn deadline_inside_the_call() {
                 .within(SECOND)
                 .call(|()| {
                     lent.add();
+                    object.apartment().unwrap().quit();
                     clock.advance(SECOND);
                 })
                 .unwrap_err();
             assert_eq!((error.hresult(), error.outcome()), (0x8001_011F, Outcome::MayHaveRun));
             assert_eq!(lent.get(), 1);
-            object.apartment().unwrap().quit();
         });
         here.run();
         drop(here);
@@ -42,7 +42,7 @@ fn deadline_inside_the_call() {
 fn deadline_after_the_reply() {
     let seen = Seen::new(&["replied", "timed out, not started", "timed out"]);
     let see = seen.clone();
-    Model::new("a deadline after the reply").unbounded().check(move || {
+    Model::new("a deadline after the reply").preemptions(4).check(move || {
         let clock = Clock::driven();
         let here = Process::builder().clock(clock.clone()).build().sta("callee").enter().unwrap();
         let object = here.create(|| ()).unwrap();

@@ -167,7 +167,7 @@ impl Drop for Home {
 /// its wait.
 #[test]
 fn last_release_in_a_call() {
-    Model::new("the last release in a call").unbounded().check(|| {
+    Model::new("the last release in a call").preemptions(4).check(|| {
         let process = Process::new();
         let here = process.sta("b").enter().unwrap();
         let b = here.create(|| ()).unwrap();
@@ -199,7 +199,7 @@ fn own_release_in_a_call() {
             assert!(!self.0.get(), "it is dropped under its own call");
         }
     }
-    Model::new("the release of an object in its own call").unbounded().check(|| {
+    Model::new("the release of an object in its own call").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| Object(Cell::new(false))).unwrap();
         let apartment = here.apartment().clone();

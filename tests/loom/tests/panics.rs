@@ -21,20 +21,20 @@ fn is_the_panic<T>(result: Result<T, CallError>) {
     }
 }
 
-/// A method panics: its caller is told, has what it lent again, and the next call runs.
+/// A method panics: its caller is told, and has what it lent again.
 #[test]
 fn in_a_method() {
-    Model::new("a panic in a method").unbounded().check(|| {
+    Model::new("a panic in a method").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let caller = thread::spawn(move || {
             let lent = Borrowed::new();
             is_the_panic(object.call(|()| -> u32 {
                 lent.add();
+                object.apartment().unwrap().quit();
                 panics()
             }));
             assert_eq!(lent.get(), 1);
-            object.apartment().unwrap().quit();
         });
         here.run();
         drop(here);
@@ -125,7 +125,7 @@ impl MessageFilter for Panics {
 /// A filter panics when it is asked about a call: that is rejected, and a post runs.
 #[test]
 fn in_a_filter() {
-    Model::new("a panic in a filter").unbounded().check(|| {
+    Model::new("a panic in a filter").preemptions(4).check(|| {
         let here = Process::new().sta("callee").filter(|| Panics).enter().unwrap();
         let object = here.create(|| Cell::new(0)).unwrap();
         let local = object.local().unwrap();
@@ -153,7 +153,7 @@ fn in_a_retry_policy() {
             if self.0.take() { ServerCall::RetryLater } else { ServerCall::Handled }
         }
     }
-    Model::new("a panic in a retry policy").unbounded().check(|| {
+    Model::new("a panic in a retry policy").preemptions(4).check(|| {
         let here = Process::new().sta("callee").filter(|| First(Cell::new(true))).enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let caller = thread::spawn(move || {
@@ -195,7 +195,7 @@ fn in_a_destructor() {
     }
     let seen = Seen::new(&["it was there", "it came later"]);
     let see = seen.clone();
-    Model::new("a panic in a destructor").unbounded().check(move || {
+    Model::new("a panic in a destructor").preemptions(4).check(move || {
         let here = Process::new().sta("home").enter().unwrap();
         let (bomb, object) = (here.create(|| Bomb).unwrap(), here.create(|| ()).unwrap());
         let caller = thread::spawn(move || {

@@ -2,12 +2,13 @@
 #![cfg(loom)]
 
 use apartment::{
-    CallError, CallType, IncomingCall, MessageClass, MessageFilter, Outcome, PendingAnswer, PendingMessage,
-    PendingType, Process, Proxy, RejectedCall, Retry, ServerCall,
+    Apartment, CallError, CallType, IncomingCall, MessageClass, MessageFilter, Outcome, PendingAnswer, PendingMessage,
+    PendingType, Process, Proxy, RejectedCall, Retry, ServerCall, register_filter,
 };
 use apartment_models::{Borrowed, Model, Seen, big_spawn};
 use loom::thread;
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 /// Answers each call of one type so, and lets in all others. Writes down what it was asked: a panic of a filter's is contained.
@@ -34,6 +35,16 @@ impl MessageFilter for Answers {
     }
 }
 
+/// The same, and what it is asked about is the last thing that its apartment accepts.
+struct Last(Answers, Apartment);
+
+impl MessageFilter for Last {
+    fn handle_incoming(&self, call: &IncomingCall) -> ServerCall {
+        self.1.quit();
+        self.0.handle_incoming(call)
+    }
+}
+
 /// Whether the verdict let the call run; if not, that its caller was told which it was. Nobody is there to ask about a retry.
 fn ran(answer: ServerCall, result: Result<(), CallError>, lent: &Borrowed) {
     match (answer, result) {
@@ -46,15 +57,15 @@ fn ran(answer: ServerCall, result: Result<(), CallError>, lent: &Borrowed) {
 
 /// A call of a thread in no apartment, of an STA that has nothing out: top level.
 fn top_level(name: &'static str, answer: ServerCall) {
-    Model::new(name).unbounded().check(move || {
+    Model::new(name).threads(2).unbounded().check(move || {
         let asked = Asked::default();
+        let here = Process::new().sta("callee").enter().unwrap();
         let filter = Answers { of: CallType::TopLevel, answer, asked: asked.clone() };
-        let here = Process::new().sta("callee").filter(|| filter).enter().unwrap();
+        register_filter(Some(Rc::new(Last(filter, here.apartment().clone())))).unwrap();
         let object = here.create(|| ()).unwrap();
         let caller = thread::spawn(move || {
             let lent = Borrowed::new();
             ran(answer, object.call(|()| lent.add()), &lent);
-            object.apartment().unwrap().quit();
         });
         here.run();
         drop(here);
@@ -80,7 +91,7 @@ fn top_level_retry_later() {
 
 /// A post to an STA that has nothing out: asynchronous. It runs, whatever the answer.
 fn asynchronous(name: &'static str, answer: ServerCall) {
-    Model::new(name).unbounded().check(move || {
+    Model::new(name).threads(2).unbounded().check(move || {
         let asked = Asked::default();
         let filter = Answers { of: CallType::Async, answer, asked: asked.clone() };
         let here = Process::new().sta("callee").filter(|| filter).enter().unwrap();
@@ -279,7 +290,7 @@ fn message_pending(name: &'static str, answer: PendingAnswer, outcomes: &[&'stat
         let b = here.create(|| ()).unwrap();
         let other = big_spawn(move || {
             let here = process.sta("a").filter(move || Pending(answer)).enter().unwrap();
-            let ran = std::rc::Rc::new(Cell::new(0));
+            let ran = Rc::new(Cell::new(0));
             let a = here.create(|| ran.clone()).unwrap();
             let apartment = here.apartment().clone();
             let poster = b.clone();
@@ -357,15 +368,18 @@ impl MessageFilter for Busybody {
 /// not: nothing is locked while a filter runs.
 #[test]
 fn filter_that_uses_its_apartment() {
-    Model::new("a filter that uses its apartment").unbounded().check(|| {
+    Model::new("a filter that uses its apartment").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| Cell::new(0)).unwrap();
         let local = object.local().unwrap();
         let filter = Busybody(RefCell::new(Some(object.clone())));
-        apartment::register_filter(Some(std::rc::Rc::new(filter))).unwrap();
+        register_filter(Some(Rc::new(filter))).unwrap();
         let caller = thread::spawn(move || {
-            object.call(|n| n.set(n.get() + 10)).unwrap();
-            object.apartment().unwrap().quit();
+            let last = object.call(|n| {
+                n.set(n.get() + 10);
+                object.apartment().unwrap().quit();
+            });
+            last.unwrap();
         });
         here.run();
         assert_eq!(local.get(), 11);
