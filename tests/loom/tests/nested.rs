@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// A → B → A → B: four calls deep on two threads. Each wait serves the next call, and each reply finds its own call.
 #[test]
 fn callback_of_a_callback() {
-    Model::new("callback of a callback (A calls B calls A calls B)").preemptions(3).check(|| {
+    Model::new("callback of a callback (A calls B calls A calls B)").preemptions(2).check(|| {
         big_stack(|| {
             let process = Process::new();
             let sta = process.sta("b").spawn().unwrap();

@@ -174,7 +174,7 @@ fn in_a_retry_policy() {
 /// A constructor panics: whoever creates is told, and the apartment goes on.
 #[test]
 fn in_a_constructor() {
-    Model::new("a panic in a constructor").preemptions(4).check(|| {
+    Model::new("a panic in a constructor").preemptions(3).check(|| {
         let sta = Process::new().sta("home").spawn().unwrap();
         is_the_panic(sta.create(|| -> u32 { panics() }));
         let object = sta.create(|| 1).unwrap();
