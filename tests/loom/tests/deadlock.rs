@@ -93,7 +93,7 @@ fn dl_3_crossed_chains() {
     let kind = Kind {
         model: "crossed chains",
         test: "dl_3_crossed_chains",
-        bound: 3,
+        bound: 4,
         told: &["first", "second"],
         program: |process| {
             let (to_first, first) = mpsc::channel();
