@@ -33,7 +33,7 @@ fn draw(text: &mut String, samples: &[Sample], title: &str) -> Result<(), Box<dy
     let panels = below.split_evenly((2, 2));
     panel(&panels[0], samples, "held by the program, KiB", |sample| sample.held as f64 / 1_024.0)?;
     panel(&panels[1], samples, "resident memory, MiB", |sample| sample.resident as f64 / 1_048_576.0)?;
-    panel(&panels[2], samples, "threads", |sample| sample.threads as f64)?;
+    panel(&panels[2], samples, "threads, besides the main one", |sample| sample.threads as f64)?;
     panel(&panels[3], samples, "handles", |sample| sample.handles as f64)?;
     area.present()?;
     Ok(())
@@ -54,7 +54,7 @@ fn panel(
         .x_label_area_size(34)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..right, 0.0..top)?;
-    chart.configure_mesh().light_line_style(WHITE).bold_line_style(LINES).x_desc("million calls").draw()?;
+    chart.configure_mesh().max_light_lines(0).bold_line_style(LINES).x_desc("million calls").draw()?;
     for (at_rest, color) in [(false, MIDDLE), (true, REST)] {
         let chosen = samples.iter().filter(|sample| sample.at_rest == at_rest);
         let points: Vec<_> = chosen.map(|sample| (millions(sample), of(sample))).collect();

@@ -15,6 +15,7 @@ pub(crate) struct Sample {
     pub(crate) held: i64,
     /// What is in the machine's memory, in bytes.
     pub(crate) resident: u64,
+    /// Besides the main one.
     pub(crate) threads: usize,
     pub(crate) handles: usize,
 }

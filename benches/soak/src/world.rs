@@ -3,7 +3,7 @@
 use crate::desk::{At, Desk, SENDERS, Shared, Thing};
 use crate::watch::Shown;
 use anyhow::{Result, anyhow, ensure};
-use apartment::{Apartment, CallError, Class, Kind, Mta, Process, Reentrancy, Server, Signal, Sta};
+use apartment::{Apartment, CallError, Class, Kind, Mta, Process, Reentrancy, Server, Signal, Spin, Sta};
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::channel;
 use std::sync::{Barrier, OnceLock};
@@ -78,7 +78,8 @@ pub(crate) const CLASSES: [&str; 4] = ["Single", "Apartment", "Free", "Both"];
 
 impl<'r> World<'r> {
     pub(crate) fn new(residents: &'r Residents, drivers: usize, rng: &mut fastrand::Rng) -> Result<Self> {
-        let process = Process::builder().name("round").build();
+        let spin = if rng.u8(..8) == 0 { Spin::Never } else { Spin::Adaptive };
+        let process = Process::builder().name("round").spin(spin).build();
         let _shown = Shown::new(&process);
         let server = Server::new("desks")
             .class(CLASSES[0], Class::single(Thing::new))

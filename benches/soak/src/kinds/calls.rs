@@ -1,12 +1,14 @@
 //! Calls that nobody disturbs: what they give is known.
 
 use super::{failed, is};
-use crate::census::{Errand, accepted, refused};
+use crate::census::{Errand, accepted, refused, wrong};
 use crate::desk::Desk;
 use crate::driver::{Driver, finish};
 use crate::world::BATCH;
 use anyhow::{Result, ensure};
-use apartment::{CallError, Kind, MessageClass};
+use apartment::{Budget, CallError, Kind, MessageClass, discard_messages};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 /// Closures that borrow from the caller's stack, both ways.
@@ -168,6 +170,35 @@ pub(super) fn cells(driver: &mut Driver<'_>) -> Result<u64> {
             *own
         })?;
         ensure!(now == before + n, "{now} instead of {}", before + n);
+    }
+    Ok(9)
+}
+
+/// What its thread itself has to serve: posts and messages to its own apartment.
+pub(super) fn own_queue(driver: &mut Driver<'_>) -> Result<u64> {
+    let (Some(entered), Some(desk)) = (driver.sta(), driver.desk()) else { return Ok(0) };
+    let ran = Arc::new(AtomicU64::new(0));
+    for n in 0..8 {
+        let (errand, ran) = (Errand::certain(), Arc::clone(&ran));
+        desk.post(move |_| {
+            errand.run();
+            // In their order.
+            if ran.fetch_add(1, Relaxed) != n {
+                wrong(format!("post {n} ran out of order"));
+            }
+        })
+        .map_err(CallError::from)?;
+        accepted();
+    }
+    let discarded = Errand::either();
+    entered.apartment().post_message(MessageClass::Input, move || discarded.run()).map_err(CallError::from)?;
+    ensure!(discard_messages(MessageClass::Input)? == 1, "a message was not there to be discarded");
+    ensure!(ran.load(Relaxed) == 0, "posts to one's own apartment run where nothing waits");
+    // One at least, and then all; others send there, too.
+    let few = Budget { entries: 1, ..Budget::ALL };
+    ensure!(entered.dispatch(few).served > 0, "a dispatch served nothing of what is there");
+    while ran.load(Relaxed) < 8 {
+        ensure!(entered.pump() > 0, "{} of 8 posts to one's own apartment ran", ran.load(Relaxed));
     }
     Ok(9)
 }

@@ -2,12 +2,17 @@
 
 use super::{failed, is};
 use crate::census::{Errand, accepted, refused, wrong};
-use crate::desk::{At, Desk, Shared, Thing};
-use crate::driver::{Driver, hold};
+use crate::desk::{At, Desk, MEANT, Shared, Thing};
+use crate::driver::{Driver, finish, hold};
 use crate::watch::Shown;
-use anyhow::{Result, bail, ensure};
-use apartment::{CallError, Process, Reentrancy, Signal, Sta, WhyDisconnected, Worker};
+use anyhow::{Result, anyhow, bail, ensure};
+use apartment::{
+    CallError, EndHandler, EndRefused, Process, Reentrancy, Signal, Sta, WhyDisconnected, WhyRefused, Worker,
+};
 use std::hint::spin_loop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Made, called, asked to quit or dropped, and gone.
@@ -117,7 +122,7 @@ pub(super) fn processes(driver: &mut Driver<'_>) -> Result<u64> {
     ensure!(desks[0].bounce(&desks[0], &desks[2], 4)? == 4);
     a_moment(driver);
     let ended = process.end(Duration::from_secs(30));
-    let ended = ended.map_err(|refused| anyhow::anyhow!("{refused}"))?;
+    let ended = ended.map_err(|refused| anyhow!("{refused}"))?;
     ensure!(ended.still_in.is_empty(), "still in: {:?}", ended.still_in);
     is!(failed(process.sta("late").spawn().map(drop))?, CallError::ServerStopping);
     is!(failed(desks[1].add(1))?, CallError::Disconnected(_));
@@ -204,4 +209,58 @@ pub(super) fn strict(_: &mut Driver<'_>) -> Result<u64> {
     })?;
     let Ok(calls) = worker.join()? else { bail!("the worker panicked") };
     calls
+}
+
+/// The owner of an STA unwinds and serves nothing: what was accepted is answered, and does not run.
+pub(super) fn out_of_order(_: &mut Driver<'_>) -> Result<u64> {
+    let process = Process::builder().name("out of order").record(200).build();
+    let _shown = Shown::new(&process);
+    let (here, there) = channel();
+    let (go_on, goes_on) = channel::<()>();
+    let worker = Worker::spawn("unwinds", move || {
+        let entered = process.sta("unwinds").enter().expect("a new thread can enter");
+        let desk: At = entered.create(Thing::new).expect("at home").cast();
+        here.send(desk).expect("the driver waits for it");
+        goes_on.recv().expect("the driver says so");
+        panic!("{MEANT}")
+    })?;
+    let desk = there.recv()?;
+    let errand = Errand::either();
+    desk.post(move |_| errand.run()).map_err(CallError::from)?;
+    let errand = Errand::certain();
+    let future = desk.call_async(move |_| errand.run());
+    go_on.send(())?;
+    let mut ran = 0;
+    is!(failed(desk.call(|_| ran += 1))?, CallError::ServerDiedDne { .. } | CallError::Disconnected(_));
+    ensure!(ran == 0, "an apartment that serves nothing has run a call");
+    is!(failed(finish(future))?, CallError::ServerDiedDne { .. });
+    refused();
+    ensure!(worker.join()?.is_err(), "its panic is lost");
+    Ok(3)
+}
+
+/// A process that does not want to end goes on, until it does.
+pub(super) fn refused_end(driver: &mut Driver<'_>) -> Result<u64> {
+    struct Says(Arc<AtomicBool>);
+    impl EndHandler for Says {
+        fn query_end(&self) -> bool {
+            self.0.load(Relaxed)
+        }
+    }
+    let process = Process::builder().name("stays").build();
+    let _shown = Shown::new(&process);
+    let saved = Arc::new(AtomicBool::new(false));
+    let says = Says(Arc::clone(&saved));
+    let sta = process.sta("unsaved").end_handler(|| says).spawn()?;
+    let desk: At = sta.create(Thing::new)?.cast();
+    match process.end(Duration::from_secs(30)) {
+        Err(EndRefused::By(by)) => ensure!(by.len() == 1 && by[0].why == WhyRefused::Refused, "{by:?}"),
+        other => bail!("it was to refuse: {other:?}"),
+    }
+    ensure!(desk.add(driver.index as u64)? == driver.index as u64 + 1, "something has changed");
+    saved.store(true, Relaxed);
+    let ended = process.end(Duration::from_secs(30)).map_err(|refused| anyhow!("{refused}"))?;
+    ensure!(ended.still_in.is_empty() && !ended.before, "{ended:?}");
+    is!(failed(desk.add(1))?, CallError::Disconnected(_));
+    Ok(5)
 }

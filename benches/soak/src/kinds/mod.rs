@@ -57,6 +57,7 @@ impl Kind {
         400 calls::direct,
         100 calls::messages,
         200 calls::cells,
+        100 calls::own_queue,
         300 nests::routes,
         300 nests::bounces,
         100 nests::closures,
@@ -69,6 +70,8 @@ impl Kind {
         50 refusals::futures,
         20 refusals::asked_at_home,
         50 refusals::one_way_runs,
+        1 refusals::after_a_time,
+        50 refusals::messages_pending,
         100 cancels::before,
         50 cancels::inside,
         20 cancels::racing,
@@ -96,6 +99,8 @@ impl Kind {
         3 ends::mtas,
         2 ends::deadlocks,
         2 ends::strict,
+        3 ends::out_of_order,
+        3 ends::refused_end,
     ];
 }
 

@@ -1,15 +1,19 @@
 //! Calls that a filter sends away, and that are tried again.
 
-use super::{failed, is};
+use super::{failed, is, is_so};
 use crate::census::{Errand, accepted};
 use crate::desk::Desk;
 use crate::driver::{Driver, finish};
 use crate::refusing::How;
 use anyhow::{Result, ensure};
-use apartment::{AsyncOptions, CallError, CallOptions, MessageFilter, RejectedCall, Retry, register_filter};
+use apartment::{
+    ApartmentId, AsyncOptions, CallError, CallOptions, MessageClass, MessageFilter, PendingAnswer, PendingMessage,
+    RejectedCall, Retry, RetryFor, register_filter,
+};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 fn any_way(driver: &mut Driver<'_>) -> How {
     [How::Rejected, How::Later, How::Panics][driver.rng.usize(..3) % if driver.rng.u8(..16) == 0 { 3 } else { 2 }]
@@ -123,4 +127,59 @@ pub(super) fn one_way_runs(driver: &mut Driver<'_>) -> Result<u64> {
     is!(desk.add(1), Ok(2));
     ensure!(driver.own.script.left() == 0, "the filter was not asked about each");
     Ok(17)
+}
+
+/// By the system's clock: the shortest time that is one.
+pub(super) fn after_a_time(driver: &mut Driver<'_>) -> Result<u64> {
+    let time = Duration::from_millis(100);
+    driver.refuses(1, How::Later)?;
+    let began = Instant::now();
+    let later = |_: &RejectedCall| Retry::After(time);
+    ensure!(driver.own.shy_desk.with(&CallOptions::new().retry(later)).add(1)? == 2);
+    ensure!(began.elapsed() >= time, "tried again after {:?}", began.elapsed());
+    // And a policy of everybody's, whose patience ends.
+    driver.refuses(u32::MAX, How::Later)?;
+    let policy = RetryFor::new(Duration::from_millis(1));
+    let error = failed(driver.own.shy_desk.with(&CallOptions::new().retry(policy)).add(1));
+    driver.own.script.refuse(0, How::Later);
+    is!(error?, CallError::CallRejected { .. });
+    Ok(2)
+}
+
+/// An application message arrives while a call is out: its caller's filter says what becomes of both.
+pub(super) fn messages_pending(driver: &mut Driver<'_>) -> Result<u64> {
+    struct Answers(PendingAnswer, ApartmentId);
+    impl MessageFilter for Answers {
+        fn message_pending(&self, message: &PendingMessage) -> PendingAnswer {
+            // Meanwhile others come in and call out from here: those calls are not for this to cancel.
+            if message.callee.id == self.1 { self.0 } else { PendingAnswer::wait_def_process() }
+        }
+    }
+    let Some(entered) = driver.sta() else { return Ok(0) };
+    let answers = [PendingAnswer::wait_def_process(), PendingAnswer::wait_no_process(), PendingAnswer::cancel_call()];
+    let classes = [MessageClass::Input, MessageClass::Paint, MessageClass::Activation, MessageClass::User];
+    for (number, answer) in answers.into_iter().enumerate() {
+        register_filter(Some(Rc::new(Answers(answer, driver.own.small.apartment().id()))))?;
+        let (own, errand) = (entered.apartment(), Errand::either());
+        let (mut ran, class) = (0, classes[driver.index % classes.len()]);
+        let result = driver.own.small_desk.call(|_| {
+            ran += 1;
+            own.post_message(class, move || errand.run()).map_err(CallError::from)
+        });
+        register_filter(None)?;
+        match result {
+            Ok(posted) => {
+                posted?;
+                ensure!(ran == 1, "it ran {ran} times");
+            }
+            Err(error) => {
+                is!(&error, CallError::CallCanceled { .. });
+                ensure!(number == 2, "nobody cancels here");
+                is_so(&error, ran)?;
+            }
+        }
+    }
+    // What they left runs now.
+    entered.pump();
+    Ok(6)
 }
