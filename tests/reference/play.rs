@@ -272,9 +272,11 @@ impl Play {
             }
             before.push(left);
         }
-        if at.is_none() && self.names.is_held(seen) {
-            // A thread that has said that it waits may look once more before it sleeps, and pass over what was to be its
-            // own in the next moment. That something is held which is not is found by its not being served.
+        let fits = |place: usize| left[place].as_ref().is_some_and(|next| matches!(next.what, What::Held { .. }));
+        if self.names.is_held(seen) && !at.is_some_and(fits) {
+            // A thread that waits may look once more before it sleeps, or before it learns that it need not wait any more, and
+            // pass over what was to be its own in the next moment. That something is held which is not is found by its not
+            // being served.
             return true;
         }
         let taken = at.and_then(|at| left[at].take());
