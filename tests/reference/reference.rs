@@ -19,6 +19,11 @@ use tally::Tally;
 const PROGRAMS: u32 = 20_000;
 /// Each of these players has a seed of its own, so that what one finds is found again.
 const SEEDS: [u64; 2] = [1, 2];
+/// What the rules leave open may have come out in another way than the model's, where programs do not avoid that: a program
+/// that fails is played so often again, and has failed if it never passes.
+const AGAIN: u32 = 3;
+/// In this many programs there may be one that fails and then passes: more are no luck.
+const ONE_IN: u64 = 5_000;
 
 #[test]
 fn the_library_does_what_the_reference_model_says() {
@@ -35,6 +40,7 @@ fn the_library_does_what_the_reference_model_says() {
     }
     println!("seeds {SEEDS:?}\n{all}");
     assert!(!failed, "the library and the model do not agree; what was found is above");
+    assert!(all.once <= all.programs.div_ceil(ONE_IN), "{} programs do now this and now that", all.once);
     if programs >= PROGRAMS {
         let rare = all.rare();
         assert!(rare.is_empty(), "hardly ever reached: {rare:?}");
@@ -48,19 +54,26 @@ fn plays(seed: u64, programs: u32) -> Tally {
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(kept))),
         max_shrink_iters: 2_000,
+        max_shrink_time: 120_000,
         ..Config::default()
     };
     let tally = std::cell::RefCell::new(Tally::default());
     let result = TestRunner::new(config).run(&program::programs(), |program| {
         let mut tally = tally.borrow_mut();
         tally.programs += 1;
-        play::play(&program, &mut tally).map_err(|what| {
-            // Before it is shrunk, which takes its time.
-            if !std::mem::replace(&mut tally.failed, true) {
-                println!("seed {seed}, program {}:\n{what}", tally.programs);
-            }
-            TestCaseError::fail(what)
-        })
+        let played = play::play(&program, &mut tally);
+        // While it is shrunk, once is enough.
+        let Err(what) = played else { return Ok(()) };
+        if tally.failed {
+            return Err(TestCaseError::fail(what));
+        }
+        println!("seed {seed}, program {}:\n{what}", tally.programs);
+        if (0..AGAIN).any(|_| play::play(&program, &mut Tally::default()).is_ok()) {
+            tally.once += 1;
+            return Ok(());
+        }
+        tally.failed = true;
+        Err(TestCaseError::fail(what))
     });
     match result {
         Ok(()) => {}

@@ -13,6 +13,8 @@ pub(crate) struct Tally {
     /// Operations that could mean nothing where they came.
     pub(crate) skipped: u64,
     pub(crate) failed: bool,
+    /// How many programs failed, and then passed.
+    pub(crate) once: u64,
     pub(crate) reached: BTreeMap<String, u64>,
 }
 
@@ -76,6 +78,7 @@ impl Tally {
         self.commands += other.commands;
         self.events += other.events;
         self.skipped += other.skipped;
+        self.once += other.once;
         for (what, count) in other.reached {
             *self.reached.entry(what).or_default() += count;
         }
@@ -90,8 +93,9 @@ fn word(it: &impl fmt::Debug) -> String {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { programs, commands, events, skipped, reached, .. } = self;
+        let Self { programs, commands, events, skipped, once, reached, .. } = self;
         writeln!(f, "{programs} programs, {commands} commands, {events} events; {skipped} operations meant nothing")?;
+        writeln!(f, "{once} failed, and passed when they were played again")?;
         reached.iter().try_for_each(|(what, count)| writeln!(f, "{count:>9}  {what}"))
     }
 }

@@ -145,9 +145,10 @@ impl Model {
                 self.call_mut(call).phase = Phase::Detached;
                 Err(cancelled(why, true))
             }
-            (Phase::Revoked | Phase::Rejected(_), Some(why)) => Err(cancelled(why, false)),
+            // Also one that was turned away before, if its caller has not looked since (rule CA-2).
+            (Phase::Revoked | Phase::Rejected(_) | Phase::Failed(_), Some(why)) => Err(cancelled(why, false)),
             (Phase::Rejected(verdict), None) => return self.rejected(thread, call, verdict),
-            (Phase::Failed(error), _) => Err(error),
+            (Phase::Failed(error), None) => Err(error),
             // It waited for room long enough (rule MB-3).
             (Phase::Revoked, None) => {
                 let to = self.calls[&call].to;
