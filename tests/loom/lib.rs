@@ -27,7 +27,7 @@ pub use borrowed::Borrowed;
 #[cfg(loom)]
 pub use ghost::Ghost;
 #[cfg(loom)]
-pub use harness::{BIG_STACK, Model, Search, Seen, big_stack};
+pub use harness::{BIG_STACK, Model, Search, Seen, big_spawn, big_stack};
 #[cfg(loom)]
 pub use judged::{Told, judge};
 #[cfg(loom)]

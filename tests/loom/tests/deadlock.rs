@@ -101,7 +101,7 @@ fn dl_3_crossed_chains() {
     let kind = Kind {
         model: "crossed chains",
         test: "dl_3_crossed_chains",
-        bound: 3,
+        bound: 4,
         told: &["first", "second"],
         program: |ghost, process| {
             let (to_first, first) = mpsc::channel();
@@ -330,24 +330,14 @@ fn dl_3_input_synchronized_wait() {
         told: &["the join"],
         program: |ghost, process| {
             let here = ghost.enter(&process, Kept("a", Reentrancy::Classic, ROOMY));
-            let z = ghost.spawn(&process, Kept("z", Reentrancy::Classic, ROOMY));
             let b = ghost.spawn(&process, Kept("b", Reentrancy::Classic, ROOMY));
-            let (a, at_z, at_b) = (here.create(|| Object), z.create(|| Object), b.create(|| Object));
+            let at_b = b.create(|| Object);
             let (tell, called) = mpsc::channel();
-            let (begin, began) = mpsc::channel();
-            // Once `a` waits for its input-synchronized call.
-            at_z.post(move |_| {
-                began.recv().unwrap();
-                tell.send(a.call(|_| ())).unwrap();
-            })
-            .unwrap();
-            drop(at_z);
-            let (mut z, mut joined) = (Some(z), Ok(()));
+            let mut calls = Some((here.create(|| Object), tell));
+            let mut joined = Ok(());
             let focused = at_b.focus(|| {
-                begin.send(()).unwrap();
-                if let Some(z) = z.take() {
-                    joined = z.join();
-                }
+                let (a, tell) = calls.take().unwrap();
+                joined = ghost.work("w", move || tell.send(a.call(|_| ())).unwrap()).join();
             });
             focused.unwrap();
             drop(here);
