@@ -27,8 +27,7 @@ impl Model {
 
     pub(super) fn spawn(&mut self, options: Options) {
         let thread = self.threads.len();
-        let wait = self.new_wait();
-        self.threads.push(Threads { home: Some(self.apartments.len()), stack: vec![Frame::Loop { wait }] });
+        self.threads.push(Threads::new(Some(self.apartments.len()), Frame::Loop { wait: 1 }));
         self.began(options, thread, 0, false);
     }
 
