@@ -220,11 +220,11 @@ impl Play {
             let all = expected.events.len() + expected.said.len();
             let came = observed.events.len() + observed.said.len();
             silent = if came > seen { 0 } else { silent + 1 };
-            if came >= all || silent == 1 {
-                if let Some(model) = observed.explains(before, command) {
-                    self.model = model;
-                    break;
-                }
+            if (came >= all || silent == 1)
+                && let Some(model) = observed.explains(before, command)
+            {
+                self.model = model;
+                break;
             }
             if Instant::now() >= until || silent == SILENT && !observed.may_go_on(before, command) {
                 let mut what = String::from("expected, or in another order\n");
