@@ -295,7 +295,8 @@ fn lt_1_a_thread_whose_locals_are_gone_may_use_everything() {
                     everything.at_sta.call(|_| ()).unwrap();
                 }
                 when_the_locals_are_gone(move || {
-                    assert!(LAST_WORDS.try_with(|_| ()).is_err());
+                    // Where the system knows of no locals, Rust makes them anew for who asks so late.
+                    assert!(cfg!(windows) || LAST_WORDS.try_with(|_| ()).is_err());
                     everything.is_used();
                     tell.send(()).unwrap();
                 });

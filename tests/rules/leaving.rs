@@ -2,7 +2,6 @@
 
 use crate::support::{Gate, Log, at, join, must_end, recorded};
 use apartment::{CallError, Class, EndHandler, Entered, Process, Proxy, Server, WaitFor, What, current, implements};
-use std::cell::RefCell;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -12,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 const DISCONNECTED: u32 = 0x8001_0108;
-const DEADLOCK: u32 = 0x8004_E005;
 const SERVER_STOPPING: u32 = 0x8008_0008;
 const SYS_CALL_FAILED: u32 = 0x8001_0100;
 
@@ -180,6 +178,9 @@ fn cl_3_a_creation_of_the_pool_waits_for_no_end_that_joins_the_mta() {
 #[cfg(not(windows))]
 #[test]
 fn cl_5_a_loading_that_would_wait_for_itself_is_a_deadlock_while_the_thread_s_locals_go() {
+    use std::cell::RefCell;
+    const DEADLOCK: u32 = 0x8004_E005;
+
     struct Late(Process, Log<Result<(), u32>>);
     impl Drop for Late {
         fn drop(&mut self) {
