@@ -201,8 +201,8 @@ impl State {
         let nodes = &mut self.sleepers.nodes;
         let can_fail = |at: &usize| nodes[*at].can_fail();
         let Some(victim) = ring.iter().copied().filter(can_fail).max_by_key(|at| nodes[*at].youth()) else {
-            if ring.iter().any(|at| nodes[*at].has_ended()) {
-                // Somebody cancelled it just now.
+            if stuck.iter().any(|at| nodes[*at].has_ended()) {
+                // Somebody cancelled it just now, perhaps before the ring was looked for, which then is none any more.
                 return None;
             }
             crate::broken("of those who wait in a ring, one waits for something that has not begun")

@@ -237,10 +237,15 @@ impl Seen {
 /// The stack of [`big_stack`], 512 KiB: loom counts it in words.
 pub const BIG_STACK: usize = 65_536;
 
-/// Runs `body` to its end on a thread with a large stack: for what nests deeper than 32 KiB allow. It is one of
-/// the five threads.
+/// Starts a thread with a large stack: for what nests deeper than 32 KiB allow.
+#[track_caller]
+pub fn big_spawn<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> loom::thread::JoinHandle<R> {
+    let thread = loom::thread::Builder::new().stack_size(BIG_STACK).spawn(body);
+    thread.expect("loom always starts a thread")
+}
+
+/// Runs `body` to its end on such a thread. It is one of the five threads.
 #[track_caller]
 pub fn big_stack<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
-    let thread = loom::thread::Builder::new().stack_size(BIG_STACK).spawn(body);
-    thread.expect("loom always starts a thread").join().expect("loom ends the model at a panic")
+    big_spawn(body).join().expect("loom ends the model at a panic")
 }

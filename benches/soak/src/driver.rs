@@ -4,7 +4,7 @@ use crate::census::nothing_wrong;
 use crate::desk::{At, Desk, Thing};
 use crate::kinds::{Kind, Mix, Tally};
 use crate::refusing::{How, Script, Scripted};
-use crate::watch::Busy;
+use crate::watch::{Busy, LONG};
 use crate::world::{Target, World};
 use anyhow::{Context as _, Result, ensure};
 use apartment::{
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What lets its thread be where it is.
 enum Home {
@@ -63,8 +63,15 @@ pub(crate) struct Driver<'w> {
 }
 
 impl<'w> Driver<'w> {
-    /// Makes its share of a round's calls.
-    pub(crate) fn run(world: &'w World<'w>, index: usize, seed: u64, share: u64, mix: &Mix) -> Result<Vec<Tally>> {
+    /// Makes its share of a round's calls, or as many as there is time for.
+    pub(crate) fn run(
+        world: &'w World<'w>,
+        index: usize,
+        seed: u64,
+        share: u64,
+        mix: &Mix,
+        in_time: impl Fn() -> bool,
+    ) -> Result<Vec<Tally>> {
         let mut rng = fastrand::Rng::with_seed(seed);
         let home = match rng.u8(..4) {
             0 => Home::Nowhere,
@@ -95,7 +102,7 @@ impl<'w> Driver<'w> {
         let (mut made, mut tallies) = (0, vec![Tally::default(); Kind::ALL.len()]);
         let mut steps = 0..share;
         // Some kinds are for STAs alone, and make no call elsewhere.
-        while made < share && steps.next().is_some() {
+        while made < share && steps.next().is_some() && in_time() {
             let (number, kind) = mix.choose(&mut driver.rng);
             busy.step(number);
             let began = Instant::now();
@@ -181,7 +188,7 @@ impl<'w> Driver<'w> {
                 return Ok(calls);
             }
             ensure!(noted < expected && !in_order, "{noted} of {expected} one-way calls have run");
-            ensure!(began.elapsed() < Duration::from_secs(30), "only {noted} of {expected} one-way calls have run");
+            ensure!(began.elapsed() < LONG, "only {noted} of {expected} one-way calls have run");
             thread::yield_now();
         }
     }
@@ -235,5 +242,5 @@ pub(crate) fn finish<R>(future: CallFuture<R>) -> Result<R, CallError> {
 
 /// Blocks its thread, for what is served while it may not serve others; never for ever.
 pub(crate) fn hold(until: &Signal) -> bool {
-    blocking_wait_any(&[until], Some(Duration::from_secs(30))).is_ok()
+    blocking_wait_any(&[until], Some(LONG)).is_ok()
 }

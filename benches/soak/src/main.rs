@@ -87,15 +87,15 @@ fn run(options: &Options) -> Result<ExitCode> {
     let residents = Residents::new(options.threads as usize)?;
     let mut progress = Progress::new(options.calls);
     let busy = Busy::program();
-    let (mut round, until) = (options.round, options.time());
-    while run.calls < options.calls && run.sampler.seconds() < until.as_secs_f64() {
+    let mut round = options.round;
+    while run.calls < options.calls && run.in_time() {
         watch::round(options.seed, round);
         run.round(round, &mix, &residents, &busy, &mut progress)?;
         round += 1;
         if options.leak > 0 {
             leaked.push(vec![0_u8; options.leak]);
         }
-        if options.leak_threads && round % 20 == 0 {
+        if options.leak_threads && round.is_multiple_of(20) {
             thread::spawn(thread::park);
         }
         if options.hang && round == 3 {
@@ -121,6 +121,10 @@ fn run(options: &Options) -> Result<ExitCode> {
 }
 
 impl Run<'_> {
+    fn in_time(&self) -> bool {
+        self.sampler.elapsed() < self.options.time()
+    }
+
     fn round(
         &mut self,
         round: u64,
@@ -137,11 +141,13 @@ impl Run<'_> {
         let world = World::new(residents, drivers, &mut rng)?;
         let seeds: Vec<_> = (0..drivers).map(|_| rng.u64(..)).collect();
         let mut made = 0;
+        let (began, left) = (Instant::now(), self.options.time().saturating_sub(self.sampler.elapsed()));
+        let in_time = || began.elapsed() < left;
         thread::scope(|scope| -> Result<()> {
             let (done, dones) = channel();
             for (index, seed) in seeds.into_iter().enumerate() {
                 let (world, done) = (&world, done.clone());
-                let drive = move || match Driver::run(world, index, seed, share, mix) {
+                let drive = move || match Driver::run(world, index, seed, share, mix, in_time) {
                     Ok(tallies) => done.send(tallies).expect("the program waits for it"),
                     Err(error) => watch::stop(&format!("{error:#}"), 1),
                 };
@@ -175,7 +181,7 @@ impl Run<'_> {
     /// have been joined leave the system a moment later.
     fn rest(&mut self, residents: &Residents) -> Result<()> {
         let began = Instant::now();
-        while !census::all_dropped() && began.elapsed() < Duration::from_secs(30) {
+        while !census::all_dropped() && began.elapsed() < Duration::from_secs(self.options.patience) / 2 {
             residents.sta.create(|| ())?.call(|()| ())?;
             thread::sleep(Duration::from_millis(1));
         }

@@ -2,7 +2,7 @@
 
 use crate::count::held;
 use anyhow::{Context, Result};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, get_current_pid};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,8 +32,8 @@ impl Sampler {
         Ok(Self { own: get_current_pid().map_err(anyhow::Error::msg)?, began: Instant::now(), base: held() })
     }
 
-    pub(crate) fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     pub(crate) fn take(&self, calls: u64, at_rest: bool) -> Result<Sample> {
@@ -45,6 +45,14 @@ impl Sampler {
         let process = system.process(self.own).context("the system does not know this process")?;
         let threads = process.tasks().map_or(0, |tasks| tasks.len());
         let handles = process.open_files().unwrap_or(0);
-        Ok(Sample { seconds: self.seconds(), calls, at_rest, held, resident: process.memory(), threads, handles })
+        Ok(Sample {
+            seconds: self.elapsed().as_secs_f64(),
+            calls,
+            at_rest,
+            held,
+            resident: process.memory(),
+            threads,
+            handles,
+        })
     }
 }

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The limit of all waits: longer than anybody's patience, so that what hangs is seen from outside first.
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
+
 /// A driver's last step, as anybody may read it.
 struct Step {
     count: AtomicU64,

@@ -1,13 +1,12 @@
 //! What there is in a round: one process of apartments that all drivers share, and the residents that see all rounds.
 
 use crate::desk::{At, Desk, SENDERS, Shared, Thing};
-use crate::watch::Shown;
+use crate::watch::{LONG, Shown};
 use anyhow::{Result, anyhow, ensure};
 use apartment::{Apartment, CallError, Class, Kind, Mta, Process, Reentrancy, Server, Signal, Spin, Sta};
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::channel;
 use std::sync::{Barrier, OnceLock};
-use std::time::Duration;
 
 /// An object that everybody may call: it is in an STA, in the MTA or, without an apartment, nowhere.
 pub(crate) struct Target {
@@ -140,7 +139,7 @@ impl<'r> World<'r> {
         let Self { targets, homes, tight_desk, stas, mta, process, .. } = self;
         let all = (targets, homes, tight_desk, stas, mta);
         let kept = if let_go_first { None } else { Some(all) };
-        let ended = process.end(Duration::from_secs(60)).map_err(|refused| anyhow!("{refused}"))?;
+        let ended = process.end(LONG).map_err(|refused| anyhow!("{refused}"))?;
         ensure!(ended.still_in.is_empty(), "still in: {:?}", ended.still_in);
         drop(kept);
         Ok(())

@@ -145,7 +145,7 @@ fn cross(process: &Process, send: &mpsc::Sender<Proxy<u32>>, receive: &mpsc::Rec
 /// Two STAs call each other at once: each serves the other's call while it waits for its own.
 #[test]
 fn crossing_calls() {
-    Model::new("crossing calls").preemptions(3).check(|| {
+    Model::new("crossing calls").preemptions(4).check(|| {
         let process = Process::new();
         let (to_first, first) = mpsc::channel();
         let (to_second, second) = mpsc::channel();

@@ -4,6 +4,7 @@ use super::{failed, is, is_so};
 use crate::census::{Counted, Errand, refused};
 use crate::desk::Desk;
 use crate::driver::{Driver, finish};
+use crate::watch::LONG;
 use anyhow::{Result, bail, ensure};
 use apartment::{AsyncOptions, CallError, CallOptions, CancelHandle, Outcome, is_cancelled};
 use std::hint::spin_loop;
@@ -148,7 +149,7 @@ pub(super) fn left_alone(driver: &mut Driver<'_>) -> Result<u64> {
     other
         .post(move |_| {
             // An error means that it never began.
-            let _ = begins.recv_timeout(Duration::from_secs(30));
+            let _ = begins.recv_timeout(LONG);
             handle.cancel();
         })
         .map_err(CallError::from)?;

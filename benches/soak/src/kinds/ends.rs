@@ -4,7 +4,7 @@ use super::{failed, is};
 use crate::census::{Errand, accepted, refused, wrong};
 use crate::desk::{At, Desk, MEANT, Shared, Thing};
 use crate::driver::{Driver, finish, hold};
-use crate::watch::Shown;
+use crate::watch::{LONG, Shown};
 use anyhow::{Result, anyhow, bail, ensure};
 use apartment::{
     CallError, EndHandler, EndRefused, Process, Reentrancy, Signal, Sta, WhyDisconnected, WhyRefused, Worker,
@@ -13,7 +13,6 @@ use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 /// Made, called, asked to quit or dropped, and gone.
 pub(super) fn apartments(driver: &mut Driver<'_>) -> Result<u64> {
@@ -121,7 +120,7 @@ pub(super) fn processes(driver: &mut Driver<'_>) -> Result<u64> {
     let callers = callers(&desks[driver.rng.usize(..2)])?;
     ensure!(desks[0].bounce(&desks[0], &desks[2], 4)? == 4);
     a_moment(driver);
-    let ended = process.end(Duration::from_secs(30));
+    let ended = process.end(LONG);
     let ended = ended.map_err(|refused| anyhow!("{refused}"))?;
     ensure!(ended.still_in.is_empty(), "still in: {:?}", ended.still_in);
     is!(failed(process.sta("late").spawn().map(drop))?, CallError::ServerStopping);
@@ -253,13 +252,13 @@ pub(super) fn refused_end(driver: &mut Driver<'_>) -> Result<u64> {
     let says = Says(Arc::clone(&saved));
     let sta = process.sta("unsaved").end_handler(|| says).spawn()?;
     let desk: At = sta.create(Thing::new)?.cast();
-    match process.end(Duration::from_secs(30)) {
+    match process.end(LONG) {
         Err(EndRefused::By(by)) => ensure!(by.len() == 1 && by[0].why == WhyRefused::Refused, "{by:?}"),
         other => bail!("it was to refuse: {other:?}"),
     }
     ensure!(desk.add(driver.index as u64)? == driver.index as u64 + 1, "something has changed");
     saved.store(true, Relaxed);
-    let ended = process.end(Duration::from_secs(30)).map_err(|refused| anyhow!("{refused}"))?;
+    let ended = process.end(LONG).map_err(|refused| anyhow!("{refused}"))?;
     ensure!(ended.still_in.is_empty() && !ended.before, "{ended:?}");
     is!(failed(desk.add(1))?, CallError::Disconnected(_));
     Ok(5)
