@@ -1,7 +1,7 @@
 //! AP-9: threads that belong to an event loop. The loop here is a `select!` over crossbeam's channels.
 
 use crate::stage::{Stage, gate, hresult, like, millis, play, secs};
-use crate::support::{Log, join};
+use crate::support::{Log, forget, join};
 use apartment::{
     ApartmentHow, Budget, CallError, CallOptions, CancelHandle, Clock, Dispatched, Doorbell, EndHandler, Entered, Host,
     MessageClass, NotWoken, Parked, Parking, PostOptions, Process, Proxy, Reentrancy, ServerCall, Serves, Signal,
@@ -974,7 +974,7 @@ fn ap_9_an_owner_that_unwinds_or_leaks_its_guard_gives_the_thread_back() {
                 made.send(ui.create(|| ()).unwrap()).unwrap();
                 gate.pass();
                 if leaks {
-                    std::mem::forget(ui);
+                    forget(ui);
                 } else {
                     std::panic::resume_unwind(Box::new("the loop is over"));
                 }
