@@ -1036,7 +1036,8 @@ fn ap_9_calls_between_processes_wake_by_the_clock_of_the_loop_s_own() {
         let (host, wakes) = Counting::new(|_| Ok(()));
         let ui = stage.sta("ui").host(host).enter()?;
         let here = ui.create(|| Cell::new(3))?;
-        let reaches = caller.create(move || here)?;
+        // By another thread: the answer to one that waits here may wake the loop.
+        let reaches = thread::scope(|s| s.spawn(|| caller.create(move || here)).join()).unwrap()?;
         reaches.post(|here| here.call(|n| n.set(4)).unwrap())?;
         let at = ui.apartment();
         stage.until(at, like!(Woken { before: false }));
