@@ -73,6 +73,11 @@ pub use filters::{
 pub use host::{Doorbell, Host, NotWoken, Parked, Parking, Wake};
 pub use id::{ApartmentId, CallId, ChainId, ObjectId, PacketId, ThreadId};
 pub use interface::{Marshal, Marshaller, implements, interface};
+/// The model checker on which this build stands, which is one with the feature `loom` and `--cfg loom`. Models use this one: with
+/// another version of their own they would have two model checkers that know nothing of each other.
+#[cfg(all(loom, feature = "loom"))]
+#[doc(no_inline)]
+pub use loom;
 pub use marshal::{CallFuture, Cookie, GlobalTable, Local, Packet, Proxy, Table, TablePacket, WeakProxy, With};
 pub use process::{EndHandler, EndRefused, Ended, NotFromHere, Process, ProcessBuilder, Refusal, WhyRefused};
 pub use sync::{Clock, Spin};

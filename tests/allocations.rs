@@ -1,6 +1,8 @@
 //! A synchronous call allocates nothing once it is warm, neither on its caller's thread nor on its callee's, and nor does a
 //! post of a closure that is not large; what a retry asks for it gives back; and an apartment that is idle holds little.
 
+mod programs;
+
 use apartment::{
     CallError, CallOptions, Clock, IncomingCall, MessageClass, MessageFilter, Process, Proxy, Reentrancy, RejectedCall,
     Retry, ServerCall, Spin, Sta, implements, interface,
@@ -333,7 +335,7 @@ fn mf_7_however_many_retries_open_no_handle_and_start_no_thread() {
     const CHILD: &str = "APARTMENT_TEST_CHILD";
     if std::env::var_os(CHILD).is_none() {
         // In a process of its own: the other tests open and start what they like.
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
+        let child = programs::start(&std::env::current_exe().unwrap())
             .args(["--exact", "mf_7_however_many_retries_open_no_handle_and_start_no_thread", "--nocapture"])
             .env(CHILD, "1")
             .output()

@@ -251,8 +251,42 @@ fn the_command_line_is_checked_and_explained() {
     assert!(!place.index.exists());
 }
 
-/// Where Ctrl-C finds it is certain: it prints more lines than a pipe holds, and waits for somebody to read them.
+/// What the terminal does at Ctrl-C.
 #[cfg(unix)]
+mod interrupts {
+    use std::process::{Child, Command};
+
+    pub(super) fn can_be_sent(program: &mut Command) -> &mut Command {
+        program
+    }
+
+    pub(super) fn send(child: &Child) {
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(kill.expect("there is a kill").success());
+    }
+}
+
+/// What the console does at Ctrl-Break, which can be sent to some programs alone, and which is heard like Ctrl-C.
+#[cfg(windows)]
+mod interrupts {
+    use std::os::windows::process::CommandExt;
+    use std::process::{Child, Command};
+    use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
+    use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
+
+    pub(super) fn can_be_sent(program: &mut Command) -> &mut Command {
+        program.creation_flags(CREATE_NEW_PROCESS_GROUP)
+    }
+
+    #[expect(unsafe_code, reason = "only the system sends it")]
+    pub(super) fn send(child: &Child) {
+        // SAFETY: it only takes numbers.
+        let sent = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, child.id()) };
+        assert!(sent != 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+/// Where Ctrl-C finds it is certain: it prints more lines than a pipe holds, and waits for somebody to read them.
 #[test]
 fn ctrl_c_leaves_the_index_as_it_was() {
     use std::io::{BufRead, BufReader, Read};
@@ -270,14 +304,13 @@ fn ctrl_c_leaves_the_index_as_it_was() {
 
     let mut program = place.program();
     let program = program.args(["--find", "alpha"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = program.spawn().expect("the example can be started");
+    let mut child = interrupts::can_be_sent(program).spawn().expect("the example can be started");
     let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut err = BufReader::new(child.stderr.take().expect("it is piped"));
     let (mut line, mut rest) = (String::new(), String::new());
     out.read_line(&mut line).expect("it prints lines");
     assert!(line.contains(": binary"), "{line}");
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(kill.expect("there is a kill").success());
+    interrupts::send(&child);
     line.clear();
     err.read_line(&mut line).expect("it prints lines");
     assert_eq!(line, "index: cancelling\n");

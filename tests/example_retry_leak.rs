@@ -26,8 +26,10 @@ fn mf_7_the_process_has_the_same_memory_handles_and_threads_after_many_retries()
     assert!(out.contains("attempt 20001 was let in"), "{out}");
     assert!(out.contains("They have left nothing behind."), "{out}");
     for name in ["handles", "threads"] {
-        let [before, after] = row(&out, name)[..] else { panic!("{out}") };
-        assert_eq!(before, after, "{name}");
+        // A number each, or words where the system tells none.
+        let row = row(&out, name);
+        let (before, after) = row.split_at(row.len() / 2);
+        assert!(!before.is_empty() && before == after, "{name}: {out}");
     }
     let memory = row(&out, "memory");
     assert!(memory.iter().all(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 100_000)), "{out}");

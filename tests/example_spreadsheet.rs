@@ -513,21 +513,40 @@ fn what_is_no_text_is_no_answer_and_not_the_end_of_them() {
     assert_eq!(run.count("What shall it hold"), 2, "{run:?}");
 }
 
-#[cfg(unix)]
+/// What is there, and cannot be read.
+fn unreadable(place: &Place) -> fs::File {
+    // A folder is opened like a file where there is Unix; where not, a file that is not opened for reading cannot be read.
+    let file = if cfg!(unix) { fs::File::open(&place.0) } else { fs::File::create(place.0.join("unreadable")) };
+    file.expect("it can be opened")
+}
+
 #[test]
 fn what_is_typed_where_nothing_can_be_read_is_told() {
     let place = Place::new("no_terminal");
-    let folder = fs::File::open(&place.0).expect("a folder can be opened");
-    let run = Run::of(place.program().args(AT_ONCE).stdin(folder).output().expect("the example can be started"));
+    let typed = unreadable(&place);
+    let run = Run::of(place.program().args(AT_ONCE).stdin(typed).output().expect("the example can be started"));
     run.failed(1, "rejected the call")
         .says(&["word | cannot read what is typed: ", "nobody answers any more: give-up"]);
 }
 
+/// What is there, and takes no text.
 #[cfg(target_os = "linux")]
+fn unwritable(_: &Place) -> fs::File {
+    fs::File::options().write(true).open("/dev/full").expect("there is a device that is always full")
+}
+
+#[cfg(windows)]
+fn unwritable(place: &Place) -> fs::File {
+    let path = place.0.join("unwritable");
+    fs::write(&path, "").expect("a file can be made");
+    fs::File::open(path).expect("it can be opened for reading")
+}
+
+#[cfg(any(target_os = "linux", windows))]
 #[test]
 fn a_letter_that_cannot_be_written_is_a_failure() {
     let place = Place::new("full");
-    let full = fs::File::options().write(true).open("/dev/full").expect("there is a device that is always full");
+    let full = unwritable(&place);
     let run = place.program().args(["--answer", "switch"]).args(AT_ONCE).stdin(Stdio::null()).stdout(full).output();
     Run::of(run.expect("the example can be started")).failed(1, "spreadsheet: cannot write the letter: ");
 }

@@ -4,7 +4,7 @@ use crate::describe::{CallKind, Caller};
 use crate::error::CallError;
 use crate::id::{ApartmentId, CallId, ChainId};
 use crate::process::Process;
-use crate::sync::Arc;
+use crate::sync::{Arc, MODELLED};
 use crate::thread::{Home, Thread};
 use std::time::Duration;
 
@@ -51,10 +51,7 @@ pub struct Current {
 /// # Ok::<(), apartment::Error>(())
 /// ```
 pub fn current() -> Current {
-    #[cfg(not(all(loom, feature = "loom")))]
-    let process = Some(Process::global());
-    #[cfg(all(loom, feature = "loom"))]
-    let process = None;
+    let process = (!MODELLED).then(Process::global);
     of_thread(&Thread::current(), process.as_ref())
 }
 

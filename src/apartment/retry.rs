@@ -70,7 +70,9 @@ pub(super) fn ask_again(
         let _depth = thread.opened();
         turned(thread, home, callee, call_ref, WaitFor::Reply, header.deadline);
     }
-    ticket.why().map_or(Again::Now, Again::Cancelled)
+    // A deadline is a cancel by clock: nothing goes out once it has passed, though nobody may have looked since.
+    let past = header.deadline.is_some_and(|deadline| deadline <= callee.common.clock.nanos());
+    ticket.why().or(past.then_some(Why::Deadline)).map_or(Again::Now, Again::Cancelled)
 }
 
 /// Runs a retry policy or a filter's method; a panic in it is contained, and gives up (rule MF-9).

@@ -220,7 +220,11 @@ fn look_and_rest(wait: &Wait<'_>, heard: &mut bool, done: &mut impl FnMut() -> b
         let mut alarm = None;
         if let Some(home) = home.filter(|_| situation.pumps()) {
             match serve_one(thread, home, situation, serial) {
-                Served::One => continue,
+                Served::One => {
+                    // That may have lasted, and the ring of a cancel is only taken when there is nothing left to serve.
+                    cancelled = true;
+                    continue;
+                }
                 Served::Nothing(_, at) => alarm = at,
             }
         }
@@ -355,7 +359,7 @@ pub(super) fn serve_until(thread: &Rc<Thread>, home: &Rc<StaHome>, mut over: imp
             attend(thread, cancelled_now);
         }
         match serve_one(thread, home, Situation::Loop, serial) {
-            Served::One => {}
+            Served::One => cancelled = true,
             Served::Nothing(Door::Open, _) if thread.may_block().is_err() => return,
             Served::Nothing(Door::Open, alarm) => {
                 if let Some(ring) = sleeps.spin() {

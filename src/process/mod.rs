@@ -18,7 +18,7 @@ use crate::common::Common;
 use crate::describe::ApartmentName;
 use crate::diagnose::{Recorder, Recording};
 use crate::id::ApartmentId;
-use crate::sync::{Arc, Clock, Mutex, Spin};
+use crate::sync::{Arc, Clock, MODELLED, Mutex, Spin};
 use crate::wait_graph::Graph;
 use end::Ends;
 use hosts::Places;
@@ -72,7 +72,6 @@ pub struct ProcessBuilder {
     spin: Spin,
     strict: bool,
     hosts: HostOptions,
-    #[cfg(all(loom, feature = "loom"))]
     undetected: bool,
 }
 
@@ -143,8 +142,7 @@ impl ProcessBuilder {
         Self { hosts, ..self }
     }
 
-    /// Without deadlock detection (rule DL-1): for models that show what becomes of a deadlock then (rule DL-3).
-    #[cfg(all(loom, feature = "loom"))]
+    /// Without deadlock detection (rule DL-1), in a model: for those that show what becomes of a deadlock then (rule DL-3).
     #[doc(hidden)]
     #[must_use]
     pub fn without_deadlock_detection(self) -> Self {
@@ -152,11 +150,7 @@ impl ProcessBuilder {
     }
 
     fn graph(&self) -> Graph {
-        #[cfg(all(loom, feature = "loom"))]
-        if self.undetected {
-            return Graph::off();
-        }
-        Graph::new()
+        if self.undetected { Graph::off() } else { Graph::new() }
     }
 
     /// Makes the process.
@@ -188,22 +182,20 @@ impl Process {
         ProcessBuilder::default()
     }
 
-    /// The process of everybody who names none, made when it is first asked for. Not there under loom, where statics
-    /// survive an execution: models make their own.
-    #[cfg(not(all(loom, feature = "loom")))]
+    /// The process of everybody who names none, made when it is first asked for.
+    ///
+    /// # Panics
+    /// In a model (`--cfg loom`, `--cfg shuttle`), where statics survive an execution: it makes its own process and names it.
     pub fn global() -> Self {
+        if MODELLED {
+            panic!("there is no default process in a model: it makes its own and names it");
+        }
         static GLOBAL: once_cell::sync::OnceCell<Process> = once_cell::sync::OnceCell::new();
         GLOBAL.get_or_init(|| Self::builder().name("default").build()).clone()
     }
 
-    #[cfg(not(all(loom, feature = "loom")))]
     pub(crate) fn or_global(process: Option<Self>) -> Self {
         process.unwrap_or_else(Self::global)
-    }
-
-    #[cfg(all(loom, feature = "loom"))]
-    pub(crate) fn or_global(process: Option<Self>) -> Self {
-        process.expect("there is no default process under loom: a model makes its own and names it")
     }
 
     /// What it is called.

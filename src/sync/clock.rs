@@ -1,7 +1,6 @@
 //! A process' clock: the system's, or one that a test or a model drives.
 
-#[cfg(not(all(loom, feature = "loom")))]
-use super::epoch::Epoch;
+use super::primitives::Epoch;
 use super::{Arc, AtomicU64, Bell, Mutex, Ordering};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -28,11 +27,7 @@ pub struct Clock(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    #[cfg(not(all(loom, feature = "loom")))]
     Real(Epoch),
-    /// Under loom real time does not pass.
-    #[cfg(all(loom, feature = "loom"))]
-    Still,
     Driven(Arc<Driven>),
 }
 
@@ -44,12 +39,9 @@ struct Driven {
 }
 
 impl Clock {
-    /// The system's monotonic clock, with its epoch now. Under loom, where real time means nothing, it stands still.
+    /// The system's monotonic clock, with its epoch now. In a model, where real time means nothing, it stands still.
     pub fn real() -> Self {
-        #[cfg(not(all(loom, feature = "loom")))]
-        return Self(Kind::Real(Epoch::now()));
-        #[cfg(all(loom, feature = "loom"))]
-        return Self(Kind::Still);
+        Self(Kind::Real(Epoch::now()))
     }
 
     /// A clock that stands at its epoch until it is advanced.
@@ -81,7 +73,6 @@ impl Clock {
 
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            #[cfg(not(all(loom, feature = "loom")))]
             (Kind::Real(own), Kind::Real(other)) => own.is(other),
             (Kind::Driven(own), Kind::Driven(other)) => Arc::ptr_eq(own, other),
             _ => false,
@@ -90,10 +81,7 @@ impl Clock {
 
     pub(crate) fn nanos(&self) -> u64 {
         match &self.0 {
-            #[cfg(not(all(loom, feature = "loom")))]
             Kind::Real(epoch) => epoch.nanos(),
-            #[cfg(all(loom, feature = "loom"))]
-            Kind::Still => 0,
             Kind::Driven(driven) => driven.now.load(Ordering::Acquire),
         }
     }
@@ -102,7 +90,6 @@ impl Clock {
     #[inline]
     pub(crate) fn roughly(&self) -> u64 {
         match &self.0 {
-            #[cfg(not(all(loom, feature = "loom")))]
             Kind::Real(epoch) => epoch.roughly(),
             _ => self.nanos(),
         }
@@ -119,13 +106,9 @@ impl Clock {
     }
 
     /// What the bell's wait needs to end at `at`: for a driven clock nothing, whoever advances it rings.
-    #[cfg_attr(all(loom, feature = "loom"), expect(unused_variables, reason = "no real time"))]
     pub(crate) fn instant(&self, at: u64) -> Option<Instant> {
         match &self.0 {
-            #[cfg(not(all(loom, feature = "loom")))]
             Kind::Real(epoch) => epoch.instant(at),
-            #[cfg(all(loom, feature = "loom"))]
-            Kind::Still => None,
             Kind::Driven(_) => None,
         }
     }

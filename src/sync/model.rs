@@ -1,69 +1,57 @@
-//! The same primitives on loom. Time does not pass by itself here: a process' clock is a driven one, and a wait with an
-//! end is woken by whoever advances it.
+//! The same primitives on a checker of interleavings: loom, which searches them, or shuttle, which draws them. The two have
+//! the same names for the same things. Time does not pass by itself here: a process' clock is a driven one, and a wait with
+//! an end is woken by whoever advances it.
+
+#[cfg(all(loom, feature = "loom"))]
+mod on_loom;
+#[cfg(all(loom, feature = "loom"))]
+use on_loom as on;
+
+#[cfg(all(shuttle, feature = "shuttle"))]
+mod on_shuttle;
+#[cfg(all(shuttle, feature = "shuttle"))]
+use on_shuttle as on;
 
 use super::Spin;
-use loom::sync::MutexGuard as LoomGuard;
-use loom::thread::Thread;
+use on::STACK;
 use std::io;
-use std::sync::OnceLock;
 use std::time::Instant;
 
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use checker::sync::MutexGuard;
+pub(crate) use checker::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use on::{Parker, checker};
 
-/// loom's mutex with parking_lot's face: no poisoning.
-pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+pub(crate) const MODELLED: bool = true;
 
-pub(crate) type MutexGuard<'a, T> = LoomGuard<'a, T>;
+/// The checker's mutex with parking_lot's face: no poisoning.
+pub(crate) struct Mutex<T>(checker::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(loom::sync::Mutex::new(value))
+        Self(checker::sync::Mutex::new(value))
     }
 
     #[track_caller]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().expect("no lock is held while user code runs, so none is poisoned")
+        on::locked(self.0.lock())
     }
 }
 
-pub(crate) struct Condvar(loom::sync::Condvar);
+pub(crate) struct Condvar(checker::sync::Condvar);
 
 impl Condvar {
     pub(crate) fn new() -> Self {
-        Self(loom::sync::Condvar::new())
+        Self(checker::sync::Condvar::new())
     }
 
     #[track_caller]
     pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>, until: Option<Instant>) -> MutexGuard<'a, T> {
         assert!(until.is_none(), "a model's clock is a driven one");
-        self.0.wait(guard).expect("no lock is held while user code runs, so none is poisoned")
+        on::locked(self.0.wait(guard))
     }
 
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
-    }
-}
-
-/// Where one thread sleeps until it is let go. loom's permits do not pile up, and its own waits stand on them: whoever lets a
-/// thread go does so once for each of its sleeps.
-pub(crate) struct Parker(OnceLock<Thread>);
-
-impl Parker {
-    pub(crate) fn new() -> Self {
-        Self(OnceLock::new())
-    }
-
-    pub(crate) fn is_mine(&self) {
-        self.0.get_or_init(loom::thread::current);
-    }
-
-    pub(crate) fn park(&self, until: Option<Instant>) {
-        assert!(until.is_none(), "a model's clock is a driven one");
-        loom::thread::park();
-    }
-
-    pub(crate) fn unpark(&self) {
-        self.0.get().expect("who is asleep has said so").unpark();
     }
 }
 
@@ -77,27 +65,50 @@ impl Patience {
     }
 }
 
-pub(crate) type JoinHandle = loom::thread::JoinHandle<()>;
+/// Real time, which does not pass.
+#[derive(Clone, Copy)]
+pub(super) struct Epoch(());
 
-/// loom counts a stack in words and gives 32 KiB where nothing is asked for, too little for nested waits.
-const STACK_WORDS: usize = 64 * 1024;
+impl Epoch {
+    pub(super) fn now() -> Self {
+        Self(())
+    }
+
+    pub(super) fn is(&self, _: &Self) -> bool {
+        false
+    }
+
+    pub(super) fn instant(&self, _: u64) -> Option<Instant> {
+        None
+    }
+
+    pub(super) fn nanos(&self) -> u64 {
+        0
+    }
+
+    pub(super) fn roughly(&self) -> u64 {
+        self.nanos()
+    }
+}
+
+pub(crate) type JoinHandle = checker::thread::JoinHandle<()>;
 
 pub(crate) fn spawn(
     name: &str,
     _stack_size: Option<usize>,
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle> {
-    loom::thread::Builder::new().name(name.to_owned()).stack_size(STACK_WORDS).spawn(body)
+    checker::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body)
 }
 
 /// A model's threads are all joined at its end.
 pub(crate) fn reap(_threads: &mut Vec<JoinHandle>) {}
 
 pub(crate) fn is_this_thread(thread: &JoinHandle) -> bool {
-    thread.thread().id() == loom::thread::current().id()
+    thread.thread().id() == checker::thread::current().id()
 }
 
-/// loom runs all its threads on one, so the platform's answer would speak of another thread's panic.
+/// A checker runs all its threads on one, so the platform's answer would speak of another thread's panic.
 pub(crate) fn thread_is_unwinding() -> bool {
     false
 }
@@ -107,7 +118,7 @@ pub(crate) fn default_parallelism() -> usize {
 }
 
 pub(crate) fn yield_now() {
-    loom::thread::yield_now();
+    checker::thread::yield_now();
 }
 
 pub(crate) fn next_thread_number() -> u32 {
@@ -118,7 +129,7 @@ pub(crate) fn next_thread_number() -> u32 {
 
 macro_rules! local {
     ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
-        loom::thread_local! { $(#[$meta])* static $name: $type = $init; }
+        $crate::sync::checker::thread_local! { $(#[$meta])* static $name: $type = $init; }
     };
 }
 pub(crate) use local;

@@ -8,8 +8,14 @@ use std::sync::atomic::AtomicU32;
 use std::thread::{self, ThreadId};
 use std::time::Instant;
 
+pub(super) use super::epoch::Epoch;
+pub(crate) use super::patience::Patience;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Whether this build is one for a checker of interleavings. There is no default process in those, and only there can the
+/// detection of deadlocks be left out.
+pub(crate) const MODELLED: bool = false;
 
 /// A condition variable whose wait may have an end.
 pub(crate) struct Condvar(parking_lot::Condvar);

@@ -6,14 +6,13 @@ use super::scope::{Lets, Scope};
 use crate::call::Ticket;
 use crate::cycle::{Awaited, Deadlock, Waiter};
 use crate::describe::Serves;
-use crate::sync::{Arc, Bell, Clock, Mutex, MutexGuard};
+use crate::sync::{Arc, Bell, Clock, MODELLED, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// See the module's documentation.
 pub(crate) struct Graph {
     state: Mutex<State>,
-    /// Whether there is one at all: a model shows what becomes of a deadlock without it.
-    #[cfg(all(loom, feature = "loom"))]
+    /// In a model: that there is none, to show what becomes of a deadlock then.
     is_off: bool,
 }
 
@@ -44,25 +43,17 @@ struct Suspect {
 
 impl Graph {
     pub(crate) fn new() -> Self {
-        Self {
-            state: Mutex::new(State::default()),
-            #[cfg(all(loom, feature = "loom"))]
-            is_off: false,
-        }
+        Self { state: Mutex::new(State::default()), is_off: false }
     }
 
     /// Nobody is seen, and nobody told.
-    #[cfg(all(loom, feature = "loom"))]
     pub(crate) fn off() -> Self {
         Self { is_off: true, ..Self::new() }
     }
 
     /// Whether anybody looks.
     pub(crate) fn is_on(&self) -> bool {
-        #[cfg(all(loom, feature = "loom"))]
-        return !self.is_off;
-        #[cfg(not(all(loom, feature = "loom")))]
-        true
+        !(MODELLED && self.is_off)
     }
 
     /// Publishes a thread that is about to sleep, then looks whether that closes a cycle, and tells one of those in it: this
@@ -210,8 +201,8 @@ impl State {
         let nodes = &mut self.sleepers.nodes;
         let can_fail = |at: &usize| nodes[*at].can_fail();
         let Some(victim) = ring.iter().copied().filter(can_fail).max_by_key(|at| nodes[*at].youth()) else {
-            if ring.iter().any(|at| nodes[*at].has_ended()) {
-                // Somebody cancelled it just now.
+            if stuck.iter().any(|at| nodes[*at].has_ended()) {
+                // Somebody cancelled it just now, perhaps before the ring was looked for, which then is none any more.
                 return None;
             }
             crate::broken("of those who wait in a ring, one waits for something that has not begun")

@@ -1,6 +1,9 @@
 //! What the tests of all examples need: each runs its example as the program it is.
 #![allow(dead_code, reason = "no test needs all of it")]
 
+#[path = "../programs/mod.rs"]
+mod programs;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,7 +14,7 @@ pub(crate) fn program(name: &str) -> Command {
     let built = this.parent().and_then(Path::parent).expect("it is in a target folder");
     let program = built.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(program.exists(), "{} is missing: cargo build --example {name}", program.display());
-    Command::new(program)
+    programs::start(&program)
 }
 
 /// Whoever reads what it prints goes away, which is no failure.

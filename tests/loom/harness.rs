@@ -1,62 +1,76 @@
 //! How a model is searched, and what it has to show for it.
 
+use crate::counterexample;
 use std::cell::Cell;
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::Result;
 use std::time::Instant;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// What would end a search early, or begin it in the middle, and still call it a success.
+/// What would end a search early, or begin it in the middle, and still call it a success. The only other things that do in
+/// loom 0.7 are `loom::stop_exploring` and `loom::skip_branch`, which `.ci/words` keeps out of the models.
 const CUTS: [&str; 4] = ["LOOM_MAX_DURATION", "LOOM_MAX_PERMUTATIONS", "LOOM_MAX_PREEMPTIONS", "LOOM_CHECKPOINT_FILE"];
 
 /// Caps the bound of every model, for a quick look that proves less.
 const CAP: &str = "MODELS_AT_MOST";
 
+/// Raises the bound of every model that has one, for a long look that proves more.
+const DEEPER: &str = "MODELS_DEEPER";
+
 /// How often one execution may branch before it counts as a livelock.
 const BRANCHES: usize = 20_000;
 
 thread_local! {
-    /// Whether this test's last search was capped: not every outcome has to be in it then.
-    static CAPPED: Cell<bool> = const { Cell::new(false) };
+    /// Whether this test's last search was capped, or a replay: not every outcome has to be in it then.
+    static PARTIAL: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A model by name, whose search is not chosen yet: [`preemptions`](Model::preemptions) or
 /// [`unbounded`](Model::unbounded).
-pub struct Model(&'static str);
+pub struct Model {
+    name: &'static str,
+    file: &'static str,
+    threads: usize,
+}
 
 impl Model {
-    /// A model. No two share a name: `.ci/models` counts the names.
+    /// A model, which is a test of its own: `.ci/models` asks each test for one line.
+    #[track_caller]
     pub fn new(name: &'static str) -> Model {
-        Model(name)
+        Model { name, file: Location::caller().file(), threads: loom::MAX_THREADS }
+    }
+
+    /// How many threads there may be, the main one and those that have ended included, instead of five: an execution
+    /// that starts one more fails.
+    pub fn threads(self, threads: usize) -> Model {
+        Model { threads, ..self }
     }
 
     /// Looks at every execution in which at most `bound` threads are interrupted where they could have gone on: first at
     /// those with one interruption, then with two, and so on, for what is found at all is found soonest so.
     pub fn preemptions(self, bound: usize) -> Search {
-        Search::new(self.0, (1..=bound).map(Some).collect())
+        Search { model: self, bound: Some(bound), branches: BRANCHES }
     }
 
     /// Looks at every execution there is, after those with one, two and three interruptions.
     pub fn unbounded(self) -> Search {
-        Search::new(self.0, vec![Some(1), Some(2), Some(3), None])
+        Search { model: self, bound: None, branches: BRANCHES }
     }
 }
 
 /// A model and how it is searched.
 pub struct Search {
-    name: &'static str,
-    /// One search after the other; the last is what the model claims.
-    bounds: Vec<Option<usize>>,
+    model: Model,
+    bound: Option<usize>,
     branches: usize,
 }
 
 impl Search {
-    fn new(name: &'static str, bounds: Vec<Option<usize>>) -> Search {
-        Search { name, bounds, branches: BRANCHES }
-    }
-
     /// How often one execution may branch, instead of 20,000 times.
     pub fn branches(self, branches: usize) -> Search {
         Search { branches, ..self }
@@ -66,9 +80,10 @@ impl Search {
     ///
     /// `body` is the model's main thread: it has a stack of 32 KiB (see [`big_stack`]) and counts among the five
     /// threads that an execution may ever start. It fails where loom fails, and where there was only one
-    /// execution: such a model shows nothing.
+    /// execution: such a model shows nothing. A search that fails leaves a file for `.ci/replay`.
     ///
-    /// `MODELS_AT_MOST=2` in the environment caps the bound of every model, for a quick look: the line then says so.
+    /// In the environment `MODELS_AT_MOST=2` caps the bound of every model, for a quick look, and `MODELS_DEEPER=1` raises
+    /// each that has one: the line then says so.
     pub fn check(self, body: impl Fn() + Send + Sync + 'static) {
         for cut in CUTS {
             assert!(
@@ -76,38 +91,67 @@ impl Search {
                 "{cut} is set: a model is searched as it says itself, and to its end",
             );
         }
-        let own = *self.bounds.last().expect("a model has a bound");
-        let bounds = capped(&self.bounds);
-        let is_capped = bounds.last() != Some(&own);
-        CAPPED.set(is_capped);
-        let cap = if is_capped { format!(" CAPPED, its own is {}", named(own)) } else { String::new() };
-
         let body = Arc::new(body);
+        if let Some(file) = counterexample::to_replay() {
+            return self.replay(&file, body);
+        }
+        let Model { name, threads, .. } = self.model;
+        let bounds = self.bounds();
+        let last = *bounds.last().expect("there is always a bound");
+        let is_capped = last.is_some_and(|last| self.bound.is_none_or(|own| last < own));
+        PARTIAL.set(is_capped);
+        let own = match named(self.bound) {
+            own if is_capped => format!(" CAPPED, its own is {own}"),
+            own if last != self.bound => format!(" DEEPER, its own is {own}"),
+            _ => String::new(),
+        };
+
         let start = Instant::now();
         let mut before = String::new();
         let mut count = 0;
-        for (at, &bound) in bounds.iter().enumerate() {
+        for &bound in &bounds {
             let outcome;
             (count, outcome) = self.search(bound, body.clone());
-            if at + 1 == bounds.len() || outcome.is_err() {
-                let (name, bound, time) = (self.name, named(bound), start.elapsed().as_secs_f64());
+            if bound == last || outcome.is_err() {
+                let (bound, time) = (named(bound), start.elapsed().as_secs_f64());
                 let how = if outcome.is_ok() { "executions" } else { "executions, the last one failed" };
-                println!("model {name}: bound {bound}{cap}, {count} {how}, {time:.1}s{before}");
+                println!(
+                    "model {name}: bound {bound}{own}, {count} {how}, {time:.1}s, at most {threads} threads{before}"
+                );
             }
             if let Err(panic) = outcome {
                 resume_unwind(panic);
             }
-            let and = if at == 0 { "; before it, by bound" } else { "," };
+            let and = if before.is_empty() { "; before it, by bound" } else { "," };
             write!(before, "{and} {}: {count}", named(bound)).expect("a string takes all");
         }
-        assert!(is_capped || count > 1, "model {}: one execution only, so no two threads ever met in it", self.name);
+        assert!(is_capped || count > 1, "model {name}: one execution only, so no two threads ever met in it");
+    }
+
+    /// One bound after the other; the last is the model's own, unless the environment says otherwise.
+    fn bounds(&self) -> Vec<Option<usize>> {
+        let own = self.bound.map(|bound| bound + number(DEEPER).unwrap_or(0));
+        match (own, number(CAP)) {
+            (None, None) => vec![Some(1), Some(2), Some(3), None],
+            (own, most) => (1..=own.unwrap_or(usize::MAX).min(most.unwrap_or(usize::MAX))).map(Some).collect(),
+        }
+    }
+
+    fn builder(&self, bound: Option<usize>) -> loom::model::Builder {
+        let mut search = loom::model::Builder::new();
+        search.preemption_bound = bound;
+        search.max_branches = self.branches;
+        search.max_threads = self.model.threads;
+        search
     }
 
     /// One search: how many executions there were, and whether the last one failed.
     fn search(&self, bound: Option<usize>, body: Arc<impl Fn() + Send + Sync + 'static>) -> (usize, Result<()>) {
-        let mut search = loom::model::Builder::new();
-        search.preemption_bound = bound;
-        search.max_branches = self.branches;
+        let mut search = self.builder(bound);
+        let place = counterexample::place(self.model.file);
+        if let Some(place) = &place {
+            counterexample::mark(&mut search, place);
+        }
         let executions = Arc::new(AtomicUsize::new(0));
         let counted = executions.clone();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -116,18 +160,38 @@ impl Search {
                 body();
             });
         }));
+        if let (Ok(()), Some(place)) = (&outcome, &place) {
+            counterexample::forget(place);
+        }
         (executions.load(Relaxed), outcome)
+    }
+
+    /// From a failing search's file on until the failure is met, with what `LOOM_LOG` and `LOOM_LOCATION` ask for.
+    fn replay(&self, file: &Path, body: Arc<impl Fn() + Send + Sync + 'static>) {
+        PARTIAL.set(true);
+        let name = self.model.name;
+        println!("model {name}: REPLAY of {}", file.display());
+        let mut search = self.builder(self.bound);
+        counterexample::replay(&mut search, file);
+        let log = EnvFilter::from_env("LOOM_LOG");
+        let log = tracing_subscriber::fmt().with_env_filter(log).without_time().with_ansi(false).set_default();
+        let executions = Arc::new(AtomicUsize::new(0));
+        let counted = executions.clone();
+        search.check(move || {
+            if counted.fetch_add(1, Relaxed) == 1 {
+                println!("model {name}: the replay's first execution does not fail, so it goes on");
+            }
+            body();
+        });
+        drop(log);
+        println!("model {name}: none of {} executions from there on fails", executions.load(Relaxed));
     }
 }
 
-/// The bounds, none of them above what the environment allows.
-fn capped(bounds: &[Option<usize>]) -> Vec<Option<usize>> {
-    let Ok(most) = std::env::var(CAP) else { return bounds.to_vec() };
-    let most = most.parse().ok().filter(|&most| most > 0).unwrap_or_else(|| panic!("{CAP} is not a bound: {most}"));
-    match bounds.last() {
-        Some(Some(own)) if *own <= most => bounds.to_vec(),
-        _ => (1..=most).map(Some).collect(),
-    }
+/// A number from the environment.
+fn number(variable: &str) -> Option<usize> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().ok().filter(|&value| value > 0).unwrap_or_else(|| panic!("{variable} is no number: {value}")))
 }
 
 fn named(bound: Option<usize>) -> String {
@@ -159,10 +223,10 @@ impl Seen {
         known.unwrap_or_else(|| panic!("{outcome:?} is none of the outcomes there can be")).1.fetch_add(1, Relaxed);
     }
 
-    /// Fails unless each of them was seen, or the search before was capped by the environment.
+    /// Fails unless each of them was seen, or the search before was a part of its own: capped by the environment, or a replay.
     #[track_caller]
     pub fn all(&self) {
-        if CAPPED.get() {
+        if PARTIAL.get() {
             return;
         }
         let counts: Vec<_> = self.0.iter().map(|(name, count)| (*name, count.load(Relaxed))).collect();
@@ -173,10 +237,15 @@ impl Seen {
 /// The stack of [`big_stack`], 512 KiB: loom counts it in words.
 pub const BIG_STACK: usize = 65_536;
 
-/// Runs `body` to its end on a thread with a large stack: for what nests deeper than 32 KiB allow. It is one of
-/// the five threads.
+/// Starts a thread with a large stack: for what nests deeper than 32 KiB allow.
+#[track_caller]
+pub fn big_spawn<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> loom::thread::JoinHandle<R> {
+    let thread = loom::thread::Builder::new().stack_size(BIG_STACK).spawn(body);
+    thread.expect("loom always starts a thread")
+}
+
+/// Runs `body` to its end on such a thread. It is one of the five threads.
 #[track_caller]
 pub fn big_stack<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static) -> R {
-    let thread = loom::thread::Builder::new().stack_size(BIG_STACK).spawn(body);
-    thread.expect("loom always starts a thread").join().expect("loom ends the model at a panic")
+    big_spawn(body).join().expect("loom ends the model at a panic")
 }

@@ -13,8 +13,27 @@
 #[cfg(loom)]
 mod borrowed;
 #[cfg(loom)]
+mod counterexample;
+#[cfg(loom)]
+mod ghost;
+#[cfg(loom)]
 mod harness;
+#[cfg(loom)]
+mod judged;
+#[cfg(loom)]
+mod watched;
 #[cfg(loom)]
 pub use borrowed::Borrowed;
 #[cfg(loom)]
-pub use harness::{BIG_STACK, Model, Search, Seen, big_stack};
+pub use ghost::Ghost;
+#[cfg(loom)]
+pub use harness::{BIG_STACK, Model, Search, Seen, big_spawn, big_stack};
+#[cfg(loom)]
+pub use judged::{Told, judge};
+#[cfg(loom)]
+pub use watched::{Canceller, Desk, Here, Kept, Object, Pool, There, Watched, Working};
+
+/// The programs in the guide for users, run on loom as they stand there (`.ci/users`).
+#[cfg(all(loom, doctest))]
+#[doc = include_str!("../../docs/model-checking.md")]
+pub struct Guide;

@@ -4,7 +4,7 @@ use crate::ma::with_the_locals;
 use crate::stage::{Answers, Stage, gate, hresult, like, play, secs};
 use crate::support::{in_child, is_child, join, must_end};
 use apartment::{
-    CallError, CallOptions, EndHandler, Entered, MessageClass, MessageFilter, Outcome, PostOptions, Process, Proxy,
+    CallError, CallOptions, EndHandler, Entered, MessageClass, MessageFilter, PostOptions, Process, Proxy,
     RejectedCall, Retry, ServerCall, Signal, WaitFor, What, Worker, current, register_filter, wait_any,
 };
 use std::cell::{Cell, RefCell};
@@ -249,6 +249,8 @@ fn lt_3_an_owner_whose_panic_passes_through_a_call_of_its_own_is_answered_before
 #[test]
 fn lt_3_an_owned_call_that_runs_when_its_threads_locals_are_destroyed_is_server_died() {
     const NAME: &str = "abnormal::lt_3_an_owned_call_that_runs_when_its_threads_locals_are_destroyed_is_server_died";
+    use crate::stage::patience;
+    use apartment::Outcome;
     use std::sync::mpsc::RecvTimeoutError;
     if !is_child() {
         return in_child(NAME);
@@ -261,8 +263,8 @@ fn lt_3_an_owned_call_that_runs_when_its_threads_locals_are_destroyed_is_server_
     let owner = thread::spawn(move || {
         // Made before the library's own locals, and so dropped after them: the last to go before the program.
         with_the_locals(OnDrop(move || {
-            let answer = told.recv_timeout(secs(20));
-            let in_queue = queued.recv_timeout(secs(20));
+            let answer = told.recv_timeout(patience());
+            let in_queue = queued.recv_timeout(patience());
             let lent = told_lent.recv_timeout(std::time::Duration::ZERO);
             println!("{answer:?} {in_queue:?} {lent:?}");
             let right = answer == Ok((0x8001_0007, Outcome::MayHaveRun)) && in_queue == Ok(hresult::SERVER_DIED_DNE);

@@ -832,11 +832,31 @@ fn ap_10_a_thread_bears_its_apartment_s_name() {
 }
 
 #[cfg(target_os = "linux")]
+fn name_of_the_system_s_thread() -> String {
+    std::fs::read_to_string("/proc/thread-self/comm").unwrap().trim_end().to_owned()
+}
+
+#[cfg(windows)]
+#[expect(unsafe_code, reason = "only the system knows what it calls its thread")]
+fn name_of_the_system_s_thread() -> String {
+    use windows_sys::Win32::Foundation::LocalFree;
+    use windows_sys::Win32::System::Threading::{GetCurrentThread, GetThreadDescription};
+    let mut text = std::ptr::null_mut();
+    // SAFETY: it is told where to put a text, and asked of a thread that there is.
+    assert!(unsafe { GetThreadDescription(GetCurrentThread(), &mut text) } >= 0);
+    // SAFETY: the text ends with the first zero, and nothing behind that is read.
+    let name: Vec<u16> = (0..).map(|n| unsafe { *text.add(n) }).take_while(|unit| *unit != 0).collect();
+    // SAFETY: the text was made for us, and is not looked at again.
+    unsafe { LocalFree(text.cast()) };
+    String::from_utf16(&name).unwrap()
+}
+
+#[cfg(any(target_os = "linux", windows))]
 #[test]
 fn ap_10_the_system_s_own_thread_bears_the_name() {
     let sta = Process::new().sta("the db").spawn().unwrap();
-    let comm = sta.create(|| std::fs::read_to_string("/proc/thread-self/comm").unwrap()).unwrap();
-    assert_eq!(comm.call(|name| name.trim_end().to_owned()).unwrap(), "the db");
+    let name = sta.create(name_of_the_system_s_thread).unwrap();
+    assert_eq!(name.call(|name| name.clone()).unwrap(), "the db");
 }
 
 // ---- AP-11

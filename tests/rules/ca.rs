@@ -429,6 +429,35 @@ fn ca_2_what_a_cancelled_call_has_in_a_queue_is_revoked_with_it() {
 }
 
 #[test]
+fn ca_2_what_a_cancelled_call_has_out_is_cancelled_before_more_is_served() {
+    play(|stage| {
+        let (a, b) = (stage.sta("a").spawn()?, stage.sta("b").spawn()?);
+        let (at_a, at_b) = (a.create(|| ())?, b.create(|| ())?);
+        let b_key = occupy(stage, &b);
+        let cancel = CancelHandle::new();
+        let (key, gate) = gate();
+        stage.begin();
+        thread::scope(|s| {
+            let call = s.spawn(|| at_a.with(&CallOptions::new().cancel(&cancel)).call(|()| drop(at_b.call(|()| ()))));
+            stage.until(b.apartment(), like!(Queued));
+            // Served in the wait for the nested call; the second is there already when the first has ended.
+            at_a.post(move |()| gate.pass()).unwrap();
+            stage.until_nth(2, a.apartment(), like!(Began));
+            at_a.post(|()| ()).unwrap();
+            cancel.cancel();
+            key.open();
+            assert_eq!(seen_as(call.join().unwrap().unwrap_err()), CANCELED_RUNNING);
+        });
+        stage.until_nth(3, a.apartment(), like!(Began));
+        let order = stage.all(a.apartment(), |what| matches!(what, What::Began { .. } | What::Returned { .. }));
+        let began: Vec<bool> = order.iter().map(|event| matches!(event.what, What::Began { .. })).collect();
+        assert_eq!(began, [true, true, false, true], "the nested call is back before the second post begins");
+        b_key.open();
+        Ok(())
+    });
+}
+
+#[test]
 fn ca_2_a_call_made_in_a_cancelled_one_fails_at_once() {
     play(|stage| {
         let (a, b) = (stage.sta("a").spawn()?, stage.sta("b").spawn()?);
@@ -922,4 +951,26 @@ fn ca_2_a_cancel_that_comes_with_an_inner_reply_reaches_the_outer_call() {
         });
         assert!(matches!(cancelled, Err(CallError::CallCanceled { outcome: Outcome::MayHaveRun })));
     }
+}
+
+#[test]
+fn ca_3_nothing_is_tried_again_once_the_deadline_has_passed() {
+    play(|stage| {
+        let refuses = |call: &apartment::IncomingCall| match call.kind {
+            CallKind::Create => ServerCall::Handled,
+            _ => ServerCall::RetryLater,
+        };
+        let a = stage.sta("a").filter(move || incoming(refuses)).spawn()?;
+        let at_a = a.create(|| ())?;
+        stage.begin();
+        // It passes while the policy is asked.
+        let policy = |_: &apartment::RejectedCall| {
+            stage.clock.advance(secs(5));
+            Retry::Now
+        };
+        let error = at_a.with(&CallOptions::new().within(secs(5)).retry(policy)).call(|()| ()).unwrap_err();
+        assert_eq!(seen_as(error), TIMED_OUT);
+        assert_eq!(stage.count(a.apartment(), like!(Queued)), 1, "the second attempt does not go out");
+        Ok(())
+    });
 }

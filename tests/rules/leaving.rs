@@ -176,6 +176,8 @@ fn cl_3_a_creation_of_the_pool_waits_for_no_end_that_joins_the_mta() {
     });
 }
 
+// A server is loaded on a thread of its own, and Windows lets none begin while another's locals are destroyed.
+#[cfg(not(windows))]
 #[test]
 fn cl_5_a_loading_that_would_wait_for_itself_is_a_deadlock_while_the_thread_s_locals_go() {
     struct Late(Process, Log<Result<(), u32>>);

@@ -23,6 +23,7 @@ mod free;
 mod futures;
 mod interfaces;
 mod kinds;
+mod late;
 mod leaving;
 mod listen;
 mod looks;
@@ -34,6 +35,8 @@ mod mf;
 mod owned;
 mod pending;
 mod policies;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod real_time;
 mod rings;
 mod snapshot;

@@ -34,8 +34,12 @@ macro_rules! like {
 }
 pub(crate) use like;
 
-/// How long a test may take before it counts as hanging: a wake-up that is lost is a failure, not a test without end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test may take before it counts as hanging: a wake-up that is lost is a failure, not a test without end. A
+/// machine that is slow, or one that is played by another, says how many seconds it needs.
+pub(crate) fn patience() -> Duration {
+    let seconds = std::env::var("APARTMENT_TEST_PATIENCE");
+    Duration::from_secs(seconds.map_or(30, |seconds| seconds.parse().expect("a number of seconds")))
+}
 
 /// Plays a test on a thread of its own, which is in no apartment.
 pub(crate) fn play(body: impl FnOnce(&Stage) -> Result<(), CallError> + Send + 'static) {
@@ -57,7 +61,7 @@ pub(crate) fn play_in(process: ProcessBuilder, body: impl FnOnce(&Stage) -> Resu
         let _given_up = done.send(result);
     });
     let player = player.expect("a thread for the test can be started");
-    match ended.recv_timeout(PATIENCE) {
+    match ended.recv_timeout(patience()) {
         Ok(Ok(result)) => {
             player.join().expect("the test's thread catches the test's panics");
             result.expect("nothing that the test expects to succeed fails");

@@ -1,12 +1,12 @@
 //! What tests of several rules need: a stop inside a served call, a process that is recorded, events by kind.
 
+use crate::programs::start;
+use crate::stage::patience;
 use apartment::{Apartment, Clock, Event, Process, Proxy, Recording, What};
 use std::panic::resume_unwind;
-use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// A process with a driven clock and a recording of more events than any test makes.
 pub(crate) fn recorded() -> (Process, Recording) {
@@ -153,7 +153,7 @@ pub(crate) fn must_end<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'sta
         let _done = done;
         body()
     });
-    let hangs = ended.recv_timeout(Duration::from_secs(20)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+    let hangs = ended.recv_timeout(patience()) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
     assert!(!hangs, "somebody waits for ever");
     join(thread)
 }
@@ -168,7 +168,7 @@ pub(crate) fn is_child() -> bool {
 #[track_caller]
 pub(crate) fn in_child(test: &str) {
     let program = std::env::current_exe().unwrap();
-    let child = Command::new(program)
+    let child = start(&program)
         .args(["--exact", test, "--nocapture"])
         .envs([(CHILD, "1"), ("RUST_BACKTRACE", "0")])
         .output()

@@ -229,7 +229,7 @@ fn waiting_for_the_room_of_a_batch() {
 /// what comes afterwards rings again.
 #[test]
 fn look_at_a_batch() {
-    Model::new("a look at a batch").unbounded().check(|| {
+    Model::new("a look at a batch").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(Order::default).unwrap();
         let (local, apartment) = (object.local().unwrap(), here.apartment().clone());
@@ -257,7 +257,7 @@ fn look_at_a_batch() {
 /// asks it to quit, and nobody else does.
 #[test]
 fn post_behind_a_batch() {
-    Model::new("a post behind a batch").unbounded().check(|| {
+    Model::new("a post behind a batch").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(Order::default).unwrap();
         let (local, apartment) = (object.local().unwrap(), here.apartment().clone());
@@ -287,7 +287,7 @@ fn post_behind_a_batch() {
 fn snapshot_of_a_batch() {
     let seen = Seen::new(&["all queued", "the first runs", "the second runs", "the third runs", "nothing"]);
     let see = seen.clone();
-    Model::new("a snapshot of a batch").unbounded().check(move || {
+    Model::new("a snapshot of a batch").threads(2).unbounded().check(move || {
         let process = Process::new();
         let here = process.sta("callee").enter().unwrap();
         let object = here.create(Order::default).unwrap();
@@ -322,7 +322,7 @@ fn snapshot_of_a_batch() {
 fn subscribe_to_a_batch() {
     let seen = Seen::new(&["not at all", "the last", "the last two", "all"]);
     let see = seen.clone();
-    Model::new("a subscription to a batch").unbounded().check(move || {
+    Model::new("a subscription to a batch").threads(2).unbounded().check(move || {
         let process = Process::new();
         let here = process.sta("callee").enter().unwrap();
         let object = here.create(Order::default).unwrap();
@@ -355,7 +355,7 @@ fn subscribe_to_a_batch() {
 fn quit_against_a_batch() {
     let seen = Seen::new(&["the message ran", "the message was dropped"]);
     let see = seen.clone();
-    Model::new("quit against a batch").unbounded().check(move || {
+    Model::new("quit against a batch").threads(2).unbounded().check(move || {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(Order::default).unwrap();
         let (local, apartment) = (object.local().unwrap(), here.apartment().clone());

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// A thread in no apartment calls an STA and lends it something of its own stack.
 #[test]
 fn call() {
-    Model::new("call").unbounded().check(|| {
+    Model::new("call").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| 1).unwrap();
         let caller = thread::spawn(move || {
@@ -34,7 +34,7 @@ fn call() {
 /// give, and whatever else it has left to do, finds the second call and changes nothing about it.
 #[test]
 fn late_ring_against_reuse() {
-    Model::new("a late ring against the record's reuse").preemptions(5).check(|| {
+    Model::new("a late ring against the record's reuse").preemptions(4).check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let caller = thread::spawn(move || {
@@ -54,14 +54,18 @@ fn late_ring_against_reuse() {
 /// Posts run in the order in which their sender made them, and all of them run.
 #[test]
 fn post() {
-    Model::new("post").unbounded().check(|| {
+    Model::new("post").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| Cell::new(0)).unwrap();
         let local = object.local().unwrap();
         let sender = thread::spawn(move || {
             object.post(|seen| seen.set(seen.get() * 10 + 1)).unwrap();
-            object.post(|seen| seen.set(seen.get() * 10 + 2)).unwrap();
-            object.apartment().unwrap().quit();
+            let apartment = object.apartment().unwrap();
+            let last = object.post(move |seen| {
+                seen.set(seen.get() * 10 + 2);
+                apartment.quit();
+            });
+            last.unwrap();
         });
         here.run();
         assert_eq!(local.get(), 12);

@@ -117,7 +117,7 @@ fn late_cancel_against_reuse() {
 /// though the callee never looks at its queue.
 #[test]
 fn cancel_against_a_callee_that_does_not_pump() {
-    Model::new("cancel against a callee that does not pump").unbounded().check(|| {
+    Model::new("cancel against a callee that does not pump").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").capacity(1).enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let cancel = CancelHandle::new();

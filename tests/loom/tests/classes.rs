@@ -90,7 +90,7 @@ fn two_stas_create_a_class_at_once() {
 fn creation_against_unloading() {
     let seen = Seen::new(&["in use", "refused", "unloaded before", "unloaded after"]);
     let see = seen.clone();
-    Model::new("a creation against unloading").unbounded().check(move || {
+    Model::new("a creation against unloading").threads(2).unbounded().check(move || {
         let code = Code::new();
         let process = process_with_a_server(&code);
         let main = process.sta("main").enter().unwrap();

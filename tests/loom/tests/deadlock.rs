@@ -1,16 +1,18 @@
 //! Deadlocks of each kind: with the detection one of those in the cycle is told and everybody ends, in every execution;
-//! without it the same program waits for ever in some.
+//! without it the same program waits for ever in some. Whether it was one is judged by a ghost.
 #![cfg(loom)]
 
-use apartment::{CallError, PostOptions, Process, Proxy, Reentrancy, Sta, Worker, implements, interface};
-use apartment_models::{Model, Seen};
+use apartment::{CallError, Process, Reentrancy};
+use apartment_models::{Ghost, Kept, Model, Object, Seen, Watched};
 use loom::sync::mpsc;
 use loom::thread;
-use std::cell::RefCell;
 use std::process::Command;
+use std::rc::Rc;
 
 /// Set in the child that looks at the same model without the detection.
 const UNDETECTED: &str = "APARTMENT_MODEL_UNDETECTED";
+
+const ROOMY: usize = 10;
 
 /// A kind of deadlock: a program that says who was told.
 struct Kind {
@@ -20,7 +22,7 @@ struct Kind {
     /// Who may be told, each of them in some execution. Time stands still in a model, and of a call and a join that begin at
     /// once the join is told.
     told: &'static [&'static str],
-    program: fn(Process) -> &'static str,
+    program: fn(&Ghost, Process) -> &'static str,
 }
 
 impl Kind {
@@ -28,13 +30,17 @@ impl Kind {
         let Self { model, test, bound, told, program } = self;
         if std::env::var_os(UNDETECTED).is_some() {
             Model::new(model).preemptions(bound).check(move || {
-                program(Process::builder().without_deadlock_detection().build());
+                program(&Ghost::new(), Process::builder().without_deadlock_detection().build());
             });
             return;
         }
         let seen = Seen::new(told);
         let see = seen.clone();
-        Model::new(model).preemptions(bound).check(move || see.saw(program(Process::new())));
+        Model::new(model).preemptions(bound).check(move || {
+            let ghost = Ghost::new();
+            see.saw(program(&ghost, Process::new()));
+            assert_eq!(ghost.verdict(), 1, "one is told");
+        });
         seen.all();
         // A deadlock stops the program, for its frames cannot be unwound: so it has one of its own.
         let mut child = Command::new(std::env::current_exe().unwrap());
@@ -75,14 +81,16 @@ fn one_of<T, U>(
 #[test]
 fn dl_3_crossed_chains() {
     fn side(
+        ghost: &Ghost,
         process: &Process,
-        tell: &mpsc::Sender<Proxy<()>>,
-        other: &mpsc::Receiver<Proxy<()>>,
+        name: &'static str,
+        tell: &mpsc::Sender<Watched<Object>>,
+        other: &mpsc::Receiver<Watched<Object>>,
     ) -> Result<(), CallError> {
-        let here = process.sta("one").reentrancy(Reentrancy::SameCausality).enter().unwrap();
-        tell.send(here.create(|| ()).unwrap()).unwrap();
+        let here = ghost.enter(process, Kept(name, Reentrancy::SameCausality, ROOMY));
+        tell.send(here.create(|| Object)).unwrap();
         let there = other.recv().unwrap();
-        let called = there.call(|()| there.apartment().unwrap().quit());
+        let called = there.call(|_| there.quit());
         if is_deadlock(&called) {
             // The other's call has still to be served: it asks this apartment to quit.
             here.run();
@@ -95,14 +103,14 @@ fn dl_3_crossed_chains() {
         test: "dl_3_crossed_chains",
         bound: 4,
         told: &["first", "second"],
-        program: |process| {
+        program: |ghost, process| {
             let (to_first, first) = mpsc::channel();
             let (to_second, second) = mpsc::channel();
             let other = thread::spawn({
-                let process = process.clone();
-                move || side(&process, &to_first, &second)
+                let (ghost, process) = (ghost.clone(), process.clone());
+                move || side(&ghost, &process, "second", &to_first, &second)
             });
-            let mine = side(&process, &to_second, &first);
+            let mine = side(ghost, &process, "first", &to_second, &first);
             one_of(("first", mine), ("second", other.join().unwrap()))
         },
     };
@@ -117,17 +125,20 @@ fn dl_3_called_back_where_nobody_comes_in() {
         test: "dl_3_called_back_where_nobody_comes_in",
         bound: 3,
         told: &["the callback"],
-        program: |process| {
-            let here = process.sta("b").enter().unwrap();
-            let b = here.create(|| ()).unwrap();
-            let other = thread::spawn(move || {
-                let here = process.sta("a").reentrancy(Reentrancy::None).enter().unwrap();
-                let a = here.create(|| ()).unwrap();
-                let called = b.call(|()| {
-                    told(a.call(|()| ()));
-                    b.apartment().unwrap().quit();
-                });
-                called.unwrap();
+        program: |ghost, process| {
+            let here = ghost.enter(&process, Kept("b", Reentrancy::Classic, ROOMY));
+            let b = here.create(|| Object);
+            let other = thread::spawn({
+                let ghost = ghost.clone();
+                move || {
+                    let here = ghost.enter(&process, Kept("a", Reentrancy::None, ROOMY));
+                    let a = here.create(|| Object);
+                    let called = b.call(|_| {
+                        told(a.call(|_| ()));
+                        b.quit();
+                    });
+                    called.unwrap();
+                }
             });
             here.run();
             drop(here);
@@ -146,29 +157,28 @@ fn dl_3_buried_call() {
         test: "dl_3_buried_call",
         bound: 2,
         told: &["what is above it"],
-        program: |process| {
-            let here = process.sta("a").enter().unwrap();
-            let a = here.create(|| ()).unwrap();
-            let local = std::rc::Rc::new(here);
-            let object = local.create({
-                let local = local.clone();
-                move || local
+        program: |ghost, process| {
+            let here = Rc::new(ghost.enter(&process, Kept("a", Reentrancy::Classic, ROOMY)));
+            let a = here.create(|| Object);
+            let local = here.clone();
+            let object = here.create(move || local);
+            let other = thread::spawn({
+                let ghost = ghost.clone();
+                move || {
+                    let here = ghost.enter(&process, Kept("x", Reentrancy::None, ROOMY));
+                    let x = here.create(|| Object);
+                    let called = object.call(|entered| {
+                        // On top of this call the post is served, and calls whoever waits for this.
+                        a.post(move |_| told(x.call(|_| ()))).unwrap();
+                        assert_eq!(entered.pump(), 1);
+                        entered.quit();
+                    });
+                    called.unwrap();
+                    drop(object);
+                }
             });
-            let object = object.unwrap();
-            let other = thread::spawn(move || {
-                let here = process.sta("x").reentrancy(Reentrancy::None).enter().unwrap();
-                let x = here.create(|| ()).unwrap();
-                let called = object.call(|entered| {
-                    // On top of this call the post is served, and calls whoever waits for this.
-                    a.post(move |()| told(x.call(|()| ()))).unwrap();
-                    assert_eq!(entered.pump(), 1);
-                    entered.apartment().quit();
-                });
-                called.unwrap();
-                drop(object);
-            });
-            local.run();
-            drop(local);
+            here.run();
+            drop(here);
             other.join().unwrap();
             "what is above it"
         },
@@ -182,13 +192,13 @@ fn dl_3_pool_at_its_maximum() {
     let kind = Kind {
         model: "a pool at its maximum",
         test: "dl_3_pool_at_its_maximum",
-        bound: 4,
+        bound: 3,
         told: &["the inner call"],
-        program: |process| {
-            let here = process.sta("sta").enter().unwrap();
-            let mta = process.mta().threads(1).max_threads(1).spawn().unwrap();
-            let (shared, home) = (mta.create(|| ()).unwrap(), here.create(|| ()).unwrap());
-            shared.call(|()| home.call(|()| told(shared.call(|()| ())))).unwrap().unwrap();
+        program: |ghost, process| {
+            let here = ghost.enter(&process, Kept("sta", Reentrancy::Classic, ROOMY));
+            let mta = ghost.pool(&process, 1);
+            let (shared, home) = (mta.create(|| Object), here.create(|| Object));
+            shared.call(|_| home.call(|_| told(shared.call(|_| ())))).unwrap().unwrap();
             drop((shared, home));
             drop(mta);
             drop(here);
@@ -206,13 +216,12 @@ fn dl_3_join() {
         test: "dl_3_join",
         bound: 2,
         told: &["the join"],
-        program: |process| {
-            let here = process.sta("a").reentrancy(Reentrancy::None).enter().unwrap();
-            let z = process.sta("z").spawn().unwrap();
-            let (a, at_z) = (here.create(|| ()).unwrap(), z.create(|| ()).unwrap());
+        program: |ghost, process| {
+            let here = ghost.enter(&process, Kept("a", Reentrancy::None, ROOMY));
+            let z = ghost.spawn(&process, Kept("z", Reentrancy::Classic, ROOMY));
+            let (a, at_z) = (here.create(|| Object), z.create(|| Object));
             let (tell, called) = mpsc::channel();
-            at_z.post(move |()| tell.send(a.call(|()| ())).unwrap()).unwrap();
-            z.quit();
+            at_z.post(move |_| tell.send(a.call(|_| ())).unwrap()).unwrap();
             let joined = z.join();
             drop(at_z);
             // What `z` has still to do is served here.
@@ -231,11 +240,11 @@ fn dl_3_worker() {
         test: "dl_3_worker",
         bound: 2,
         told: &["the join"],
-        program: |process| {
-            let here = process.sta("a").reentrancy(Reentrancy::None).enter().unwrap();
-            let a = here.create(|| ()).unwrap();
+        program: |ghost, process| {
+            let here = ghost.enter(&process, Kept("a", Reentrancy::None, ROOMY));
+            let a = here.create(|| Object);
             let (tell, called) = mpsc::channel();
-            let worker = Worker::spawn("w", move || tell.send(a.call(|()| ())).unwrap()).unwrap();
+            let worker = ghost.work("w", move || tell.send(a.call(|_| ())).unwrap());
             let joined = worker.join();
             // If the join was told, the call is still to be served.
             drop(here);
@@ -253,15 +262,15 @@ fn dl_3_disconnect() {
         test: "dl_3_disconnect",
         bound: 2,
         told: &["the disconnecting"],
-        program: |process| {
-            let here = process.sta("a").reentrancy(Reentrancy::None).enter().unwrap();
-            let z = process.sta("z").spawn().unwrap();
-            let (a, at_z) = (here.create(|| ()).unwrap(), z.create(|| ()).unwrap());
+        program: |ghost, process| {
+            let here = ghost.enter(&process, Kept("a", Reentrancy::None, ROOMY));
+            let z = ghost.spawn(&process, Kept("z", Reentrancy::Classic, ROOMY));
+            let (a, at_z) = (here.create(|| Object), z.create(|| Object));
             let (tell, called) = mpsc::channel();
             let (begin, began) = mpsc::channel();
-            at_z.post(move |()| {
+            at_z.post(move |_| {
                 begin.send(()).unwrap();
-                tell.send(a.call(|()| ())).unwrap();
+                tell.send(a.call(|_| ())).unwrap();
             })
             .unwrap();
             began.recv().unwrap();
@@ -284,22 +293,23 @@ fn dl_3_room() {
         test: "dl_3_room",
         bound: 3,
         told: &["the post"],
-        program: |process| {
-            let here = process.sta("b").enter().unwrap();
-            let b = here.create(|| ()).unwrap();
-            let other = thread::spawn(move || {
-                let here = process.sta("a").reentrancy(Reentrancy::None).capacity(1).enter().unwrap();
-                let a = here.create(|| ()).unwrap();
-                let called = b.call(|()| {
-                    a.post(|()| ()).unwrap();
-                    let wait = PostOptions::new().wait_for_room();
-                    let (error, _closure) = a.with(&wait).post(|()| ()).unwrap_err().into_parts();
-                    told::<()>(Err(error));
-                    b.apartment().unwrap().quit();
-                });
-                called.unwrap();
-                drop(a);
-                drop(here);
+        program: |ghost, process| {
+            let here = ghost.enter(&process, Kept("b", Reentrancy::Classic, ROOMY));
+            let b = here.create(|| Object);
+            let other = thread::spawn({
+                let ghost = ghost.clone();
+                move || {
+                    let here = ghost.enter(&process, Kept("a", Reentrancy::None, 1));
+                    let a = here.create(|| Object);
+                    let called = b.call(|_| {
+                        a.post(|_| ()).unwrap();
+                        told(a.post_waiting(|_| ()));
+                        b.quit();
+                    });
+                    called.unwrap();
+                    drop(a);
+                    drop(here);
+                }
             });
             here.run();
             drop(here);
@@ -310,60 +320,64 @@ fn dl_3_room() {
     kind.check();
 }
 
-interface! {
-    trait Joins {
-        fn join(&self) -> Result<bool, CallError> as input_sync;
-    }
-}
-
-/// What joins an apartment, and whom it tells that before.
-struct Handle(RefCell<Option<Sta>>, mpsc::Sender<()>);
-
-impl Joins for Handle {
-    fn join(&self) -> Result<bool, CallError> {
-        self.1.send(()).unwrap();
-        let joined = self.0.take().map(Sta::join);
-        Ok(joined.is_some_and(|joined| is_deadlock(&joined)))
-    }
-}
-
-implements!(Handle: dyn Joins);
-
 /// An apartment that waits for its input-synchronized call serves none but others of that kind.
 #[test]
 fn dl_3_input_synchronized_wait() {
     let kind = Kind {
         model: "an input-synchronized wait",
         test: "dl_3_input_synchronized_wait",
-        bound: 1,
+        bound: 2,
         told: &["the join"],
-        program: |process| {
-            let here = process.sta("a").enter().unwrap();
-            let z = process.sta("z").spawn().unwrap();
-            let b = process.sta("b").spawn().unwrap();
-            let (a, at_z) = (here.create(|| ()).unwrap(), z.create(|| ()).unwrap());
+        program: |ghost, process| {
+            let here = ghost.enter(&process, Kept("a", Reentrancy::Classic, ROOMY));
+            let b = ghost.spawn(&process, Kept("b", Reentrancy::Classic, ROOMY));
+            let at_b = b.create(|| Object);
             let (tell, called) = mpsc::channel();
-            let (begin, began) = mpsc::channel();
-            // Once `a` waits for its input-synchronized call.
-            at_z.post(move |()| {
-                began.recv().unwrap();
-                tell.send(a.call(|()| ())).unwrap();
-            })
-            .unwrap();
-            drop(at_z);
-            z.quit();
-            let handle: Proxy<dyn Joins> = b.create(|| Handle(RefCell::new(Some(z)), begin)).unwrap().cast();
-            let join_told = handle.join().unwrap();
-            drop(handle);
+            let mut calls = Some((here.create(|| Object), tell));
+            let mut joined = Ok(());
+            let focused = at_b.focus(|| {
+                let (a, tell) = calls.take().unwrap();
+                joined = ghost.work("w", move || tell.send(a.call(|_| ())).unwrap()).join();
+            });
+            focused.unwrap();
             drop(here);
-            let call_told = is_deadlock(&called.recv().unwrap());
-            drop(b);
-            match (join_told, call_told) {
-                (true, false) => "the join",
-                (false, true) => "the call",
-                _ => panic!("both were told, or nobody"),
-            }
+            let who = one_of(("the join", joined), ("the call", called.recv().unwrap()));
+            drop((at_b, b));
+            who
         },
     };
     kind.check();
+}
+
+/// A lets nothing in and waits for B, which calls it back; a third cancels that: also when a look has found who is stuck, and
+/// before it has found the ring.
+#[test]
+fn dl_1_cancel_against_the_look() {
+    let seen = Seen::new(&["cancelled", "told"]);
+    let see = seen.clone();
+    Model::new("a cancel against the look").preemptions(1).check(move || {
+        let ghost = Ghost::new();
+        let process = Process::new();
+        let here = ghost.enter(&process, Kept("a", Reentrancy::None, ROOMY));
+        let there = ghost.spawn(&process, Kept("b", Reentrancy::Classic, ROOMY));
+        let (a, b) = (here.create(|| Object), there.create(|| Object));
+        let called = b.call(|_| {
+            let cancel = ghost.canceller();
+            let canceller = thread::spawn({
+                let cancel = cancel.clone();
+                move || cancel.cancel()
+            });
+            let called = a.call_until(&cancel, |_| ());
+            canceller.join().unwrap();
+            called
+        });
+        see.saw(match called.unwrap() {
+            Err(CallError::CallCanceled { .. }) => "cancelled",
+            Err(CallError::Deadlock(_)) => "told",
+            called => panic!("{called:?}"),
+        });
+        drop((a, b, there, here));
+        ghost.verdict();
+    });
+    seen.all();
 }

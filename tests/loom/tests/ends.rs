@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(1);
 fn disconnect_against_a_running_call() {
     let seen = Seen::new(&["ran", "disconnected"]);
     let see = seen.clone();
-    Model::new("disconnect against a running call").unbounded().check(move || {
+    Model::new("disconnect against a running call").threads(2).unbounded().check(move || {
         let here = Process::new().sta("home").enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let guarded = Arc::new(Borrowed::new());
@@ -172,7 +172,7 @@ fn end_against_a_refused_mta() {
 /// Two disconnect an object at once: when one of them has returned, the object cannot be had any more.
 #[test]
 fn two_disconnect_at_once() {
-    Model::new("two disconnect an object at once").unbounded().check(|| {
+    Model::new("two disconnect an object at once").threads(2).unbounded().check(|| {
         let here = Process::new().sta("home").enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let other = thread::spawn({

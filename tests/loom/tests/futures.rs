@@ -62,7 +62,7 @@ fn reply_against_the_poll() {
 /// The same with a cancel, of a callee that never looks at its queue.
 #[test]
 fn cancel_against_the_poll() {
-    Model::new("a cancel against the poll of a future").unbounded().check(|| {
+    Model::new("a cancel against the poll of a future").threads(2).unbounded().check(|| {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let cancel = CancelHandle::new();
@@ -111,7 +111,7 @@ fn apartment_is_here() -> bool {
 fn drop_against_the_start() {
     let seen = Seen::new(&["taken back", "detached", "replied"]);
     let see = seen.clone();
-    Model::new("the drop of a future against the start of its call").unbounded().check(move || {
+    Model::new("the drop of a future against the start of its call").threads(2).unbounded().check(move || {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let (dropped, ran) = (Arc::new(Dropped::default()), Arc::new(AtomicUsize::new(0)));

@@ -4,6 +4,7 @@
 use apartment_models::{Model, Seen, big_stack};
 use loom::sync::Mutex;
 use loom::thread;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -107,6 +108,44 @@ fn a_deadlock_is_a_failure() {
         }
         other.join().unwrap();
     });
+}
+
+/// A search that fails leaves a file, from which a replay comes to the same failure; the file it leaves is the execution that
+/// failed, and the next replay fails in its first.
+#[test]
+fn a_failure_leaves_a_file_that_replays() {
+    const FAILS: &str = "APARTMENT_MODEL_FAILS";
+    if std::env::var_os(FAILS).is_some() {
+        Model::new("a failure leaves a file").preemptions(2).check(|| {
+            let met = Arc::new(Mutex::new(0));
+            let other = thread::spawn({
+                let met = met.clone();
+                move || *met.lock().unwrap() += 1
+            });
+            let before = *met.lock().unwrap();
+            let after = *met.lock().unwrap();
+            assert!(before == after, "somebody was there in between");
+            other.join().unwrap();
+        });
+    }
+    let child = |replay: Option<&Path>| {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "a_failure_leaves_a_file_that_replays", "--nocapture"]).env(FAILS, "1");
+        let output = child.envs(replay.map(|file| ("MODELS_REPLAY", file))).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!output.status.success() && said.contains("somebody was there in between"), "{said}");
+        said
+    };
+    let searched = child(None);
+    assert!(searched.contains("executions, the last one failed"), "{searched}");
+    let build = std::env::current_exe().unwrap();
+    let left =
+        build.ancestors().nth(3).unwrap().join("counterexamples/harness/a_failure_leaves_a_file_that_replays.json");
+    let goes_on = "the replay's first execution does not fail";
+    let near = child(Some(&left));
+    assert!(near.contains(goes_on), "{near}");
+    let exact = child(Some(&left));
+    assert!(exact.contains("REPLAY") && !exact.contains(goes_on), "{exact}");
 }
 
 /// A loop that no other thread ends is a failure too, not a search without end.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 fn quit_against_a_call() {
     let seen = Seen::new(&["ran", "disconnected"]);
     let see = seen.clone();
-    Model::new("quit against a call").unbounded().check(move || {
+    Model::new("quit against a call").threads(2).unbounded().check(move || {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| ()).unwrap();
         let caller = thread::spawn(move || {
@@ -40,7 +40,7 @@ fn quit_against_a_call() {
 fn quit_against_a_post() {
     let seen = Seen::new(&["ran", "handed back"]);
     let see = seen.clone();
-    Model::new("quit against a post").unbounded().check(move || {
+    Model::new("quit against a post").threads(2).unbounded().check(move || {
         let here = Process::new().sta("callee").enter().unwrap();
         let object = here.create(|| ()).unwrap();
         // std's own: counting is no part of the model.
@@ -79,7 +79,7 @@ impl Drop for Object {
 /// The last reference goes while the apartment ends: the object is dropped once, at home, and not leaked.
 #[test]
 fn last_release_against_quit() {
-    Model::new("last release against quit").unbounded().check(|| {
+    Model::new("last release against quit").threads(2).unbounded().check(|| {
         let drops = Arc::new(AtomicU32::new(0));
         let here = Process::new().sta("home").enter().unwrap();
         let object = {

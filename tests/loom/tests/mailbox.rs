@@ -9,7 +9,7 @@ use std::cell::Cell;
 /// A's one place is taken, and A waits for B. B's callback and B's reply come in all the same: they need no room.
 #[test]
 fn full_mailbox_and_reply() {
-    Model::new("full mailbox, callback and reply").preemptions(4).check(|| {
+    Model::new("full mailbox, callback and reply").preemptions(3).check(|| {
         let process = Process::new();
         let here = process.sta("b").enter().unwrap();
         let b = here.create(|| ()).unwrap();
@@ -69,7 +69,7 @@ fn waiting_for_room() {
 fn waiting_for_room_against_quit() {
     let seen = Seen::new(&["ran", "turned away", "quit before it was sent"]);
     let see = seen.clone();
-    Model::new("waiting for room against quit").unbounded().check(move || {
+    Model::new("waiting for room against quit").threads(2).unbounded().check(move || {
         let here = Process::new().sta("callee").capacity(1).enter().unwrap();
         let object = here.create(|| Cell::new(0)).unwrap();
         let local = object.local().unwrap();

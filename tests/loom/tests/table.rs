@@ -49,7 +49,7 @@ fn get(table: &GlobalTable, cookie: Cookie<Object>, drops: &Arc<AtomicU32>) -> &
 fn get_against_revoke() {
     let seen = Seen::new(&["had", "revoked"]);
     let see = seen.clone();
-    Model::new("get against revoke").unbounded().check(move || {
+    Model::new("get against revoke").threads(2).unbounded().check(move || {
         let drops = Arc::new(AtomicU32::new(0));
         let process = Process::new();
         let table = process.global_table();
@@ -77,7 +77,7 @@ fn get_against_revoke() {
 fn get_against_revoke_of_the_last_reference() {
     let seen = Seen::new(&["had", "revoked"]);
     let see = seen.clone();
-    Model::new("get against revoke of the last reference").unbounded().check(move || {
+    Model::new("get against revoke of the last reference").threads(2).unbounded().check(move || {
         let drops = Arc::new(AtomicU32::new(0));
         let process = Process::new();
         let table = process.global_table();
@@ -105,7 +105,7 @@ fn get_against_revoke_of_the_last_reference() {
 fn get_against_two_revokes_of_a_free_threaded_object() {
     let seen = Seen::new(&["had, and revoked by the same", "had, and revoked by the other", "not had"]);
     let see = seen.clone();
-    Model::new("get against two revokes of a free-threaded object").unbounded().check(move || {
+    Model::new("get against two revokes of a free-threaded object").threads(2).unbounded().check(move || {
         let drops = Arc::new(AtomicU32::new(0));
         let process = Process::new();
         let table = process.global_table();

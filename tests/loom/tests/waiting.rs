@@ -114,7 +114,7 @@ fn all_against_any_and_a_reset() {
 fn all_against_a_reset() {
     let seen = Seen::new(&["all", "reset"]);
     let see = seen.clone();
-    Model::new("all against a reset").unbounded().check(move || {
+    Model::new("all against a reset").threads(2).unbounded().check(move || {
         let (a, b, kept) = (Signal::auto(), Signal::auto(), Signal::manual());
         [&a, &b, &kept].into_iter().for_each(Signal::set);
         let other = thread::spawn({
@@ -136,26 +136,30 @@ fn all_against_a_reset() {
 /// What is reset before another is set: they are never set at once, and who wants all never has them.
 #[test]
 fn all_against_what_is_never_set_at_once() {
-    let kinds: [(_, fn() -> Signal); 2] = [
-        ("all, against what is never set at once, auto reset", Signal::auto),
-        ("all, against what is never set at once, manual reset", Signal::manual),
-    ];
-    for (name, make) in kinds {
-        Model::new(name).unbounded().check(move || {
-            let (first, second) = (make(), Signal::auto());
-            first.set();
-            let other = thread::spawn({
-                let (first, second) = (first.clone(), second.clone());
-                move || {
-                    first.reset();
-                    second.set();
-                }
-            });
-            assert!(wait_all(&[&first, &second], NOW).is_err(), "they were never set at once");
-            other.join().unwrap();
-            assert!(second.is_set());
+    never_set_at_once("all, against what is never set at once", Signal::auto);
+}
+
+/// The same with one that stays set until it is reset.
+#[test]
+fn all_against_what_is_never_set_at_once_and_stays() {
+    never_set_at_once("all, against what is never set at once, and stays", Signal::manual);
+}
+
+fn never_set_at_once(name: &'static str, make: fn() -> Signal) {
+    Model::new(name).threads(2).unbounded().check(move || {
+        let (first, second) = (make(), Signal::auto());
+        first.set();
+        let other = thread::spawn({
+            let (first, second) = (first.clone(), second.clone());
+            move || {
+                first.reset();
+                second.set();
+            }
         });
-    }
+        assert!(wait_all(&[&first, &second], NOW).is_err(), "they were never set at once");
+        other.join().unwrap();
+        assert!(second.is_set());
+    });
 }
 
 /// Setting one that is set already is no loss: whoever takes it sees what the setter has done, or it is set still.
@@ -163,7 +167,7 @@ fn all_against_what_is_never_set_at_once() {
 fn a_second_set_against_one_who_takes() {
     let seen = Seen::new(&["seen", "set still"]);
     let see = seen.clone();
-    Model::new("a second set against one who takes").unbounded().check(move || {
+    Model::new("a second set against one who takes").threads(2).unbounded().check(move || {
         let (a, b, done) = (Signal::auto(), Signal::auto(), Arc::new(AtomicU32::new(0)));
         a.set();
         b.set();
