@@ -3,6 +3,8 @@
 
 #[path = "tests/abnormal.rs"]
 mod abnormal;
+#[path = "tests/attempts.rs"]
+mod attempts;
 #[path = "tests/batch.rs"]
 mod batch;
 #[path = "tests/calls.rs"]
@@ -11,6 +13,8 @@ mod calls;
 mod cancel;
 #[path = "tests/classes.rs"]
 mod classes;
+#[path = "tests/deadlines.rs"]
+mod deadlines;
 #[path = "tests/deadlock.rs"]
 mod deadlock;
 #[path = "tests/ends.rs"]
@@ -19,6 +23,10 @@ mod ends;
 mod foreign;
 #[path = "tests/futures.rs"]
 mod futures;
+#[path = "tests/judged.rs"]
+mod judged;
+#[path = "tests/judged_rings.rs"]
+mod judged_rings;
 #[path = "tests/kinds.rs"]
 mod kinds;
 #[path = "tests/lifetime.rs"]
@@ -27,13 +35,23 @@ mod lifetime;
 mod mailbox;
 #[path = "tests/mta.rs"]
 mod mta;
+#[path = "tests/nested.rs"]
+mod nested;
 #[path = "tests/owned.rs"]
 mod owned;
+#[path = "tests/panics.rs"]
+mod panics;
+#[path = "tests/pool.rs"]
+mod pool;
 #[path = "tests/retry.rs"]
 mod retry;
+#[path = "tests/ring.rs"]
+mod ring;
 #[path = "tests/seeing.rs"]
 mod seeing;
 #[path = "tests/table.rs"]
 mod table;
+#[path = "tests/verdicts.rs"]
+mod verdicts;
 #[path = "tests/waiting.rs"]
 mod waiting;
