@@ -1,10 +1,9 @@
 //! What tests of several rules need: a stop inside a served call, a process that is recorded, events by kind.
 
+use crate::patience::in_time;
 use crate::programs::start;
-use crate::stage::patience;
 use apartment::{Apartment, Clock, Event, Process, Proxy, Recording, What};
 use std::panic::resume_unwind;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
@@ -147,15 +146,11 @@ pub(crate) fn join<T>(thread: JoinHandle<T>) -> T {
 
 /// Runs a body whose failure would be to wait for ever: then the test fails instead.
 pub(crate) fn must_end<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, ended): (Sender<()>, Receiver<()>) = channel();
-    let thread = std::thread::spawn(move || {
-        // Dropped at the end or by a panic.
-        let _done = done;
-        body()
-    });
-    let hangs = ended.recv_timeout(patience()) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-    assert!(!hangs, "somebody waits for ever");
-    join(thread)
+    match in_time(body) {
+        Some(Ok(value)) => value,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => panic!("somebody waits for ever"),
+    }
 }
 
 /// Whether this is the child process of [`in_child`].
