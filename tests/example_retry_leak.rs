@@ -44,7 +44,7 @@ fn what_is_no_number_of_retries_is_refused() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_goes_away_leaves_nothing_behind() {
     let mut program = program("retry_leak");
     program.arg("100");
     outlives_its_reader(program);

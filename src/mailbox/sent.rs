@@ -10,7 +10,7 @@ pub(crate) trait Closure: Send + Sized + 'static {
 }
 
 /// A closure of 64 bytes, with the view and the stub that a post adds to it. What is larger asks for memory.
-type Inline = [usize; 10];
+type Inline = ([u64; 8], [usize; 2]);
 
 /// A closure on its way. It can be had back as what it was: a refused sender gets its own.
 pub(crate) struct Sent(SmallBox<dyn Erased, Inline>);

@@ -240,10 +240,13 @@ fn attempt<T: ?Sized + 'static, B: Send, R: Send>(
         }
         Attempt::Ran(None)
     };
-    match &reference.stub.site {
-        Site::Apartment(mailbox) => invoke(mailbox, kind, target, terms, Load::Lent(&mut job))?,
-        Site::Free(free) => invoke_free(free, kind, target, terms, Load::Lent(&mut job))?,
-    }
+    let answer = match &reference.stub.site {
+        Site::Apartment(mailbox) => invoke(mailbox, kind, target, terms, Load::Lent(&mut job)),
+        Site::Free(free) => invoke_free(free, kind, target, terms, Load::Lent(&mut job)),
+    };
+    // One that did not run may panic as it goes. What is being returned by then nobody would drop.
+    drop(body);
+    answer?;
     Ok(result(left))
 }
 

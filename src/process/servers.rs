@@ -24,6 +24,7 @@ use crate::diagnose::ServerAnswer;
 use crate::error::CallError;
 use crate::id::ThreadId;
 use crate::sync::{Arc, Clock, Weak};
+use crate::thread::drop_payload;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -324,6 +325,6 @@ impl Drop for Inner {
 
 fn contained<T>(dropped: T) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(dropped))) {
-        std::mem::forget(payload);
+        drop_payload(payload);
     }
 }

@@ -112,7 +112,7 @@ pub(crate) fn drop_unrun(mailbox: &Arc<Mailbox>, thread: &Thread, unrun: Vec<Pla
     }
 }
 
-/// A panic's message. The payload is dropped here; if that panics too, the second payload is forgotten (rule LT-4).
+/// A panic's message. The payload is dropped here.
 pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> Arc<str> {
     let message: Arc<str> = if let Some(text) = payload.downcast_ref::<&'static str>() {
         Arc::from(*text)
@@ -121,8 +121,13 @@ pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> Arc<str> {
     } else {
         Arc::from("a panic whose payload is no text")
     };
+    drop_payload(payload);
+    message
+}
+
+/// If that panics too, the second payload is forgotten (rule LT-4).
+pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }
-    message
 }

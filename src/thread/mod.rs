@@ -12,7 +12,7 @@ mod tell;
 
 pub use cancel::CancelHandle;
 pub(crate) use cancel::{Target, Watched};
-pub(crate) use drops::{Going, contain, drop_shared, drop_unrun, panic_message};
+pub(crate) use drops::{Going, contain, drop_payload, drop_shared, drop_unrun, panic_message};
 pub(crate) use frame::{Borrow, Frame, Holder, LooksAfter, Outgoing};
 pub(crate) use home::{Adopted, Home, MtaHome, StaHome};
 pub(crate) use objects::Objects;

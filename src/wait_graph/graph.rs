@@ -261,8 +261,8 @@ fn waiter(node: &Node, stands: Stands, now: u64) -> Waiter {
 mod tests {
     use super::super::node::{Entry, Seat};
     use super::*;
-    use crate::call::Record;
-    use crate::call::record::Waiter as Rung;
+    use crate::call::record::{Errand, Waiter as Rung};
+    use crate::call::{Record, Verdict};
     use crate::describe::{ApartmentName, CallKind, CallTarget};
     use crate::id::{ApartmentId, CallId, ChainId, ThreadId};
     use crate::sync::{AtomicU64, Ordering, Weak};
@@ -306,11 +306,11 @@ mod tests {
         Arc::new_cyclic(|own| Apartment { own: own.clone(), name, seat: Seat::new(pool), stands: Box::new(stands) })
     }
 
-    /// A call that is queued.
-    fn queued() -> Ticket {
+    /// A call that is queued as long as its errand is there.
+    fn queued() -> (Ticket, Errand<Verdict>) {
         let ticket = Record::new(Rung::Thread(Arc::new(Bell::new()))).unused().next();
-        std::mem::forget(ticket.queue_without_loan());
-        ticket
+        let errand = ticket.queue_without_loan();
+        (ticket, errand)
     }
 
     /// A thread of that apartment sleeps, since then.
@@ -338,7 +338,8 @@ mod tests {
     #[test]
     fn dl_1_who_goes_to_sleep_during_a_look_is_asked_before_anybody_is_told() {
         let graph = Arc::new(Graph::new());
-        let (held, comes_in) = (queued(), queued());
+        let queued = [(); 4].map(|()| queued());
+        let [held, comes_in, of_8, of_9] = queued.each_ref().map(|(ticket, _)| ticket.clone());
         let mta = apartment(1, Some(1), |_, _| Stands::Held);
         let late: Arc<Mutex<Option<Asleep>>> = Arc::default();
         let a = {
@@ -352,7 +353,8 @@ mod tests {
             })
         };
         // So that the late one has an earlier slot than the one that is held, and is found first.
-        let [one, two] = [8, 9].map(|thread| sleeps(&graph, thread, &mta, 0, called(thread, &mta, &queued())));
+        let [one, two] = [(8, of_8), (9, of_9)]
+            .map(|(thread, ticket)| sleeps(&graph, thread, &mta, 0, called(thread, &mta, &ticket)));
         let first = sleeps(&graph, 1, &mta, 0, called(1, &a, &held));
         for woken in [two, one] {
             assert!(graph.wakes(woken).is_none());

@@ -1,8 +1,9 @@
 //! Plays a program on both sides, and compares after each command.
 
 use crate::model::words::*;
-use crate::model::{Frame, Model, Phase, Step};
-use crate::players::{Do, Stage, Strings, Target, Thing};
+use crate::model::{Frame, Model, Step};
+use crate::orders::Observed;
+use crate::players::{Do, Report, Stage, Target, Thing};
 use crate::program::{CLIENTS, Program, making, winds_down};
 use crate::seen::Names;
 use crate::tally::Tally;
@@ -15,6 +16,11 @@ use std::time::{Duration, Instant};
 
 /// For how long a side may be silent that ought to say something: nothing but a mistake takes as long.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// After this time the driver looks whether what it has seen is all that comes, though the model says that there is more.
+const LOOK: Duration = Duration::from_millis(5);
+/// After so many of these in which nothing came it looks whether there is anything to wait for.
+const SILENT: u32 = 40;
 
 /// Plays a program; fails with what was expected and what was seen, and all that led to it.
 pub(crate) fn play(program: &Program, tally: &mut Tally) -> Result<(), String> {
@@ -35,7 +41,6 @@ struct Play {
     names: Names,
     clock: Clock,
     stage: Arc<Stage>,
-    strings: Strings,
     events: Subscription,
     clients: Vec<JoinHandle<()>>,
     stas: BTreeMap<Apartment, Arc<Sta>>,
@@ -49,15 +54,14 @@ struct Play {
 impl Play {
     fn new() -> Self {
         let clock = Clock::driven();
-        let (stage, mut strings) = Stage::new(&clock);
+        let stage = Stage::new(&clock);
         let events = stage.process.subscribe(4096);
-        let clients = (0..=CLIENTS).map(|_| stage.place(&mut strings)).skip(1).map(|at| stage.client(at)).collect();
+        let clients = (0..=CLIENTS).map(|_| stage.place()).skip(1).map(|at| stage.client(at)).collect();
         Self {
             model: Model::new(CLIENTS),
             names: Names::default(),
             clock,
             stage,
-            strings,
             events,
             clients,
             stas: BTreeMap::new(),
@@ -97,7 +101,8 @@ impl Play {
         }
         let waits = |thread: &usize| self.model.threads[*thread].stack.len() > 1;
         if let Some(thread) = (1..self.model.threads.len()).find(waits) {
-            return Err(format!("thread {thread} waits for ever: {:?}", self.model.threads[thread].stack));
+            let stacks: Vec<_> = self.model.threads.iter().map(|thread| (thread.home, &thread.stack)).collect();
+            return Err(format!("thread {thread} waits for ever: {stacks:#?}\n{:#?}", self.model.calls));
         }
         self.compare_states()
     }
@@ -127,11 +132,12 @@ impl Play {
             }
         }
         let _infallible = writeln!(self.history, "{} ns: {command:?}", self.model.now);
-        let before = self.model.now;
+        let before = self.model.clone();
         let expected = self.model.run(command);
-        tally.count(command, &expected);
-        self.does(command, before);
-        self.compare(expected).map_err(|what| format!("after this:\n{what}"))?;
+        self.does(command, before.now);
+        let observed = self.compare(&before, command, &expected).map_err(|what| format!("after this:\n{what}"))?;
+        tally.count(command, &observed);
+        tally.others += u64::from(!observed.is(&expected));
         if matches!(command, Command::Advance(_)) {
             // Who leaves the line for room under other calls of its own says nothing.
             let until = Instant::now() + PATIENCE;
@@ -145,21 +151,17 @@ impl Play {
 
     /// The command, on the real side.
     fn does(&mut self, command: &Command, before: Time) {
-        let tell = |strings: &Strings, thread: Thread, what: Do| {
-            // A player that is gone is found by its silence.
-            let _gone = strings.tells[thread].send(what);
-        };
-        let strings = &mut self.strings;
+        let tell = |thread: Thread, what: Do| self.stage.wire(thread).put(what);
         match command {
             Command::Spawn(options) => {
-                let (thread, apartment) = (self.stage.place(strings), self.model.apartments.len() - 1);
+                let (thread, apartment) = (self.stage.place(), self.model.apartments.len() - 1);
                 let sta = self.stage.spawn(thread, apartment.to_string(), *options).expect("a thread can be started");
                 self.apartments.insert(apartment, sta.apartment().clone());
                 self.stas.insert(apartment, Arc::new(sta));
             }
             Command::Enter(thread, options) => {
                 let name = (self.model.apartments.len() - 1).to_string();
-                tell(strings, *thread, Do::Enter(name, *options));
+                tell(*thread, Do::Enter(name, *options));
             }
             Command::Call(thread, calls) => {
                 let handle = match calls.handle {
@@ -179,17 +181,17 @@ impl Play {
                     Some(object) => Target::Object(Arc::clone(&self.objects[&object])),
                     None => Target::New(Arc::clone(&self.stas[&calls.to])),
                 };
-                tell(strings, *thread, Do::Call(*calls, target, handle));
+                tell(*thread, Do::Call(*calls, target, handle));
             }
             Command::Post(thread, posts) => {
-                tell(strings, *thread, Do::Post(*posts, Arc::clone(&self.objects[&posts.object])));
+                tell(*thread, Do::Post(*posts, Arc::clone(&self.objects[&posts.object])));
             }
-            Command::Return { thread, panics } => tell(strings, *thread, Do::Return { panics: *panics }),
-            Command::Answer(thread, verdict) => tell(strings, *thread, Do::Answer(*verdict)),
-            Command::AnswerAgain(thread, again) => tell(strings, *thread, Do::AnswerAgain(*again)),
-            Command::AskCancelled(thread) => tell(strings, *thread, Do::AskCancelled),
-            Command::Pump(thread) => tell(strings, *thread, Do::Pump),
-            Command::Leave(thread) => tell(strings, *thread, Do::Leave),
+            Command::Return { thread, panics } => tell(*thread, Do::Return { panics: *panics }),
+            Command::Answer(thread, verdict) => tell(*thread, Do::Answer(*verdict)),
+            Command::AnswerAgain(thread, again) => tell(*thread, Do::AnswerAgain(*again)),
+            Command::AskCancelled(thread) => tell(*thread, Do::AskCancelled),
+            Command::Pump(thread) => tell(*thread, Do::Pump),
+            Command::Leave(thread) => tell(*thread, Do::Leave),
             Command::Cancel(call) => self.handles[call].cancel(),
             Command::Quit(apartment) => self.apartments[apartment].quit(),
             Command::Drop(object) => drop(self.objects.remove(object)),
@@ -197,52 +199,52 @@ impl Play {
         }
     }
 
-    /// Waits for as much as the model says comes, and compares: of each apartment in order, of each player in order.
-    fn compare(&mut self, expected: Step) -> Result<(), String> {
+    /// Waits for as much as the model says comes, and compares. What has come in another order than the model's own has to be
+    /// one that the rules leave open; the model goes on from there.
+    fn compare(&mut self, before: &Model, command: &Command, expected: &Step) -> Result<Observed, String> {
         let until = Instant::now() + PATIENCE;
-        let Step { mut events, said } = expected;
-        // What is taken back in the next moment may be gone before the wait that would hold it looks.
-        let queued =
-            |event: &Event| event.call.is_some_and(|(call, ..)| self.model.calls[&call].phase == Phase::Queued);
-        events.retain(|event| !matches!(event.what, What::Held { .. }) || queued(event));
-        let mut left: Vec<Option<Event>> = events.iter().cloned().map(Some).collect();
-        let mut read = Vec::new();
-        let mut wrong = false;
-        // Whoever is silent, or says what nobody expects, is not waited for.
-        while !wrong && read.len() < events.len() {
-            match self.events.receiver().recv_deadline(until) {
-                Ok(seen) => wrong = !self.is_expected(&seen, &mut left, &mut read),
-                Err(_) => wrong = true,
+        let mut observed = Observed::default();
+        let mut made = Vec::new();
+        let mut silent = 0;
+        loop {
+            let seen = observed.events.len() + observed.said.len();
+            while let Some(event) = self.events.try_next() {
+                self.sees(&event, expected, &mut observed);
+            }
+            while let Some(report) = self.stage.says.take(Some(until.min(Instant::now()))) {
+                hears(report, &mut observed, &mut made);
+            }
+            if observed.is(expected) {
+                break;
+            }
+            let all = expected.events.len() + expected.said.len();
+            let came = observed.events.len() + observed.said.len();
+            silent = if came > seen { 0 } else { silent + 1 };
+            if (came >= all || silent == 1)
+                && let Some(model) = observed.explains(before, command)
+            {
+                self.model = model;
+                break;
+            }
+            if Instant::now() >= until || silent == SILENT && !observed.may_go_on(before, command) {
+                let mut what = String::from("expected, or in another order\n");
+                lines(&mut what, &expected.events);
+                lines(&mut what, &expected.said);
+                what.push_str("seen\n");
+                lines(&mut what, &observed.events);
+                lines(&mut what, &observed.said);
+                return Err(what);
+            }
+            let look = until.min(Instant::now() + LOOK);
+            if observed.said.len() < expected.said.len() {
+                if let Some(report) = self.stage.says.take(Some(look)) {
+                    hears(report, &mut observed, &mut made);
+                }
+            } else if let Ok(event) = self.events.receiver().recv_deadline(look) {
+                self.sees(&event, expected, &mut observed);
             }
         }
-        let mut heard = Vec::new();
-        while !wrong && heard.len() < said.len() {
-            match self.strings.hears.recv_deadline(until) {
-                Ok(report) => heard.push(report),
-                Err(_) => wrong = true,
-            }
-        }
-        while let Some(seen) = self.events.try_next() {
-            wrong |= !self.is_expected(&seen, &mut left, &mut read);
-        }
-        heard.extend(self.strings.hears.try_iter());
-        for thread in 0..self.strings.tells.len() {
-            let heard = heard.iter().filter(|report| report.0 == thread).map(|report| &report.1);
-            let said = said.iter().filter(|said| said.0 == thread).map(|said| &said.1);
-            wrong |= !heard.eq(said);
-        }
-        wrong |= heard.len() != said.len();
-        if wrong {
-            let mut what = String::from("expected\n");
-            lines(&mut what, &events);
-            lines(&mut what, &said);
-            what.push_str("seen\n");
-            lines(&mut what, &read);
-            lines(&mut what, &heard.into_iter().map(|report| (report.0, report.1)).collect::<Vec<_>>());
-            return Err(what);
-        }
-        for (thread, said, made) in heard {
-            let Some(made) = made else { continue };
+        for (thread, said, made) in made {
             let object = match said {
                 Said::Back { call, .. } => self.model.calls[&call].object,
                 // It has just entered.
@@ -253,37 +255,14 @@ impl Play {
             };
             self.objects.insert(object.expect("what was made is known to the model"), made);
         }
-        Ok(())
+        Ok(observed)
     }
 
-    /// Whether that is what comes next of its apartment, or of its thread if it is of none.
-    fn is_expected(&mut self, seen: &SeenEvent, left: &mut [Option<Event>], read: &mut Vec<Event>) -> bool {
+    fn sees(&mut self, event: &SeenEvent, expected: &Step, observed: &mut Observed) {
         // Whether the driver sleeps until an apartment's thread has made its filter, nothing says.
-        if self.names.is_of_the_driver(seen) {
-            return true;
+        if !self.names.is_of_the_driver(event) {
+            observed.events.push(self.names.read(event, &expected.events));
         }
-        let mut at = None;
-        let mut before: Vec<&Event> = Vec::new();
-        for (place, left) in left.iter().enumerate() {
-            let Some(left) = left.as_ref().filter(|left| self.names.is_of(seen, left)) else { continue };
-            if self.names.is_by(seen, left) && !before.iter().any(|before| is_ordered(before, left)) {
-                at = Some(place);
-                break;
-            }
-            before.push(left);
-        }
-        let fits = |place: usize| left[place].as_ref().is_some_and(|next| matches!(next.what, What::Held { .. }));
-        if self.names.is_held(seen) && !at.is_some_and(fits) {
-            // A thread that waits may look once more before it sleeps, or before it learns that it need not wait any more, and
-            // pass over what was to be its own in the next moment. That something is held which is not is found by its not
-            // being served.
-            return true;
-        }
-        let taken = at.and_then(|at| left[at].take());
-        let seen = self.names.read(seen, taken.as_ref());
-        let is_it = taken.as_ref() == Some(&seen);
-        read.push(seen);
-        is_it
     }
 
     /// The mailboxes as a snapshot shows them (rule DG-1).
@@ -310,11 +289,10 @@ impl Play {
 
     /// Everybody goes; nothing more is heard, and every object was dropped once, at home.
     fn ends(self) -> Result<(), String> {
-        let Self { stage, strings, events, clients, stas, objects, handles, history, mut names, .. } = self;
+        let Self { stage, events, clients, stas, objects, handles, history, mut names, .. } = self;
         let made = self.model.objects_made();
         drop((objects, handles));
-        let Strings { hears, tells } = strings;
-        drop(tells);
+        stage.closes();
         for client in clients {
             client.join().map_err(|_| format!("{history}a client has panicked"))?;
         }
@@ -326,7 +304,7 @@ impl Play {
         if let Some(event) = std::iter::from_fn(|| events.try_next()).find(|event| !names.is_of_the_driver(event)) {
             return Err(format!("{history}afterwards: {event:?}"));
         }
-        if let Ok((thread, said, _)) = hears.try_recv() {
+        if let Some((thread, said, _)) = stage.says.take(Some(Instant::now())) {
             return Err(format!("{history}afterwards {thread} says {said:?}"));
         }
         if dropped.len() < made || dropped.contains(&false) {
@@ -337,7 +315,7 @@ impl Play {
 
     /// Lets everybody go who still can; whoever waits for ever stays behind.
     fn gives_up(self) {
-        drop(self.strings);
+        self.stage.closes();
         for sta in self.stas.values() {
             sta.quit();
         }
@@ -347,25 +325,10 @@ impl Play {
     }
 }
 
-/// Whether the rules say which of two steps of one apartment comes first, when one command has led to both: what one thread
-/// does, what happens to one call, and what changes the mailbox.
-fn is_ordered(one: &Event, other: &Event) -> bool {
-    let of_the_mailbox = |event: &Event| {
-        matches!(
-            event.what,
-            What::Queued { .. }
-                | What::Began { .. }
-                | What::Revoked { .. }
-                | What::DoorClosed
-                | What::ApartmentEnded { .. }
-        )
-    };
-    let call = |event: &Event| event.call.map(|(call, ..)| call);
-    // What a wait holds is told when it looks, and another thread may have let it look once more.
-    let held = |event: &Event| matches!(event.what, What::Held { .. });
-    one.thread == other.thread && !held(one) && !held(other)
-        || call(one) == call(other)
-        || of_the_mailbox(one) && of_the_mailbox(other)
+fn hears(report: Report, observed: &mut Observed, makings: &mut Vec<(Thread, Said, Arc<Proxy<Thing>>)>) {
+    let (thread, said, made) = report;
+    makings.extend(made.map(|made| (thread, said.clone(), made)));
+    observed.said.push((thread, said));
 }
 
 fn lines(text: &mut String, all: &[impl std::fmt::Debug]) {

@@ -4,11 +4,12 @@
 //! a *player*: it says where it is, and waits for its next command. Between two commands only the library runs.
 
 use crate::model::words::*;
+use crate::wire::Wire;
 use apartment::{
     CallError, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageFilter, Outcome, PostOptions, Process,
-    Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Sta, StaBuilder, WhyDisconnected, current_call, is_cancelled,
+    Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Spin, Sta, StaBuilder, WhyDisconnected, current_call,
+    is_cancelled,
 };
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::panic::panic_any;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -52,17 +53,11 @@ impl Drop for Thing {
 /// What all players of one program share.
 pub(crate) struct Stage {
     pub(crate) process: Process,
-    says: Sender<Report>,
-    /// Which thread is a player is known by its place.
-    hears: Mutex<Vec<Receiver<Do>>>,
+    pub(crate) says: Wire<Report>,
+    /// What each player is told; which of them a thread is, it knows by its place.
+    pub(crate) tells: Mutex<Vec<Arc<Wire<Do>>>>,
     /// For each object that was dropped, whether that was at home.
     pub(crate) dropped: Mutex<Vec<bool>>,
-}
-
-/// The driver's ends of their channels.
-pub(crate) struct Strings {
-    pub(crate) hears: Receiver<Report>,
-    pub(crate) tells: Vec<Sender<Do>>,
 }
 
 thread_local! {
@@ -72,24 +67,32 @@ thread_local! {
 }
 
 impl Stage {
-    pub(crate) fn new(clock: &Clock) -> (Arc<Self>, Strings) {
-        let (says, hears) = unbounded();
-        let process = Process::builder().clock(clock.clone()).build();
-        let stage = Self { process, says, hears: Mutex::new(Vec::new()), dropped: Mutex::new(Vec::new()) };
-        (Arc::new(stage), Strings { hears, tells: Vec::new() })
+    pub(crate) fn new(clock: &Clock) -> Arc<Self> {
+        // Nobody is to look, or to yield, before it sleeps: on a busy machine that is what would take the time.
+        let process = Process::builder().clock(clock.clone()).spin(Spin::Never).build();
+        let (tells, dropped) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        Arc::new(Self { process, says: Wire::new(), tells, dropped })
     }
 
     /// A place for one more player.
-    pub(crate) fn place(&self, strings: &mut Strings) -> Thread {
-        let (tell, hear) = bounded(1);
-        strings.tells.push(tell);
-        self.hears.lock().unwrap().push(hear);
-        strings.tells.len() - 1
+    pub(crate) fn place(&self) -> Thread {
+        let mut tells = self.tells.lock().unwrap();
+        tells.push(Arc::new(Wire::new()));
+        tells.len() - 1
+    }
+
+    /// The command of a player's.
+    pub(crate) fn wire(&self, thread: Thread) -> Arc<Wire<Do>> {
+        Arc::clone(&self.tells.lock().unwrap()[thread])
+    }
+
+    /// Nobody is told anything any more.
+    pub(crate) fn closes(&self) {
+        self.tells.lock().unwrap().iter().for_each(|wire| wire.close());
     }
 
     fn say(&self, said: Said, made: Option<Arc<Proxy<Thing>>>) {
-        // Nobody listens when a program was given up.
-        let _given_up = self.says.send((PLAYER.get(), said, made));
+        self.says.put((PLAYER.get(), said, made));
     }
 
     /// A client's thread.
@@ -124,8 +127,7 @@ impl Stage {
     }
 
     fn next(&self) -> Option<Do> {
-        let hears = self.hears.lock().unwrap()[PLAYER.get()].clone();
-        hears.recv().ok()
+        self.wire(PLAYER.get()).take(None)
     }
 
     /// Does what it is told until what it stands in is told to end; gives how.

@@ -104,12 +104,8 @@ fn picked<T: Copy>(all: &[T], pick: Pick) -> Option<T> {
 }
 
 impl Op {
-    /// What it means now, if it can mean anything of which the rules say what comes of it.
+    /// What it means now, if it can mean anything.
     pub(crate) fn command(&self, model: &mut Model) -> Option<Command> {
-        self.meant(model).filter(|command| !model.leaves_open(command))
-    }
-
-    fn meant(&self, model: &mut Model) -> Option<Command> {
         Some(match *self {
             Self::Spawn(options) => (model.apartments.len() < 5).then_some(Command::Spawn(options))?,
             Self::Create { by, to } => {
@@ -137,7 +133,7 @@ impl Op {
             }
             Self::Return { by, panics } => {
                 let thread = picked(&serving(model), by)?;
-                Command::Return { thread, panics: panics || model.leaves_a_race(thread) }
+                Command::Return { thread, panics }
             }
             Self::Answer { by, verdict, again } => {
                 let thread = picked(&asked(model), by)?;
@@ -174,7 +170,7 @@ pub(crate) fn winds_down(model: &Model) -> Option<Command> {
         });
     }
     if let Some(thread) = serving(model).first() {
-        return Some(Command::Return { thread: *thread, panics: model.leaves_a_race(*thread) });
+        return Some(Command::Return { thread: *thread, panics: false });
     }
     if let Some(thread) = entered(model).first() {
         return Some(Command::Leave(*thread));

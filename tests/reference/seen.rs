@@ -49,27 +49,6 @@ impl<A: Copy + Eq + Hash, B: Copy + Eq + Hash> Both<A, B> {
 const UNKNOWN: usize = usize::MAX;
 
 impl Names {
-    /// Whether the event is of that apartment, or of that thread where it is of none.
-    pub(crate) fn is_of(&mut self, seen: &Event, expected: &m::Event) -> bool {
-        match (seen.apartment, expected.apartment) {
-            (Some(id), Some(apartment)) => {
-                let hint = matches!(seen.what, What::ApartmentBegan { .. }).then_some(apartment);
-                let hint = hint.filter(|_| matches!(expected.what, m::What::ApartmentBegan { .. }));
-                self.apartments.name(id, hint) == Some(apartment)
-            }
-            (None, None) => self.threads.name(seen.thread, Some(expected.thread)) == Some(expected.thread),
-            _ => false,
-        }
-    }
-
-    pub(crate) fn is_by(&mut self, seen: &Event, expected: &m::Event) -> bool {
-        self.threads.name(seen.thread, Some(expected.thread)) == Some(expected.thread)
-    }
-
-    pub(crate) fn is_held(&self, seen: &Event) -> bool {
-        matches!(seen.what, What::Held { .. })
-    }
-
     /// Whether it is a wait of the driver's own, which is for nothing but the start of a thread.
     pub(crate) fn is_of_the_driver(&mut self, seen: &Event) -> bool {
         match seen.what {
@@ -82,8 +61,21 @@ impl Names {
         }
     }
 
-    /// The event in the model's words; what is new is named as in what the model expects.
-    pub(crate) fn read(&mut self, seen: &Event, expected: Option<&m::Event>) -> m::Event {
+    /// The event in the model's words; what is new is named as in what the model expects, where that is made.
+    pub(crate) fn read(&mut self, seen: &Event, expected: &[m::Event]) -> m::Event {
+        let makes = |expected: &&m::Event| {
+            matches!(
+                (&seen.what, &expected.what),
+                (What::ApartmentBegan { .. }, m::What::ApartmentBegan { .. })
+                    | (What::ThreadEntered { .. }, m::What::ThreadEntered)
+                    | (What::ObjectMade { .. }, m::What::ObjectMade { .. })
+                    | (What::CallMade(_), m::What::CallMade(_))
+            )
+        };
+        let expected = expected.iter().find(makes);
+        if let Some(m::What::ApartmentBegan { apartment, .. }) = expected.map(|event| &event.what) {
+            seen.apartment.and_then(|id| self.apartments.name(id, Some(*apartment)));
+        }
         let thread = self.threads.name(seen.thread, expected.map(|event| event.thread)).unwrap_or(UNKNOWN);
         let apartment = seen.apartment.map(|id| self.apartments.name(id, None).unwrap_or(UNKNOWN));
         let call = seen.call.map(|call| {

@@ -1,7 +1,7 @@
 //! What was reached: how often each command, event, result and call type came up in all that was played.
 
-use crate::model::Step;
 use crate::model::words::*;
+use crate::orders::Observed;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -12,14 +12,14 @@ pub(crate) struct Tally {
     pub(crate) events: u64,
     /// Operations that could mean nothing where they came.
     pub(crate) skipped: u64,
+    /// Commands that came out in another order than the model's own.
+    pub(crate) others: u64,
     pub(crate) failed: bool,
-    /// How many programs failed, and then passed.
-    pub(crate) once: u64,
     pub(crate) reached: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    pub(crate) fn count(&mut self, command: &Command, step: &Step) {
+    pub(crate) fn count(&mut self, command: &Command, step: &Observed) {
         self.commands += 1;
         self.events += step.events.len() as u64;
         self.add(format!("command {}", word(command)));
@@ -78,7 +78,7 @@ impl Tally {
         self.commands += other.commands;
         self.events += other.events;
         self.skipped += other.skipped;
-        self.once += other.once;
+        self.others += other.others;
         for (what, count) in other.reached {
             *self.reached.entry(what).or_default() += count;
         }
@@ -93,9 +93,9 @@ fn word(it: &impl fmt::Debug) -> String {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { programs, commands, events, skipped, once, reached, .. } = self;
+        let Self { programs, commands, events, skipped, others, reached, .. } = self;
         writeln!(f, "{programs} programs, {commands} commands, {events} events; {skipped} operations meant nothing")?;
-        writeln!(f, "{once} failed, and passed when they were played again")?;
+        writeln!(f, "{others} commands came out in another order than the model's own")?;
         reached.iter().try_for_each(|(what, count)| writeln!(f, "{count:>9}  {what}"))
     }
 }

@@ -2,13 +2,12 @@
 
 use crate::ma::with_the_locals;
 use crate::stage::{Answers, Stage, gate, hresult, like, play, secs};
-use crate::support::{in_child, is_child, join, must_end};
+use crate::support::{forget, in_child, is_child, join, must_end};
 use apartment::{
     CallError, CallOptions, EndHandler, Entered, MessageClass, MessageFilter, PostOptions, Process, Proxy,
     RejectedCall, Retry, ServerCall, Signal, WaitFor, What, Worker, current, register_filter, wait_any,
 };
 use std::cell::{Cell, RefCell};
-use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::rc::Rc;
 use std::sync::Arc;

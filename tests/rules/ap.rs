@@ -1,7 +1,7 @@
 //! AP: apartments and threads.
 
 use crate::support::{
-    Gate, Log, at, count, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
+    Gate, Log, TOO_MUCH, at, count, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
 };
 use apartment::{
     CallError, CallOptions, CancelHandle, Clock, Current, Event, Kind, MessageClass, MessageFilter, Outcome, Process,
@@ -21,9 +21,6 @@ const CHANGED_MODE: u32 = 0x8001_0106;
 const SYS_CALL_FAILED: u32 = 0x8001_0100;
 const DISCONNECTED: u32 = 0x8001_0108;
 const NOT_SUPPORTED: u32 = 0x8000_4021;
-
-/// More than any system gives a stack.
-const TOO_MUCH: usize = 1 << 46;
 
 fn here() -> ThreadId {
     thread::current().id()

@@ -1,7 +1,7 @@
 //! CL: classes, where their objects live, and their servers; and what of AP and CK is about host apartments.
 
 use crate::stage::{incoming, rejected, secs};
-use crate::support::{Gate, Log, at, count, hold, join, must_end, nth, recorded};
+use crate::support::{Gate, Log, TOO_MUCH, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
     ApartmentHow, CallError, CallKind, Class, Clock, Creator, Current, Event, Kind, Outcome, Placed, Process, Proxy,
     Recording, Retry, Route, Server, ServerAnswer, ServerCall, Serves, Sta, ThreadingModel, WaitFor, What, current,
@@ -703,7 +703,7 @@ fn ap_10_everybody_who_waits_for_a_host_learns_that_it_cannot_be_made() {
 #[test]
 fn ap_10_a_host_whose_thread_the_system_refuses_is_sys_call_failed() {
     for model in MODELS {
-        let process = Process::builder().host_stack_size(1 << 46).build();
+        let process = Process::builder().host_stack_size(TOO_MUCH).build();
         process.register_class(id(model), class(model)).unwrap();
         let error = process.create_instance::<dyn Where>(&id(model)).unwrap_err();
         assert!(matches!(error, CallError::SysCallFailed { .. }), "{error}");

@@ -1,7 +1,9 @@
 //! How apartments end where guards, handles, hooks and destructors lie in unusual places: LT, and what AP and WA say of it.
 
 use crate::late::when_the_locals_are_gone;
-use crate::support::{Gate, Log, at, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded};
+use crate::support::{
+    Gate, Log, at, forget, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
+};
 use apartment::{
     CallError, CallKind, CancelHandle, Entered, EnteredMta, IncomingCall, Kind, MessageClass, MessageFilter, Mta,
     MtaUsage, PostOptions, Process, Proxy, ServerCall, Sta, WaitFor, What, Worker, current, register_filter,
@@ -152,7 +154,7 @@ fn lt_3_a_guard_in_a_leaked_object_of_its_apartment_ends_it_when_the_thread_ends
             let slot = ui.create(|| RefCell::new(None)).unwrap();
             *slot.local().unwrap().borrow_mut() = Some(ui);
             let apartment = slot.apartment().unwrap();
-            std::mem::forget(slot);
+            forget(slot);
             apartment
         });
         recording.until(at(&join(owner), ended));
@@ -295,7 +297,8 @@ fn lt_1_a_thread_whose_locals_are_gone_may_use_everything() {
                     everything.at_sta.call(|_| ()).unwrap();
                 }
                 when_the_locals_are_gone(move || {
-                    assert!(LAST_WORDS.try_with(|_| ()).is_err());
+                    // Where the system knows of no locals, Rust makes them anew for who asks so late.
+                    assert!(cfg!(windows) || LAST_WORDS.try_with(|_| ()).is_err());
                     everything.is_used();
                     tell.send(()).unwrap();
                 });
@@ -869,5 +872,5 @@ fn lt_3_who_waits_for_room_when_the_owner_panics_or_leaks_its_guard_is_answered(
         panic!("the owner's own panic");
     });
     assert_eq!(panicked, [DISCONNECTED; 4]);
-    assert_eq!(answers_of_those_who_wait_for_room(std::mem::forget), [DISCONNECTED; 4]);
+    assert_eq!(answers_of_those_who_wait_for_room(forget), [DISCONNECTED; 4]);
 }

@@ -1,6 +1,6 @@
 //! The error type: its numbers, its outcomes, its texts, and where it goes with `?`.
 
-use crate::support::{hold, join};
+use crate::support::{TOO_MUCH, hold, join};
 use apartment::{
     ApartmentName, Awaited, CallError, CallKind, CallTarget, CantCallOut, Class, Deadlock, Disconnected, MailboxFull,
     Method, ObjectId, Outcome, PostError, Process, Proxy, Reentrant, Serves, ThreadId, Waiter, WhyDisconnected,
@@ -101,7 +101,7 @@ pub(crate) fn all() -> Vec<(CallError, u32, Outcome, &'static str)> {
 }
 
 fn sys_call_failed() -> CallError {
-    Process::new().sta("db").stack_size(1 << 46).spawn().unwrap_err()
+    Process::new().sta("db").stack_size(TOO_MUCH).spawn().unwrap_err()
 }
 
 interface! {

@@ -1,6 +1,7 @@
 //! MF-10: the filters that come with the library.
 
 use crate::stage::{Gate, Key, Stage, gate, hresult, incoming, like, millis, pending, play, secs};
+use crate::support::forget;
 use apartment::{
     BusyAnswer, BusyCall, BusyDialogue, BusyState, CallError, CallKind, CallType, CancelAfter, Event, IncomingCall,
     MessageClass, MessageFilter, Outcome, PendingAction, PendingAnswer, PendingMessage, PostOptions, Proxy,
@@ -587,7 +588,7 @@ fn mf_10_a_busy_guard_that_is_forgotten_keeps_it_busy_and_nested_ones_count() {
             .unwrap_err();
         }
         at.call(add)?;
-        std::mem::forget(busy.begin());
+        forget(busy.begin());
         assert_eq!(seen_as(at.call(add)), LATER);
         at.post(add)?;
         assert!(busy.is_busy());

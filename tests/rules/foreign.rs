@@ -1,7 +1,7 @@
 //! AP-9: threads that belong to an event loop. The loop here is a `select!` over crossbeam's channels.
 
 use crate::stage::{Stage, gate, hresult, like, millis, play, secs};
-use crate::support::{Log, join};
+use crate::support::{Log, forget, join};
 use apartment::{
     ApartmentHow, Budget, CallError, CallOptions, CancelHandle, Clock, Dispatched, Doorbell, EndHandler, Entered, Host,
     MessageClass, NotWoken, Parked, Parking, PostOptions, Process, Proxy, Reentrancy, ServerCall, Serves, Signal,
@@ -974,7 +974,7 @@ fn ap_9_an_owner_that_unwinds_or_leaks_its_guard_gives_the_thread_back() {
                 made.send(ui.create(|| ()).unwrap()).unwrap();
                 gate.pass();
                 if leaks {
-                    std::mem::forget(ui);
+                    forget(ui);
                 } else {
                     std::panic::resume_unwind(Box::new("the loop is over"));
                 }
@@ -1036,7 +1036,8 @@ fn ap_9_calls_between_processes_wake_by_the_clock_of_the_loop_s_own() {
         let (host, wakes) = Counting::new(|_| Ok(()));
         let ui = stage.sta("ui").host(host).enter()?;
         let here = ui.create(|| Cell::new(3))?;
-        let reaches = caller.create(move || here)?;
+        // By another thread: the answer to one that waits here may wake the loop.
+        let reaches = thread::scope(|s| s.spawn(|| caller.create(move || here)).join()).unwrap()?;
         reaches.post(|here| here.call(|n| n.set(4)).unwrap())?;
         let at = ui.apartment();
         stage.until(at, like!(Woken { before: false }));

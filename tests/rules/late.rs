@@ -45,16 +45,16 @@ mod system {
 /// A callback of the program's file, which Windows calls at each thread's end.
 #[cfg(windows)]
 mod system {
-    use std::cell::Cell;
     use std::ffi::c_void;
-    use std::mem::ManuallyDrop;
+    use std::ptr;
+    use std::sync::OnceLock;
+    use windows_sys::Win32::System::SystemServices::DLL_THREAD_DETACH;
+    use windows_sys::Win32::System::Threading::{TlsAlloc, TlsGetValue, TlsSetValue};
 
     type Run = Box<dyn FnOnce()>;
 
-    thread_local! {
-        // It is not dropped, and so it is there to the end.
-        static LATE: ManuallyDrop<Cell<Option<Run>>> = const { ManuallyDrop::new(Cell::new(None)) };
-    }
+    // Not one of Rust's locals, which may be gone by then, or be made anew.
+    static INDEX: OnceLock<u32> = OnceLock::new();
 
     type Callback = extern "system" fn(*mut c_void, u32, *mut c_void);
 
@@ -65,15 +65,25 @@ mod system {
 
     /// Runs when the thread's locals are gone.
     pub(crate) fn when_the_locals_are_gone(run: impl FnOnce() + 'static) {
-        LATE.with(|late| late.set(Some(Box::new(run))));
+        // SAFETY: it takes nothing.
+        let index = *INDEX.get_or_init(|| unsafe { TlsAlloc() });
+        let run: Run = Box::new(run);
+        // SAFETY: the index is never freed; what is set under it is a `Run`, which `of_a_thread` takes for one.
+        assert_ne!(unsafe { TlsSetValue(index, Box::into_raw(Box::new(run)).cast()) }, 0);
     }
 
     extern "system" fn of_a_thread(_: *mut c_void, reason: u32, _: *mut c_void) {
-        const THREAD_DETACH: u32 = 3;
-        if reason != THREAD_DETACH {
+        let Some(&index) = INDEX.get() else { return };
+        if reason != DLL_THREAD_DETACH {
             return;
         }
-        if let Some(run) = LATE.with(|late| late.take()) {
+        // SAFETY: as above.
+        let run = unsafe { TlsGetValue(index) };
+        if !run.is_null() {
+            // SAFETY: as above.
+            unsafe { TlsSetValue(index, ptr::null()) };
+            // SAFETY: it is a `Run` of `when_the_locals_are_gone`, and nobody else has it.
+            let run = unsafe { Box::from_raw(run.cast::<Run>()) };
             run();
         }
     }

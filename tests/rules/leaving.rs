@@ -1,8 +1,7 @@
 //! Creations while apartments end, and the end of a process while others are busy.
 
-use crate::support::{Gate, Log, at, join, must_end, recorded};
+use crate::support::{Gate, Log, at, forget, join, must_end, recorded};
 use apartment::{CallError, Class, EndHandler, Entered, Process, Proxy, Server, WaitFor, What, current, implements};
-use std::cell::RefCell;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -12,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 const DISCONNECTED: u32 = 0x8001_0108;
-const DEADLOCK: u32 = 0x8004_E005;
 const SERVER_STOPPING: u32 = 0x8008_0008;
 const SYS_CALL_FAILED: u32 = 0x8001_0100;
 
@@ -180,6 +178,9 @@ fn cl_3_a_creation_of_the_pool_waits_for_no_end_that_joins_the_mta() {
 #[cfg(not(windows))]
 #[test]
 fn cl_5_a_loading_that_would_wait_for_itself_is_a_deadlock_while_the_thread_s_locals_go() {
+    use std::cell::RefCell;
+    const DEADLOCK: u32 = 0x8004_E005;
+
     struct Late(Process, Log<Result<(), u32>>);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -232,9 +233,11 @@ fn ap_10_a_hook_that_needs_the_apartment_it_begins_is_told_so() {
 fn ap_10_a_hook_of_hosts_that_needs_its_host_is_told_so() {
     must_end(|| {
         let cell = Arc::new(std::sync::OnceLock::<Process>::new());
-        let inner = cell.clone();
+        let inner = Arc::downgrade(&cell);
         let process = Process::builder()
-            .around_hosts(move || inner.get().unwrap().create_instance::<Object>("Apartment").map(drop))
+            .around_hosts(move || {
+                inner.upgrade().unwrap().get().unwrap().create_instance::<Object>("Apartment").map(drop)
+            })
             .build();
         cell.set(process.clone()).unwrap();
         classes(&process);
@@ -534,7 +537,7 @@ fn lt_8_owned_handles_may_be_dropped_meanwhile() {
             while let Some(outer) = stas.pop() {
                 let mut held = Some(inner);
                 let object = outer.create(move || OnDrop(move || drop(held.take()))).unwrap();
-                std::mem::forget(object);
+                forget(object);
                 inner = outer;
             }
             assert!(process.end(Duration::MAX).unwrap().still_in.is_empty());
@@ -546,10 +549,11 @@ fn lt_8_owned_handles_may_be_dropped_meanwhile() {
 #[test]
 fn cl_5_a_say_may_use_the_server_and_then_it_is_in_use() {
     must_end(|| {
-        let process = Process::new();
-        let (inner, log) = (process.clone(), Log::new());
+        let process = Arc::new(Process::new());
+        let (inner, log) = (Arc::downgrade(&process), Log::new());
         let (told, first) = (log.clone(), AtomicBool::new(true));
         let server = Server::new("server").class("Both", Class::both(|| Object)).can_unload(move || {
+            let inner = inner.upgrade().unwrap();
             told.add(inner.free_unused_servers(Duration::ZERO));
             if first.swap(false, SeqCst) {
                 drop(inner.create_instance::<Object>("Both").unwrap());
@@ -571,13 +575,14 @@ fn cl_5_a_say_may_use_the_server_and_then_it_is_in_use() {
 #[test]
 fn cl_5_what_the_loading_gave_finds_its_server_stopping() {
     must_end(|| {
-        let process = Process::new();
-        let (inner, log) = (process.clone(), Log::new());
+        let process = Arc::new(Process::new());
+        let (inner, log) = (Arc::downgrade(&process), Log::new());
         let told = log.clone();
         let class = Class::both(|| Object).free_threaded();
         let server = Server::new("server").class("Both", class).around(move || {
             let (inner, told) = (inner.clone(), told.clone());
             Ok::<_, io::Error>(OnDrop(move || {
+                let inner = inner.upgrade().unwrap();
                 told.add(inner.create_instance::<Object>("Both").map(drop).map_err(|error| error.hresult()));
                 told.add(inner.class_factory("Both").map(drop).map_err(|error| error.hresult()));
                 told.add(inner.free_unused_servers(Duration::ZERO).map(drop).map_err(|error| error.hresult()));

@@ -1,7 +1,7 @@
 //! LT: lifetime.
 
 use crate::support::{
-    Gate, Log, Stop, at, count, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
+    Gate, Log, Stop, at, count, forget, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
 };
 use apartment::{
     CallError, CallOptions, Disconnected, Entered, IncomingCall, Kind, Local, MessageClass, MessageFilter, Outcome,
@@ -1176,7 +1176,7 @@ fn lt_3_calls_queued_when_the_owner_of_the_thread_panics_are_server_died_dne() {
 
 #[test]
 fn lt_3_calls_queued_when_a_guard_was_leaked_are_server_died_dne() {
-    when_it_ends_out_of_order(std::mem::forget);
+    when_it_ends_out_of_order(forget);
 }
 
 #[test]
@@ -1211,7 +1211,7 @@ fn lt_3_a_leaked_guard_of_the_mta_gives_its_usage_back() {
     must_end(|| {
         let process = Process::new();
         let mta = process.mta().spawn().unwrap();
-        let entered = thread::scope(|s| s.spawn(|| std::mem::forget(mta.enter().unwrap())).join());
+        let entered = thread::scope(|s| s.spawn(|| forget(mta.enter().unwrap())).join());
         entered.unwrap();
         drop(mta);
         assert_eq!(process.current().kind, None);

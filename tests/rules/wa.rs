@@ -1,7 +1,7 @@
 //! WA: waiting for other things than calls.
 
 use crate::stage::{gate, incoming, like, play, secs};
-use crate::support::{at, in_child, is_child, join, must_end};
+use crate::support::{TOO_MUCH, at, in_child, is_child, join, must_end};
 use apartment::{
     CallError, CallOptions, CancelHandle, Clock, IncomingCall, MessageClass, MessageFilter, Outcome, Process,
     Reentrancy, ServerCall, Serves, Signal, WaitEnd, WaitFor, What, Worker, blocking_wait_all, blocking_wait_any,
@@ -820,7 +820,7 @@ fn wa_3_a_worker_that_cannot_be_started_says_so_with_the_systems_error() {
     }
     let drops = Arc::new(AtomicU32::new(0));
     let held = Counts(Arc::clone(&drops));
-    let refused = Worker::builder("worker").stack_size(1 << 46).spawn(move || drop(held)).unwrap_err();
+    let refused = Worker::builder("worker").stack_size(TOO_MUCH).spawn(move || drop(held)).unwrap_err();
     assert!(matches!(&refused, CallError::SysCallFailed { source, .. } if source.is::<std::io::Error>()), "{refused}");
     assert_eq!((refused.hresult(), drops.load(SeqCst)), (0x8001_0100, 1));
     assert!(refused.to_string().contains("\"worker\""), "{refused}");

@@ -49,27 +49,23 @@ impl Model {
         true
     }
 
-    /// What a thread that waits does for the calls that it has out: those past their deadline are cancelled (rule CA-3), and
-    /// those made in a call that was cancelled; who has waited for room long enough leaves the line (rule MB-3). Buried ones,
-    /// too (rule DI-6).
+    /// What a thread that waits does for the calls that it has out, one at a time, the outermost first: those past their
+    /// deadline are cancelled (rule CA-3), and those made in a call that was cancelled; who has waited for room long enough
+    /// leaves the line (rule MB-3). Buried ones, too (rule DI-6). False if there is nothing to do for them.
     pub(super) fn attends(&mut self, thread: Thread) -> bool {
         let out: Vec<Call> = self.out(thread).collect();
-        let mut any = false;
-        for &call in &out {
-            if let Some(why) = self.to_be_cancelled(call) {
-                any |= self.cancel(call, why, thread);
-            }
+        if let Some((call, why)) = out.iter().find_map(|call| Some((*call, self.to_be_cancelled(*call)?))) {
+            return self.cancel(call, why, thread);
         }
-        for &call in &out {
-            let state = &self.calls[&call];
-            if state.phase == Phase::InLine && state.room_until.is_some_and(|until| until <= self.now) {
-                let to = state.to;
-                self.apartments[to].line.retain(|waiting| *waiting != call);
-                self.call_mut(call).phase = Phase::Revoked;
-                any = true;
-            }
-        }
-        any
+        let over = |call: &&Call| {
+            let state = &self.calls[call];
+            state.phase == Phase::InLine && state.room_until.is_some_and(|until| until <= self.now)
+        };
+        let Some(&call) = out.iter().find(over) else { return false };
+        let to = self.calls[&call].to;
+        self.apartments[to].line.retain(|waiting| *waiting != call);
+        self.call_mut(call).phase = Phase::Revoked;
+        true
     }
 
     /// Why its caller is to cancel a call, if it has not done so.

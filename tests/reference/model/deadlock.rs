@@ -6,10 +6,12 @@ use super::{Frame, Model, Phase};
 
 impl Model {
     /// If there are threads that can never go on, one of a ring is told: the one whose wait began last, of those whose call has
-    /// not started. False if everybody can go on, or waits for somebody who can.
-    pub(super) fn tells_of_a_deadlock(&mut self) -> bool {
+    /// not started. False if everybody can go on, or waits for somebody who can. Which ring, if there are several, is
+    /// whoever's who slept last: `first` is the thread from which they are looked for.
+    pub(crate) fn tells_of_a_deadlock(&mut self, first: Thread) -> bool {
         let stuck = self.stuck();
-        let Some(ring) = stuck.iter().find_map(|thread| self.ring(*thread, &stuck)) else { return false };
+        let from = |thread: &&Thread| **thread >= first;
+        let Some(ring) = stuck.iter().filter(from).find_map(|thread| self.ring(*thread, &stuck)) else { return false };
         let not_started = |call: &Call| matches!(self.calls[call].phase, Phase::Queued | Phase::InLine);
         let waits = ring.iter().filter_map(|thread| self.waits_for(*thread));
         let told = waits.filter(not_started).max_by_key(|call| self.calls[call].made);
@@ -29,14 +31,14 @@ impl Model {
         true
     }
 
-    /// The threads that can never go on: all, less those that go on by themselves, less whom those keep waiting, and so on.
-    fn stuck(&self) -> Vec<Thread> {
+    /// The threads that can never go on: all that wait, less those that go on by themselves, less whom those keep waiting, and
+    /// so on. Who is on its way to look, for a deadline of a call below or for what it holds, is still one of them.
+    pub(crate) fn stuck(&self) -> Vec<Thread> {
         let mut stuck: Vec<Thread> = (0..self.threads.len()).filter(|thread| self.blocker(*thread).is_some()).collect();
         loop {
-            let before = stuck.len();
             let still = stuck.clone();
             stuck.retain(|thread| self.blocker(*thread).is_some_and(|other| still.contains(&other)));
-            if stuck.len() == before {
+            if stuck.len() == still.len() {
                 return stuck;
             }
         }

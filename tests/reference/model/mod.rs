@@ -3,23 +3,29 @@
 //! It has no lock, no atomic and no sleep, and shares no code with the library. A program is a list of commands; each is given
 //! to the model, which says what comes of it: the events in their order, and what each thread's own code sees. It knows of
 //! each thread what stands on its stack, and lets one after the other go on until each of them is in the user's code or
-//! waits for somebody. Rules are named where they are decided; their wording is in `docs/semantics.md`.
+//! waits for somebody. It can let them go on in other orders, too: what the rules leave open. Rules are named where they are
+//! decided; their wording is in `docs/semantics.md`.
 //!
-//! `mailbox.rs` says what comes in, what waits, and in which order things leave; `serve.rs` what a thread does with what it
-//! finds; `wait.rs` how a call goes out, waits, is tried again and comes back; `cancel.rs` how it is cancelled;
-//! `deadlock.rs` when nobody can go on.
+//! `turns.rs` says in which steps a thread goes on; `life.rs` how apartments and objects come and go; `mailbox.rs` what comes
+//! in, what waits, and in which order things leave; `serve.rs` what a thread does with what it finds; `wait.rs` how a call
+//! goes out, waits, is tried again and comes back; `cancel.rs` how it is cancelled; `deadlock.rs` when nobody can go on.
 
 mod cancel;
 mod deadlock;
+mod life;
 mod mailbox;
 mod serve;
+mod turns;
 mod wait;
 pub(crate) mod words;
 
 use std::collections::{BTreeMap, VecDeque};
+use turns::Look;
+pub(crate) use turns::Moved;
 use words::*;
 
 /// A process.
+#[derive(Clone, Hash)]
 pub(crate) struct Model {
     pub(crate) now: Time,
     pub(crate) threads: Vec<Threads>,
@@ -28,7 +34,6 @@ pub(crate) struct Model {
     /// Live objects and how many references to each there are, with the apartment each is at home in.
     pub(crate) objects: BTreeMap<Object, ObjectState>,
     objects_made: usize,
-    waits_made: u64,
     calls_made: Call,
     main: Option<Apartment>,
     /// What has been said and told since the last command.
@@ -37,13 +42,24 @@ pub(crate) struct Model {
 }
 
 /// A thread: where it is, and what stands on its stack.
+#[derive(Clone, Hash)]
 pub(crate) struct Threads {
     pub(crate) home: Option<Apartment>,
     pub(crate) stack: Vec<Frame>,
+    look: Look,
+    waits_made: u64,
+    /// The closure that it has begun, and that has not looked yet where it is.
+    begins: Option<Call>,
+}
+
+impl Threads {
+    fn new(home: Option<Apartment>, bottom: Frame) -> Self {
+        Self { home, stack: vec![bottom], look: Look::Afresh, waits_made: 1, begins: None }
+    }
 }
 
 /// What stands on a thread's stack. The innermost is the last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Frame {
     /// A client's own code.
     Base,
@@ -70,13 +86,14 @@ pub(crate) enum Frame {
 }
 
 /// How far the end of an apartment has come (rule LT-2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Door {
     Open,
     Closing,
     Ended,
 }
 
+#[derive(Clone, Hash)]
 pub(crate) struct Apartments {
     pub(crate) options: Options,
     pub(crate) thread: Thread,
@@ -91,7 +108,7 @@ pub(crate) struct Apartments {
 }
 
 /// An entry of a mailbox.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Entry {
     pub(crate) call: Call,
     /// Whether it holds room.
@@ -101,7 +118,7 @@ pub(crate) struct Entry {
 }
 
 /// How far a call has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// Nowhere: before its first attempt, or between two.
     Out,
@@ -122,7 +139,7 @@ pub(crate) enum Phase {
 }
 
 /// A call, or a post.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct CallState {
     pub(crate) kind: Kind,
     pub(crate) thread: Thread,
@@ -151,7 +168,7 @@ pub(crate) struct CallState {
     pub(crate) back: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct ObjectState {
     pub(crate) home: Apartment,
     /// The driver's, and those of posts and owned calls that have not ended.
@@ -163,7 +180,7 @@ pub(crate) struct ObjectState {
 }
 
 /// What comes of a command.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Step {
     pub(crate) events: Vec<Event>,
     pub(crate) said: Vec<(Thread, Said)>,
@@ -172,7 +189,7 @@ pub(crate) struct Step {
 impl Model {
     /// A process, the driver, and so many clients in no apartment.
     pub(crate) fn new(clients: usize) -> Self {
-        let base = || Threads { home: None, stack: vec![Frame::Base] };
+        let base = || Threads::new(None, Frame::Base);
         Self {
             now: 0,
             threads: (0..=clients).map(|_| base()).collect(),
@@ -180,7 +197,6 @@ impl Model {
             calls: BTreeMap::new(),
             objects: BTreeMap::new(),
             objects_made: 0,
-            waits_made: 0,
             calls_made: 0,
             main: None,
             told: Vec::new(),
@@ -198,8 +214,20 @@ impl Model {
         self.calls_made
     }
 
-    /// Does one thing, and all that comes of it.
+    /// Does one thing, and all that comes of it, one thread after the other as far as it goes.
     pub(crate) fn run(&mut self, command: &Command) -> Step {
+        self.begins(command);
+        self.settle();
+        self.takes()
+    }
+
+    /// What has been told and said since it was last asked.
+    pub(crate) fn takes(&mut self) -> Step {
+        Step { events: std::mem::take(&mut self.told), said: std::mem::take(&mut self.said) }
+    }
+
+    /// Does one thing. What comes of it is left to the threads.
+    pub(crate) fn begins(&mut self, command: &Command) {
         match *command {
             Command::Spawn(options) => self.spawn(options),
             Command::Enter(thread, options) => self.enter(thread, options),
@@ -213,13 +241,13 @@ impl Model {
                 self.says(thread, Said::Cancelled(cancelled));
             }
             Command::Pump(thread) => {
-                let (wait, left) = (self.new_wait(), self.waiting_entries(thread));
+                let (wait, left) = (self.new_wait(thread), self.waiting_entries(thread));
                 self.threads[thread].stack.push(Frame::Pump { wait, left, round: 0, served: 0 });
             }
             Command::Leave(thread) => {
                 if let Some(apartment) = self.threads[thread].home {
                     self.quit(apartment, thread);
-                    let wait = self.new_wait();
+                    let wait = self.new_wait(thread);
                     self.threads[thread].stack.push(Frame::Leave { wait });
                 }
             }
@@ -230,167 +258,6 @@ impl Model {
                 self.unreference(object, 0);
             }
             Command::Advance(to) => self.now = to,
-        }
-        self.settle();
-        Step { events: std::mem::take(&mut self.told), said: std::mem::take(&mut self.said) }
-    }
-
-    /// Lets all threads go on until each is in its own code, or waits.
-    fn settle(&mut self) {
-        loop {
-            let mut moved = false;
-            for thread in 0..self.threads.len() {
-                while self.goes_on(thread) {
-                    moved = true;
-                }
-            }
-            // Only when nobody moves any more is it known who cannot (rule DL-1).
-            if !moved && !self.tells_of_a_deadlock() {
-                return;
-            }
-        }
-    }
-
-    /// Lets a thread do the next thing; false if it has nothing to do.
-    fn goes_on(&mut self, thread: Thread) -> bool {
-        let Some(frame) = self.threads[thread].stack.last().cloned() else { return false };
-        match frame {
-            Frame::Base | Frame::Serves { .. } | Frame::Asked { .. } | Frame::AskedAgain { .. } => false,
-            Frame::Loop { wait } | Frame::Leave { wait } => {
-                self.serve_one(thread, wait) || self.ends(thread, matches!(frame, Frame::Leave { .. }))
-            }
-            Frame::Pump { wait, left, round, served } => self.pumps(thread, wait, left, round, served),
-            Frame::Waits { call, wait, in_line } => self.waits(thread, call, wait, in_line),
-            Frame::ServesFirst { call, wait, left } => self.serves_first(thread, call, wait, left),
-            Frame::WaitsToRetry { call, wait, until } => self.waits_to_retry(thread, call, wait, until),
-            Frame::WaitsForRoom { call, wait, until } => self.waits_for_room(thread, call, wait, until),
-        }
-    }
-
-    // ---- apartments
-
-    /// Rule AP-1; the first is the main one (rule AP-4).
-    fn began(&mut self, options: Options, thread: Thread, by: Thread, entered: bool) -> Apartment {
-        let apartment = self.apartments.len();
-        let (entries, line, releases) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        let door = Door::Open;
-        self.apartments.push(Apartments { options, thread, entered, door, entries, line, releases });
-        let main = self.main.is_none();
-        if main {
-            self.main = Some(apartment);
-        }
-        let Options { capacity, policy, filter, .. } = options;
-        let began = What::ApartmentBegan { apartment, entered, main, capacity, policy };
-        self.tells(Some(apartment), by, None, began);
-        self.tells(Some(apartment), thread, None, What::ThreadEntered);
-        if filter {
-            self.tells(Some(apartment), thread, None, What::FilterSet);
-        }
-        apartment
-    }
-
-    fn spawn(&mut self, options: Options) {
-        let thread = self.threads.len();
-        let wait = self.new_wait();
-        self.threads.push(Threads { home: Some(self.apartments.len()), stack: vec![Frame::Loop { wait }] });
-        self.began(options, thread, 0, false);
-    }
-
-    fn enter(&mut self, thread: Thread, options: Options) {
-        let apartment = self.began(options, thread, thread, true);
-        self.threads[thread].home = Some(apartment);
-        let object = self.makes_object(apartment, thread);
-        self.driver_has(object, true);
-        self.says(thread, Said::Left);
-    }
-
-    /// An object is made on its apartment's thread (rule AP-2), with one reference.
-    fn makes_object(&mut self, home: Apartment, thread: Thread) -> Object {
-        self.objects_made += 1;
-        let object = self.objects_made;
-        self.objects.insert(object, ObjectState { home, references: 1, driver_has: false, gone: false });
-        self.tells(Some(home), thread, None, What::ObjectMade { object });
-        object
-    }
-
-    /// The door closes at once (rule LT-2): the whole line is turned away.
-    fn quit(&mut self, apartment: Apartment, by: Thread) {
-        self.tells(Some(apartment), by, None, What::QuitAsked);
-        if self.apartments[apartment].door != Door::Open {
-            return;
-        }
-        self.apartments[apartment].door = Door::Closing;
-        self.tells(Some(apartment), by, None, What::DoorClosed);
-        for call in std::mem::take(&mut self.apartments[apartment].line) {
-            self.call_mut(call).phase = Phase::Failed(Failure::Quitting);
-        }
-    }
-
-    /// Ends an apartment whose door is closed and that has served what it accepted: drops its objects, the youngest first, and
-    /// disconnects their proxies (rule LT-2).
-    fn ends(&mut self, thread: Thread, leaves: bool) -> bool {
-        let Some(apartment) = self.threads[thread].home else { return false };
-        let served = self.apartments[apartment].entries.is_empty();
-        if self.apartments[apartment].door != Door::Closing || !served {
-            return false;
-        }
-        let own: Vec<Object> = self.objects_of(apartment).rev().collect();
-        for object in &own {
-            self.objects.entry(*object).and_modify(|state| state.gone = true);
-            self.tells(Some(apartment), thread, None, What::ObjectDropped { object: *object });
-        }
-        self.apartments[apartment].door = Door::Ended;
-        let ended = What::ApartmentEnded { objects_dropped: own.len(), messages_dropped: 0 };
-        self.tells(Some(apartment), thread, None, ended);
-        if self.main == Some(apartment) {
-            self.main = None;
-        }
-        self.tells(Some(apartment), thread, None, What::ThreadLeft);
-        self.threads[thread].home = None;
-        self.threads[thread].stack.pop();
-        if leaves {
-            self.says(thread, Said::Left);
-        }
-        true
-    }
-
-    // ---- objects
-
-    fn driver_has(&mut self, object: Object, has: bool) {
-        self.objects.entry(object).and_modify(|state| state.driver_has = has);
-    }
-
-    fn objects_of(&self, apartment: Apartment) -> impl DoubleEndedIterator<Item = Object> + '_ {
-        self.objects.iter().filter(move |(_, state)| state.home == apartment && !state.gone).map(|(object, _)| *object)
-    }
-
-    fn reference(&mut self, object: Option<Object>) {
-        if let Some(state) = object.and_then(|object| self.objects.get_mut(&object)) {
-            state.references += 1;
-        }
-    }
-
-    /// A reference goes. With the last one the object goes, at home: at once if that is here, else when its thread looks next
-    /// (rule LT-1).
-    fn unreference(&mut self, object: Object, thread: Thread) {
-        let Some(state) = self.objects.get_mut(&object) else { return };
-        state.references -= 1;
-        let (home, gone) = (state.home, state.gone);
-        if state.references > 0 {
-            return;
-        }
-        if gone {
-            self.objects.remove(&object);
-        } else if self.threads[thread].home == Some(home) {
-            self.drops(object, thread);
-        } else {
-            self.apartments[home].releases.push_back(object);
-        }
-    }
-
-    fn drops(&mut self, object: Object, thread: Thread) {
-        if let Some(state) = self.objects.remove(&object) {
-            self.tells(Some(state.home), thread, None, What::ObjectDropped { object });
         }
     }
 
@@ -435,9 +302,11 @@ impl Model {
         self.calls.get_mut(&call).expect("a call that is spoken of was made")
     }
 
-    fn new_wait(&mut self) -> u64 {
-        self.waits_made += 1;
-        self.waits_made
+    /// The number of a thread's next wait.
+    fn new_wait(&mut self, thread: Thread) -> u64 {
+        let waits = &mut self.threads[thread].waits_made;
+        *waits += 1;
+        *waits
     }
 
     /// The call that a thread serves, innermost.
@@ -464,7 +333,7 @@ impl Model {
         let of_call = |call: Call| {
             let state = &self.calls[&call];
             let deadline = state.deadline.filter(|_| self.is_open(call));
-            deadline.into_iter().chain(state.room_until.filter(|_| state.phase == Phase::InLine)).min()
+            deadline.into_iter().chain(state.room_until.filter(|_| state.phase == Phase::InLine))
         };
         let of_thread = |thread: usize| {
             let waits = self.threads[thread].stack.iter().filter_map(|frame| match frame {
@@ -472,8 +341,8 @@ impl Model {
                 Frame::WaitsForRoom { until, .. } => *until,
                 _ => None,
             });
-            self.out(thread).filter_map(of_call).chain(waits).min()
+            self.out(thread).flat_map(of_call).chain(waits)
         };
-        (0..self.threads.len()).filter_map(of_thread).filter(|at| *at > self.now).min()
+        (0..self.threads.len()).flat_map(of_thread).filter(|at| *at > self.now).min()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::mailbox::Scope;
 use super::words::*;
-use super::{Door, Frame, Model, Phase};
+use super::{Frame, Model, Phase};
 
 impl Model {
     /// How many waits stand on a thread's stack.
@@ -127,6 +127,11 @@ impl Model {
     /// A call's closure begins.
     pub(super) fn serves(&mut self, thread: Thread, call: Call) {
         self.threads[thread].stack.push(Frame::Serves { call });
+        self.threads[thread].begins = Some(call);
+    }
+
+    /// It looks where it is: by then what it runs in may have been cancelled (rule CA-2).
+    pub(super) fn looks_where_it_is(&mut self, thread: Thread, call: Call) {
         let depth = self.calls[&call].depth;
         let remaining = self.calls[&call].deadline.map(|deadline| deadline.saturating_sub(self.now));
         let cancelled = self.served_why(call).is_some();
@@ -166,16 +171,6 @@ impl Model {
         }
     }
 
-    /// Whether it is open what comes first if what a thread serves returns: the next entry, or the release of an object that
-    /// was made for a call that fails all the same. No rule says.
-    pub(crate) fn leaves_a_race(&self, thread: Thread) -> bool {
-        let made = self.serving(thread).filter(|call| self.calls[call].kind == Kind::Create);
-        made.is_some_and(|call| {
-            let to = &self.apartments[self.calls[&call].to];
-            self.served_why(call).is_some() && !(to.entries.is_empty() && to.door == Door::Open)
-        })
-    }
-
     fn returned_directly(&mut self, thread: Thread, call: Call, panicked: bool) {
         let why = self.served_why(call);
         self.tells_there(call, thread, What::Ended { panicked });
@@ -210,7 +205,7 @@ impl Model {
             self.threads[thread].stack.pop();
         }
         if round > 0 {
-            let (wait, left) = (self.new_wait(), self.waiting_entries(thread));
+            let (wait, left) = (self.new_wait(thread), self.waiting_entries(thread));
             self.threads[thread].stack.push(Frame::Pump { wait, left, round: 0, served });
         } else {
             self.says(thread, Said::Pumped(served));

@@ -113,7 +113,7 @@ impl Model {
         if let Room::Within(time) = self.calls[&call].room {
             self.call_mut(call).room_until = Some(self.now + time);
         }
-        let wait = self.new_wait();
+        let wait = self.new_wait(thread);
         // The call is out before it comes in there: a callback finds it (rule MB-4).
         self.threads[thread].stack.push(Frame::Waits { call, wait, in_line: false });
         if let Err(error) = self.accept(call) {
@@ -122,9 +122,8 @@ impl Model {
         }
     }
 
-    /// A wait looks, in this order: is what it waits for there? is a call of this stack cancelled, or past its deadline? is
-    /// there something to serve? (rules DI-5, DI-9)
-    pub(super) fn waits(&mut self, thread: Thread, call: Call, wait: u64, in_line: bool) -> bool {
+    /// A call's wait: is its call over? Says when it turns from one for a reply into one for room, and back.
+    pub(super) fn waits(&mut self, thread: Thread, call: Call, in_line: bool) -> bool {
         let waits = self.calls[&call].phase == Phase::InLine;
         if waits != in_line {
             let state = &self.calls[&call];
@@ -157,7 +156,7 @@ impl Model {
                 self.tells_as_made(call, What::Refused { error: seen(error) });
                 Err(error)
             }
-            _ => return self.attends(thread) || self.serve_one(thread, wait),
+            _ => return false,
         };
         self.wait_ends(thread, call, result);
         true
@@ -184,7 +183,7 @@ impl Model {
         let Some(Frame::AskedAgain { call, rejected, elapsed }) = self.threads[thread].stack.pop() else { return };
         let own_policy = self.calls[&call].own_policy;
         self.tells_at_home(call, What::RetryAsked { rejected, elapsed, answer, own_policy });
-        let wait = self.new_wait();
+        let wait = self.new_wait(thread);
         match answer {
             Again::GiveUp => {
                 self.threads[thread].stack.push(Frame::Waits { call, wait, in_line: false });
@@ -204,31 +203,31 @@ impl Model {
 
     /// At once, after serving what is already waiting (rule MF-6).
     pub(super) fn serves_first(&mut self, thread: Thread, call: Call, wait: u64, left: usize) -> bool {
-        if left > 0 {
-            if let Some(Frame::ServesFirst { left, .. }) = self.threads[thread].stack.last_mut() {
-                *left -= 1;
-            }
-            if self.serve_one(thread, wait) {
-                return true;
-            }
+        if left == 0 {
+            self.tries_again(thread, call);
+            return true;
         }
-        self.tries_again(thread, call);
+        let Some(below) = self.threads[thread].stack.len().checked_sub(1) else { return false };
+        let served = self.serve_one(thread, wait);
+        self.threads[thread].stack[below] = Frame::ServesFirst { call, wait, left: if served { left - 1 } else { 0 } };
         true
     }
 
-    /// The wait for the next attempt is the call's wait (rule MF-6).
-    pub(super) fn waits_to_retry(&mut self, thread: Thread, call: Call, wait: u64, until: Time) -> bool {
-        if self.calls[&call].why.is_none() {
-            if self.attends(thread) {
-                return true;
-            }
-            if until > self.now {
-                return self.serve_one(thread, wait);
-            }
-        }
+    /// The wait for the next attempt is the call's wait (rule MF-6): a cancel ends it.
+    pub(super) fn waits_to_retry(&mut self, thread: Thread, call: Call) -> bool {
+        self.calls[&call].why.is_some() && self.turns_to_retry(thread, call)
+    }
+
+    pub(super) fn is_time_to_retry(&mut self, thread: Thread, call: Call, until: Time) -> bool {
+        until <= self.now && self.turns_to_retry(thread, call)
+    }
+
+    fn turns_to_retry(&mut self, thread: Thread, call: Call) -> bool {
         let deadline = self.calls[&call].deadline;
         self.tells_at_home(call, What::WaitTurned { on: On::Reply, until: deadline });
-        self.tries_again(thread, call);
+        self.threads[thread].stack.pop();
+        let wait = self.new_wait(thread);
+        self.threads[thread].stack.push(Frame::ServesFirst { call, wait, left: 0 });
         true
     }
 
@@ -237,7 +236,7 @@ impl Model {
         self.threads[thread].stack.pop();
         let past = self.calls[&call].deadline.is_some_and(|deadline| deadline <= self.now);
         if let Some(why) = self.calls[&call].why.or(past.then_some(Why::Deadline)) {
-            let wait = self.new_wait();
+            let wait = self.new_wait(thread);
             self.threads[thread].stack.push(Frame::Waits { call, wait, in_line: false });
             return self.wait_ends(thread, call, Err(cancelled(why, false)));
         }
@@ -307,27 +306,35 @@ impl Model {
             let until = if let Room::Within(time) = room { Some(self.now + time) } else { None };
             let serves = self.would_serve(thread, false);
             self.tells_at_home(call, What::WaitBegan { on: On::Room, serves, until });
-            let wait = self.new_wait();
+            let wait = self.new_wait(thread);
             self.threads[thread].stack.push(Frame::WaitsForRoom { call, wait, until });
         } else {
             self.posted(thread, call, Ok(()));
         }
     }
 
-    /// A post's wait for room (rule MB-3).
-    pub(super) fn waits_for_room(&mut self, thread: Thread, call: Call, wait: u64, until: Option<Time>) -> bool {
-        let (to, phase) = (self.calls[&call].to, self.calls[&call].phase);
-        let (by, result) = match phase {
-            Phase::InLine if until.is_some_and(|until| until <= self.now) && !self.attends(thread) => {
-                self.apartments[to].line.retain(|waiting| *waiting != call);
-                let (queued, waiting) = (self.queued(to), self.apartments[to].line.len());
-                let capacity = self.apartments[to].options.capacity;
-                (End::TimedOut, Err(Failure::Full { queued, capacity, waiting }))
-            }
-            Phase::InLine => return self.attends(thread) || self.serve_one(thread, wait),
-            Phase::Failed(error) => (End::Done, Err(error)),
-            _ => (End::Done, Ok(())),
+    /// A post's wait for room (rule MB-3): does it stand in the line no more?
+    pub(super) fn waits_for_room(&mut self, thread: Thread, call: Call) -> bool {
+        let result = match self.calls[&call].phase {
+            Phase::InLine => return false,
+            Phase::Failed(error) => Err(error),
+            _ => Ok(()),
         };
+        self.has_room(thread, call, End::Done, result)
+    }
+
+    pub(super) fn has_waited_for_room(&mut self, thread: Thread, call: Call, until: Option<Time>) -> bool {
+        let (to, phase) = (self.calls[&call].to, self.calls[&call].phase);
+        if phase != Phase::InLine || until.is_none_or(|until| until > self.now) {
+            return false;
+        }
+        self.apartments[to].line.retain(|waiting| *waiting != call);
+        let (queued, waiting) = (self.queued(to), self.apartments[to].line.len());
+        let capacity = self.apartments[to].options.capacity;
+        self.has_room(thread, call, End::TimedOut, Err(Failure::Full { queued, capacity, waiting }))
+    }
+
+    fn has_room(&mut self, thread: Thread, call: Call, by: End, result: Result<(), Failure>) -> bool {
         self.threads[thread].stack.pop();
         self.tells_at_home(call, What::WaitEnded { by });
         self.posted(thread, call, result);
@@ -342,18 +349,6 @@ impl Model {
         }
         self.call_mut(call).back = true;
         self.says(thread, Said::Back { call, result: result.map(|()| 0) });
-    }
-
-    /// Whether a command leads to two things at once of which no rule says which comes first: its callee begins with the call,
-    /// and the caller, which waits, serves what frees room for that one, or cancels other calls of its own.
-    pub(crate) fn leaves_open(&self, command: &Command) -> bool {
-        let thread = match command {
-            Command::Call(thread, _) => *thread,
-            Command::Post(thread, posts) if posts.room != Room::Refuse => *thread,
-            _ => return false,
-        };
-        let grants = self.threads[thread].home.is_some_and(|home| !self.apartments[home].line.is_empty());
-        grants || self.out(thread).any(|call| self.to_be_cancelled(call).is_some())
     }
 
     /// Whether an apartment can still be called.

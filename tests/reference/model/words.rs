@@ -18,7 +18,7 @@ pub(crate) enum Policy {
 }
 
 /// How an STA is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Options {
     /// How many entries have room (rule MB-1).
     pub(crate) capacity: usize,
@@ -56,7 +56,7 @@ pub(crate) enum Verdict {
 }
 
 /// What a rejected caller wants (rule MF-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Again {
     GiveUp,
     Now,
@@ -64,7 +64,7 @@ pub(crate) enum Again {
 }
 
 /// What a caller does about a full mailbox (rules MB-2, MB-3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Room {
     Refuse,
     Wait,
@@ -154,7 +154,7 @@ impl Failure {
 pub(crate) type Seen = (String, u32, bool);
 
 /// What an event says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum What {
     ApartmentBegan {
         apartment: Apartment,
@@ -236,7 +236,7 @@ pub(crate) enum What {
 }
 
 /// What is told of a call when it is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Made {
     pub(crate) kind: Kind,
     pub(crate) direct: bool,
@@ -250,7 +250,7 @@ pub(crate) struct Made {
 }
 
 /// One step: whose state changed, who did it, and what it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Event {
     pub(crate) at: Time,
     pub(crate) apartment: Option<Apartment>,
@@ -261,7 +261,7 @@ pub(crate) struct Event {
 }
 
 /// What a thread of the program sees, in its own code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Said {
     /// It runs a call's closure; the context that it reads there: the chain, how deep the call is in it, how much of its
     /// deadline is left (rule CA-1), and whether it is cancelled.
@@ -297,7 +297,7 @@ pub(crate) enum Said {
 }
 
 /// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Command {
     /// The driver makes an STA of its own thread.
     Spawn(Options),
@@ -330,7 +330,7 @@ pub(crate) enum Command {
 }
 
 /// A call to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Calls {
     pub(crate) call: Call,
     pub(crate) to: Apartment,
@@ -346,7 +346,7 @@ pub(crate) struct Calls {
 }
 
 /// Which cancel handle a call gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Handle {
     Without,
     Fresh,
@@ -355,7 +355,7 @@ pub(crate) enum Handle {
 }
 
 /// A post to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Posts {
     pub(crate) call: Call,
     pub(crate) to: Apartment,

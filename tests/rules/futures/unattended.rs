@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::stage::{incoming, millis};
+use crate::support::forget;
 use apartment::{Entered, EntryAt, Reentrancy, RejectedCall, Retry, RetryPolicy, ServerCall, WaitFor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -340,8 +341,8 @@ fn ck_7_a_forgotten_future_s_call_runs_and_holds_nobody_up() {
         let options = AsyncOptions::new().within(secs(1));
         let mut polled = at_a.with(&options).call_async(|n| n.set(n.get() + 1));
         assert!(is_pending(&mut polled, Waker::noop()));
-        std::mem::forget(polled);
-        std::mem::forget(at_a.call_async(|n| n.set(n.get() + 10)));
+        forget(polled);
+        forget(at_a.call_async(|n| n.set(n.get() + 10)));
         busy.open();
         assert_eq!(at_a.call(Cell::get)?, 11);
         stage.clock.advance(secs(2));
