@@ -139,7 +139,7 @@ impl Search {
         let own = self.bound.map(|bound| bound + number(DEEPER).unwrap_or(0));
         match (own, number(CAP)) {
             (None, None) => vec![Some(1), Some(2), Some(3), None],
-            (_, Some(0)) => vec![Some(0)],
+            (Some(0), _) | (_, Some(0)) => vec![Some(0)],
             (own, most) => (1..=own.unwrap_or(usize::MAX).min(most.unwrap_or(usize::MAX))).map(Some).collect(),
         }
     }

@@ -4,7 +4,7 @@ use crate::patience::in_time;
 use crate::programs::start;
 use apartment::{Apartment, Clock, Event, Process, Proxy, Recording, What};
 use std::panic::resume_unwind;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::JoinHandle;
 
 /// A process with a driven clock and a recording of more events than any test makes.
@@ -136,8 +136,8 @@ pub(crate) fn left_after_the_end(apartment: &Apartment) -> impl FnMut(&Event) ->
 
 /// Never drops it. It stays where what looks for leaks finds it: this is none.
 pub(crate) fn forget<T>(value: T) {
-    static FORGOTTEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-    FORGOTTEN.lock().unwrap().push(Box::into_raw(Box::new(value)).addr());
+    static FORGOTTEN: RwLock<Vec<usize>> = RwLock::new(Vec::new());
+    FORGOTTEN.write().unwrap().push(Box::into_raw(Box::new(value)).addr());
 }
 
 /// More than any system gives a stack.

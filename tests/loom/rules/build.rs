@@ -1,6 +1,6 @@
 //! Writes the tests of the rules once more, for the model checker: each test's body becomes a model, and what the tests take
 //! from the system, threads, channels and locks, they take from `crate::meet`. No line moves, so a failure names its line.
-//! The tests in `left-out.txt` stay behind.
+//! `exceptions.txt` says which tests stay behind (`out`), and which are looked at without interruptions alone (`0`).
 
 use proc_macro2::LineColumn;
 use std::path::{Path, PathBuf};
@@ -21,61 +21,73 @@ const INSTEAD: [(&str, &str); 8] = [
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=left-out.txt");
+    println!("cargo::rerun-if-changed=exceptions.txt");
     if env::var_os("CARGO_CFG_LOOM").is_none() {
         return;
     }
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules");
     let to = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where")).join("rules");
     println!("cargo::rerun-if-changed={}", from.display());
-    let list = fs::read_to_string("left-out.txt").expect("a list of what is left out");
-    let mut left_out =
-        LeftOut(list.lines().filter_map(|line| line.split_once(' ')).map(|(name, _)| (name, 0)).collect());
+    let list = fs::read_to_string("exceptions.txt").expect("a list of exceptions");
+    let mut exceptions = Exceptions(list.lines().map(Exception::of).collect());
 
     let main = fs::read_to_string(from.join("main.rs")).expect("the rules' tests have a root");
     let mut root = String::new();
     for file in main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')) {
         // What a model has in their place stands beside this file.
-        if ["patience", "programs"].contains(&file) || left_out.whole(file) {
+        if ["patience", "programs"].contains(&file) || exceptions.of(&format!("{file}::*")) == Some("out") {
             continue;
         }
         let to = to.join(file).with_extension("rs");
-        rewrite(&from.join(file).with_extension("rs"), &to, file, &mut left_out);
+        rewrite(&from.join(file).with_extension("rs"), &to, file, &mut exceptions);
         root += &format!("#[allow(dead_code, unused_imports, unused_macros)]\n#[path = {to:?}]\nmod {file};\n");
     }
     fs::write(to.join("root.rs"), root).expect("it can be written");
-    left_out.check();
+    exceptions.check();
 }
 
-/// The tests and whole files that are not looked at as models, and how often each was met.
-struct LeftOut<'a>(Vec<(&'a str, usize)>);
+/// A test, or `FILE::*`, and what becomes of it.
+struct Exception<'a> {
+    name: &'a str,
+    what: &'a str,
+    met: usize,
+}
 
-impl LeftOut<'_> {
-    fn whole(&mut self, file: &str) -> bool {
-        self.has(&format!("{file}::*"))
+impl<'a> Exception<'a> {
+    fn of(line: &'a str) -> Self {
+        let mut words = line.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some(name), Some(what @ ("out" | "0")), Some(_why)) => Self { name, what, met: 0 },
+            _ => panic!("an exception is a test, `out` or `0`, and why: {line}"),
+        }
     }
+}
 
-    fn has(&mut self, name: &str) -> bool {
-        let entry = self.0.iter_mut().find(|(entry, _)| *entry == name);
-        entry.map(|(_, met)| *met += 1).is_some()
+struct Exceptions<'a>(Vec<Exception<'a>>);
+
+impl<'a> Exceptions<'a> {
+    fn of(&mut self, name: &str) -> Option<&'a str> {
+        let exception = self.0.iter_mut().find(|exception| exception.name == name)?;
+        exception.met += 1;
+        Some(exception.what)
     }
 
     fn check(&self) {
-        for (name, met) in &self.0 {
-            assert!(*met == 1, "left-out.txt names {name}, of which there are {met}");
+        for Exception { name, met, .. } in &self.0 {
+            assert!(*met == 1, "exceptions.txt names {name}, of which there are {met}");
         }
     }
 }
 
 /// A file of tests and those below it.
-fn rewrite(from: &Path, to: &Path, module: &str, left_out: &mut LeftOut<'_>) {
+fn rewrite(from: &Path, to: &Path, module: &str, exceptions: &mut Exceptions<'_>) {
     let text = fs::read_to_string(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     fs::create_dir_all(to.parent().expect("a file is in a folder")).expect("the folder can be made");
     let mut written = String::new();
-    for line in as_models(&text, module, left_out).lines() {
+    for line in as_models(&text, module, exceptions).lines() {
         if let Some(inner) = line.strip_prefix("mod ").and_then(|line| line.strip_suffix(';')) {
             let below = |file: &Path| file.with_extension("").join(inner).with_extension("rs");
-            rewrite(&below(from), &below(to), &format!("{module}::{inner}"), left_out);
+            rewrite(&below(from), &below(to), &format!("{module}::{inner}"), exceptions);
             written += &format!("#[path = {:?}] ", below(to));
         }
         written += line;
@@ -84,7 +96,7 @@ fn rewrite(from: &Path, to: &Path, module: &str, left_out: &mut LeftOut<'_>) {
     fs::write(to, written).expect("it can be written");
 }
 
-fn as_models(text: &str, module: &str, left_out: &mut LeftOut<'_>) -> String {
+fn as_models(text: &str, module: &str, exceptions: &mut Exceptions<'_>) -> String {
     let file = syn::parse_file(text).unwrap_or_else(|error| panic!("{module}: {error} at {:?}", error.span().start()));
     let mut tests = Tests::default();
     tests.visit_file(&file);
@@ -97,12 +109,16 @@ fn as_models(text: &str, module: &str, left_out: &mut LeftOut<'_>) -> String {
     let mut gone = Vec::new();
     for Test { name, first, open, close, end } in tests.0 {
         let name = format!("{module}::{name}");
-        if left_out.has(&name) {
-            gone.push(first.line - 1..end.line);
-        } else {
-            insert(close, "}) ");
-            insert(open, &format!(" crate::meet::model({name:?}, || {{"));
-        }
+        let bound = match exceptions.of(&name) {
+            Some("out") => {
+                gone.push(first.line - 1..end.line);
+                continue;
+            }
+            Some(bound) => bound,
+            None => "1",
+        };
+        insert(close, "}) ");
+        insert(open, &format!(" crate::meet::model({name:?}, {bound}, || {{"));
     }
     for lines_of_one in gone {
         lines[lines_of_one].fill(String::new());

@@ -4,10 +4,10 @@ use apartment_models::Model;
 
 pub(crate) use channel::{Receiver, Sender, bounded, unbounded};
 
-/// Looks at a test of a rule as at a model: at every execution in which at most one thread is interrupted where it could
-/// have gone on.
-pub(crate) fn model(name: &'static str, body: impl Fn() + Send + Sync + 'static) {
-    Model::rule(name).preemptions(1).check(body);
+/// Looks at a test of a rule as at a model: at every execution in which at most so many threads are interrupted where they
+/// could have gone on.
+pub(crate) fn model(name: &'static str, bound: usize, body: impl Fn() + Send + Sync + 'static) {
+    Model::rule(name).preemptions(bound).check(body);
 }
 
 macro_rules! locals {
@@ -191,7 +191,7 @@ pub(crate) mod thread {
 pub(crate) mod sync {
     pub(crate) use super::mpsc;
     pub(crate) use loom::sync::{Mutex, MutexGuard};
-    pub(crate) use std::sync::{Arc, LockResult, atomic};
+    pub(crate) use std::sync::{Arc, LockResult, RwLock, atomic};
 
     #[derive(Default)]
     pub(crate) struct Condvar(loom::sync::Condvar);
