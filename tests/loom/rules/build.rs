@@ -40,7 +40,7 @@ fn main() {
         }
         let to = to.join(file).with_extension("rs");
         rewrite(&from.join(file).with_extension("rs"), &to, file, &mut exceptions);
-        root += &format!("#[allow(dead_code, unused_imports, unused_macros)]\n#[path = {to:?}]\nmod {file};\n");
+        root += &format!("#[allow(unused, clippy::all)]\n#[path = {to:?}]\nmod {file};\n");
     }
     fs::write(to.join("root.rs"), root).expect("it can be written");
     exceptions.check();
