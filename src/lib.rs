@@ -47,6 +47,10 @@ mod class;
 
 mod wait;
 
+#[cfg(test)]
+#[path = "../tests/programs/mod.rs"]
+mod programs;
+
 pub use apartment::{
     AdoptedBuilder, Apartment, AsyncOptions, Budget, CallContext, CallOptions, Current, Dispatched, Entered,
     EnteredMta, Kind, Mta, MtaBuilder, MtaUsage, PostOptions, Sta, StaBuilder, current, current_call, discard_messages,

@@ -634,9 +634,8 @@ fn a_letter_that_asks_for_a_cell_which_the_sheet_has_not_is_not_written() {
 
 #[test]
 fn without_files_it_writes_its_own_letter() {
-    let place = Place::new("own");
-    let mut program = Command::new(place.program().get_program());
-    let output = program.args(["--answer", "switch", "--patience", "0"]).stdin(Stdio::null()).output();
+    let output =
+        example::program("spreadsheet").args(["--answer", "switch", "--patience", "0"]).stdin(Stdio::null()).output();
     let run = Run::of(output.expect("the example can be started")).succeeded();
     run.says(&["Dear treasurer", "1890.00", "1753.00", "within", "137.00", "1200.00", "nothing planned", "Word"]);
 }

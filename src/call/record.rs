@@ -582,7 +582,7 @@ impl<V> Ticket<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use crate::programs::start;
 
     fn ticket() -> Ticket<()> {
         Record::new(Waiter::Thread(Arc::new(Bell::new()))).unused().next()
@@ -605,7 +605,7 @@ mod tests {
             return;
         }
         let name = "call::record::tests::ap_12_a_broken_invariant_stops_the_program_with_its_name";
-        let mut child = Command::new(std::env::current_exe().unwrap());
+        let mut child = start(&std::env::current_exe().unwrap());
         let output = child.args(["--exact", name, "--nocapture"]).env(CHILD, "1").output().unwrap();
         assert!(!output.status.success());
         let said = String::from_utf8_lossy(&output.stderr);

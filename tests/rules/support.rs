@@ -142,7 +142,7 @@ pub(crate) fn forget<T>(value: T) {
 
 /// More than any system gives a stack.
 #[cfg(target_pointer_width = "64")]
-pub(crate) const TOO_MUCH: usize = 1 << 46;
+pub(crate) const TOO_MUCH: usize = 1 << 56;
 #[cfg(target_pointer_width = "32")]
 pub(crate) const TOO_MUCH: usize = 3 << 30;
 
