@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// For how long a side may be silent that ought to say something: nothing but a mistake takes as long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// After this time the driver looks whether what it has seen is all that comes, though the model says that there is more.
 const LOOK: Duration = Duration::from_millis(5);

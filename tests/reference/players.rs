@@ -6,9 +6,9 @@
 use crate::model::words::*;
 use crate::wire::Wire;
 use apartment::{
-    CallError, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageFilter, Outcome, PostOptions, Process,
-    Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Spin, Sta, StaBuilder, WhyDisconnected, current_call,
-    is_cancelled,
+    __private, CallError, CallKind, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageFilter, Method,
+    Outcome, PostOptions, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Spin, Sta, StaBuilder,
+    WhyDisconnected, current_call, is_cancelled,
 };
 use std::panic::panic_any;
 use std::sync::{Arc, Mutex};
@@ -59,6 +59,10 @@ pub(crate) struct Stage {
     /// For each object that was dropped, whether that was at home.
     pub(crate) dropped: Mutex<Vec<bool>>,
 }
+
+/// Methods of an interface, as its macro makes them.
+static INPUT_SYNC: Method = Method::new("Thing", "input_sync", 0, CallKind::InputSynchronized);
+static ONE_WAY: Method = Method::new("Thing", "one_way", 1, CallKind::OneWay);
 
 thread_local! {
     /// Which player this thread is.
@@ -166,7 +170,7 @@ impl Stage {
     }
 
     fn call(self: &Arc<Self>, calls: &Calls, target: Target, handle: Option<&CancelHandle>) {
-        let Calls { call, owned, within, room, own_policy, .. } = *calls;
+        let Calls { call, owned, within, room, own_policy, input_sync, .. } = *calls;
         let mut options = CallOptions::new();
         if let Some(within) = within {
             options = options.within(Duration::from_nanos(within));
@@ -188,6 +192,9 @@ impl Stage {
                 let stage = Arc::clone(self);
                 proxy.with(&options).call_owned(move |_| stage.serve(call))
             }
+            Target::Object(proxy) if input_sync => {
+                __private::call(&proxy.with(&options), &INPUT_SYNC, |_| self.serve(call))
+            }
             Target::Object(proxy) => proxy.with(&options).call(|_| self.serve(call)),
             Target::New(sta) => {
                 let make = self.make();
@@ -207,7 +214,7 @@ impl Stage {
         self.say(Said::Back { call, result: result.map_err(|error| failure(&error)) }, made);
     }
 
-    fn post(self: &Arc<Self>, Posts { call, room, .. }: Posts, proxy: Arc<Proxy<Thing>>) {
+    fn post(self: &Arc<Self>, Posts { call, room, method, .. }: Posts, proxy: Arc<Proxy<Thing>>) {
         let options = match room {
             Room::Refuse => PostOptions::new(),
             Room::Wait => PostOptions::new().wait_for_room(),
@@ -217,9 +224,19 @@ impl Stage {
         let closure = move |_: &Thing| {
             stage.serve(call);
         };
-        let result = if room == Room::Refuse { proxy.post(closure) } else { proxy.with(&options).post(closure) };
+        let result = if method {
+            let options = match room {
+                Room::Refuse => CallOptions::new(),
+                Room::Wait => CallOptions::new().wait_for_room(),
+                Room::Within(time) => CallOptions::new().wait_for_room_within(Duration::from_nanos(time)),
+            };
+            __private::post(&proxy.with(&options), &ONE_WAY, closure).map_err(|error| failure(&error))
+        } else {
+            let sent = if room == Room::Refuse { proxy.post(closure) } else { proxy.with(&options).post(closure) };
+            sent.map_err(|refused| failure(refused.error()))
+        };
         drop(proxy);
-        let result = result.map(|()| 0).map_err(|refused| failure(refused.error()));
+        let result = result.map(|()| 0);
         self.say(Said::Back { call, result }, None);
     }
 
@@ -290,7 +307,10 @@ fn failure(error: &CallError) -> Failure {
         CallError::RetryLater { .. } => Failure::RetryLater,
         CallError::CallCanceled { .. } => Failure::Canceled { may_have_run },
         CallError::TimedOut { .. } => Failure::TimedOut { may_have_run },
-        CallError::CantCallOut(apartment::CantCallOut::InFilter) => Failure::CantCallOut,
+        CallError::CantCallOut(apartment::CantCallOut::InFilter) => Failure::CantCallOut(Ban::Filter),
+        CallError::CantCallOut(apartment::CantCallOut::InInputSyncCall) => Failure::CantCallOut(Ban::InputSync),
+        CallError::CantCallOut(apartment::CantCallOut::InAsyncCall) => Failure::CantCallOut(Ban::Async),
+        CallError::NotSupported { .. } => Failure::NotSupported,
         CallError::Deadlock(_) => Failure::Deadlock,
         CallError::ServerFault { .. } => Failure::Fault,
         other => Failure::Other(other.hresult()),

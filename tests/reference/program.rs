@@ -15,8 +15,8 @@ type Pick = u8;
 pub(crate) enum Op {
     Spawn(Options),
     Create { by: Pick, to: Pick },
-    Call { by: Pick, object: Pick, owned: bool, within: Option<u8>, room: Room, handle: Handle, own_policy: bool },
-    Post { by: Pick, object: Pick, room: Room },
+    Call { by: Pick, object: Pick, how: How, within: Option<u8>, room: Room, handle: Handle, own_policy: bool },
+    Post { by: Pick, object: Pick, room: Room, method: bool },
     Return { by: Pick, panics: bool },
     Answer { by: Pick, verdict: Verdict, again: Again },
     AskCancelled { by: Pick },
@@ -26,6 +26,13 @@ pub(crate) enum Op {
     Quit { apartment: Pick },
     Drop { object: Pick },
     Advance,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Borrowing,
+    Owning,
+    InputSynchronized,
 }
 
 /// What is played: the apartments that there are at first, each with an object; the first of them may be a client's own
@@ -78,12 +85,15 @@ fn ops() -> impl Strategy<Value = Op> {
         3 => (100..200_u64).prop_map(|ms| Again::After(ms * MS)),
     ];
     let terms = (prop::option::weighted(0.3, 1..60_u8), room(), handle, prop::bool::weighted(0.3));
-    let call = (pick(), pick(), prop::bool::weighted(0.2), terms);
+    let how = prop_oneof![14 => Just(How::Borrowing), 4 => Just(How::Owning), 3 => Just(How::InputSynchronized)];
+    let call = (pick(), pick(), how, terms);
     prop_oneof![
-        30 => call.prop_map(|(by, object, owned, (within, room, handle, own_policy))| {
-            Op::Call { by, object, owned, within, room, handle, own_policy }
+        30 => call.prop_map(|(by, object, how, (within, room, handle, own_policy))| {
+            Op::Call { by, object, how, within, room, handle, own_policy }
         }),
-        12 => (pick(), pick(), room()).prop_map(|(by, object, room)| Op::Post { by, object, room }),
+        12 => (pick(), pick(), room(), prop::bool::weighted(0.3)).prop_map(|(by, object, room, method)| {
+            Op::Post { by, object, room, method }
+        }),
         18 => (pick(), prop::bool::weighted(0.1)).prop_map(|(by, panics)| Op::Return { by, panics }),
         16 => (pick(), verdict, again).prop_map(|(by, verdict, again)| Op::Answer { by, verdict, again }),
         4 => (pick(), pick()).prop_map(|(by, to)| Op::Create { by, to }),
@@ -115,21 +125,22 @@ impl Op {
                 let away = model.threads[thread].home != Some(to) && !model.apartments[to].entered;
                 away.then(|| Command::Call(thread, making(model.new_call(), to)))?
             }
-            Self::Call { by, object, owned, within, room, handle, own_policy } => {
+            Self::Call { by, object, how, within, room, handle, own_policy } => {
                 let thread = picked(&callers(model, by), by)?;
                 let object = picked(&callable(model), object)?;
                 let (to, call) = (model.objects[&object].home, model.new_call());
                 let within = within.map(|ms| Time::from(ms) * MS);
                 let direct = model.threads[thread].home == Some(to);
                 let plain = Calls { object: Some(object), ..making(call, to) };
-                let calls = Calls { owned, within, room, handle, own_policy, ..plain };
-                Command::Call(thread, if direct { Calls { owned, within, ..plain } } else { calls })
+                let (owned, input_sync) = (how == How::Owning, how == How::InputSynchronized);
+                let calls = Calls { owned, within, room, handle, own_policy, input_sync, ..plain };
+                Command::Call(thread, if direct { Calls { owned, within, input_sync, ..plain } } else { calls })
             }
-            Self::Post { by, object, room } => {
+            Self::Post { by, object, room, method } => {
                 let thread = picked(&callers(model, by), by)?;
                 let object = picked(&callable(model), object)?;
                 let (to, call) = (model.objects[&object].home, model.new_call());
-                Command::Post(thread, Posts { call, to, object, room })
+                Command::Post(thread, Posts { call, to, object, room, method })
             }
             Self::Return { by, panics } => {
                 let thread = picked(&serving(model), by)?;
@@ -184,7 +195,7 @@ pub(crate) fn winds_down(model: &Model) -> Option<Command> {
 
 pub(crate) fn making(call: Call, to: Apartment) -> Calls {
     let (room, handle) = (Room::Refuse, Handle::Without);
-    Calls { call, to, object: None, owned: false, within: None, room, handle, own_policy: false }
+    Calls { call, to, object: None, owned: false, within: None, room, handle, own_policy: false, input_sync: false }
 }
 
 fn tops(model: &Model, is: impl Fn(&Frame) -> bool) -> Vec<Thread> {

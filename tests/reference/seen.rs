@@ -141,8 +141,9 @@ impl Names {
             What::Filtered { call_type: of, elapsed, answer } => {
                 W::Filtered { call_type: call_type(*of), elapsed: elapsed.map(nanos), answer: verdict(*answer) }
             }
-            What::Held { by: HeldBy::Policy } => W::Held { by_filter: false },
-            What::Held { by: HeldBy::Filter } => W::Held { by_filter: true },
+            What::Held { by: HeldBy::Policy } => W::Held { by: m::Holds::Policy },
+            What::Held { by: HeldBy::Filter } => W::Held { by: m::Holds::Filter },
+            What::Held { by: HeldBy::InputSynchronized } => W::Held { by: m::Holds::InputSynchronized },
             What::Began { call_type: of, queued } => W::Began { call_type: of.map(call_type), queued: *queued },
             What::Ended { panicked } => W::Ended { panicked: panicked.is_some() },
             What::ResultDropped => W::ResultDropped,
@@ -251,6 +252,7 @@ pub(crate) fn kind(of: CallKind) -> m::Kind {
     match of {
         CallKind::OneWay => m::Kind::OneWay,
         CallKind::Create => m::Kind::Create,
+        CallKind::InputSynchronized => m::Kind::InputSynchronized,
         _ => m::Kind::Synchronous,
     }
 }

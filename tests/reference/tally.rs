@@ -42,6 +42,7 @@ impl Tally {
                 What::RetryAsked { rejected, answer, own_policy, .. } => {
                     format!("  retry of {rejected:?}, own policy {own_policy}: {}", word(answer))
                 }
+                What::Held { by } => format!("  held by {by:?}"),
                 What::CancelAsked { why } => format!("  cancelled by {why:?}"),
                 What::Revoked { why, .. } => format!("  revoked by {why:?}"),
                 What::CallMade(made) => {

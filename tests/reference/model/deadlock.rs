@@ -94,6 +94,6 @@ impl Model {
     /// Whether the innermost wait of an apartment's thread lets a call in.
     fn lets_in(&self, owner: Thread, call: Call) -> bool {
         let scope = self.scope(owner, self.waits_open(owner), true, false);
-        !self.in_filter(owner) && (scope == Scope::Everything || self.admits(call, scope))
+        self.dispatches_nothing(owner).is_none() && (scope == Scope::Everything || self.admits(call, scope))
     }
 }

@@ -9,6 +9,8 @@ pub(super) enum Scope {
     Everything,
     /// The chains that are out, and that of the call that is served.
     Chains(Option<Call>),
+    /// The wait for an input-synchronized call lets in others of that kind (rule CK-3).
+    InputSynchronized,
     Nothing,
 }
 
@@ -50,8 +52,8 @@ impl Model {
             Door::Ended => return Err(Failure::Ended),
         }
         let (queued, waiting) = (self.queued(to), self.apartments[to].line.len());
-        if callback {
-            // It completes work that the apartment waits for: it needs no room (rule MB-4).
+        if callback || self.calls[&call].kind == Kind::InputSynchronized {
+            // It completes work that the apartment waits for: it needs no room (rule MB-4). The other never does (rule CK-3).
             self.enqueue(call, false, thread);
         } else if queued < capacity && waiting == 0 {
             self.enqueue(call, true, thread);
@@ -68,7 +70,12 @@ impl Model {
     fn enqueue(&mut self, call: Call, room: bool, by: Thread) {
         let to = self.calls[&call].to;
         self.call_mut(call).phase = Phase::Queued;
-        self.apartments[to].entries.push_back(Entry { call, room, held_told: 0 });
+        let goes_ahead = |call: Call| self.calls[&call].kind == Kind::InputSynchronized;
+        let entries = &self.apartments[to].entries;
+        let ahead = entries.iter().take_while(|entry| goes_ahead(entry.call)).count();
+        // Ahead of all that is queued, but for others of its kind (rule CK-3).
+        let at = if goes_ahead(call) { ahead } else { entries.len() };
+        self.apartments[to].entries.insert(at, Entry { call, room, held_told: 0 });
         let (queued, capacity) = (self.queued(to), self.apartments[to].options.capacity);
         self.tells_there(call, by, What::Queued { queued, capacity });
     }
@@ -107,20 +114,21 @@ impl Model {
             }
             if held_told != wait {
                 self.apartments[apartment].entries[at].held_told = wait;
-                self.tells_there(call, thread, What::Held { by_filter: false });
+                let by = if scope == Scope::InputSynchronized { Holds::InputSynchronized } else { Holds::Policy };
+                self.tells_there(call, thread, What::Held { by });
             }
         }
         None
     }
 
-    /// A wait inside a filter's method lets in nothing (rule CK-4).
-    pub(super) fn holds_all(&mut self, apartment: Apartment, wait: u64) {
+    /// A wait inside a filter's method lets in nothing (rule CK-4), nor does one inside an input-synchronized call (rule CK-3).
+    pub(super) fn holds_all(&mut self, apartment: Apartment, wait: u64, by: Holds) {
         let thread = self.apartments[apartment].thread;
         for at in 0..self.apartments[apartment].entries.len() {
             let entry = &mut self.apartments[apartment].entries[at];
             let call = entry.call;
             if std::mem::replace(&mut entry.held_told, wait) != wait {
-                self.tells_there(call, thread, What::Held { by_filter: true });
+                self.tells_there(call, thread, What::Held { by });
             }
         }
     }
@@ -128,6 +136,9 @@ impl Model {
     pub(super) fn admits(&self, call: Call, scope: Scope) -> bool {
         match scope {
             Scope::Everything => true,
+            // It comes in under every policy (rule DI-12).
+            _ if self.calls[&call].kind == Kind::InputSynchronized => true,
+            Scope::InputSynchronized => false,
             Scope::Chains(served) => self.is_callback(call) || served == Some(self.calls[&call].chain),
             Scope::Nothing => false,
         }

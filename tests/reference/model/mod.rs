@@ -161,6 +161,8 @@ pub(crate) struct CallState {
     room_until: Option<Time>,
     pub(crate) handle: Handle,
     own_policy: bool,
+    /// A one-way method of an interface.
+    method: bool,
     attempt: u32,
     pub(crate) phase: Phase,
     pub(crate) why: Option<Why>,

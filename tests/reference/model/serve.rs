@@ -19,15 +19,31 @@ impl Model {
         self.threads[thread].stack.iter().filter(waits).count()
     }
 
-    /// Whether a filter's method runs: then nothing is dispatched, and no call goes out (rule CK-4).
-    pub(super) fn in_filter(&self, thread: Thread) -> bool {
+    /// Whether a filter's method runs (rule CK-4), or an input-synchronized call is served (rule CK-3), anywhere on the stack:
+    /// then nothing is dispatched, and no call goes out.
+    pub(super) fn dispatches_nothing(&self, thread: Thread) -> Option<Ban> {
+        let stack = &self.threads[thread].stack;
         let filters = |frame: &Frame| matches!(frame, Frame::Asked { .. } | Frame::AskedAgain { .. });
-        self.threads[thread].stack.iter().any(filters)
+        if stack.iter().any(filters) {
+            return Some(Ban::Filter);
+        }
+        let kind = |frame: &Frame| if let Frame::Serves { call } = frame { Some(self.calls[call].kind) } else { None };
+        let synchronized = |frame: &Frame| kind(frame) == Some(Kind::InputSynchronized);
+        stack.iter().any(synchronized).then_some(Ban::InputSync)
+    }
+
+    /// Whether its innermost wait is for an input-synchronized call.
+    fn waits_for_input_synchronized(&self, thread: Thread) -> bool {
+        let top = self.threads[thread].stack.last();
+        matches!(top, Some(Frame::Waits { call, .. }) if self.calls[call].kind == Kind::InputSynchronized)
     }
 
     /// What comes in on a thread, that many waits deep (rule DI-12); `calls`: with one more call out.
     pub(super) fn scope(&self, thread: Thread, waits: usize, in_wait: bool, calls: bool) -> Scope {
         let Some(home) = self.threads[thread].home else { return Scope::Nothing };
+        if self.waits_for_input_synchronized(thread) {
+            return Scope::InputSynchronized;
+        }
         let Options { policy, nested_waits, .. } = self.apartments[home].options;
         if policy == Policy::Classic && waits <= nested_waits {
             return Scope::Everything;
@@ -52,8 +68,9 @@ impl Model {
     /// there is none.
     pub(super) fn serve_one(&mut self, thread: Thread, wait: u64) -> bool {
         let Some(home) = self.threads[thread].home else { return false };
-        if self.in_filter(thread) {
-            self.holds_all(home, wait);
+        if let Some(ban) = self.dispatches_nothing(thread) {
+            let by = if ban == Ban::Filter { Holds::Filter } else { Holds::InputSynchronized };
+            self.holds_all(home, wait, by);
             return false;
         }
         if let Some(object) = self.apartments[home].releases.pop_front() {
@@ -99,8 +116,9 @@ impl Model {
         let to = self.calls[&call].to;
         let Some(at) = self.apartments[to].entries.iter().position(|entry| entry.call == call) else { return };
         self.tells_there(call, thread, What::Filtered { call_type, elapsed, answer });
-        // A one-way call cannot be rejected (rules CK-2, MF-4).
-        if answer == Verdict::Handled || self.calls[&call].kind == Kind::OneWay {
+        // A one-way call cannot be rejected, nor one that is input-synchronized (rules CK-2, CK-3, MF-4).
+        let rejectable = !matches!(self.calls[&call].kind, Kind::OneWay | Kind::InputSynchronized);
+        if answer == Verdict::Handled || !rejectable {
             if self.calls[&call].deadline.is_some_and(|deadline| deadline <= self.now) {
                 self.revoke_queued(to, at, Why::Deadline, thread);
             } else {

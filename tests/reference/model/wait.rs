@@ -41,6 +41,7 @@ impl Model {
             room_until: None,
             handle: calls.handle,
             own_policy: calls.own_policy,
+            method: false,
             attempt: 1,
             phase: Phase::Out,
             why: None,
@@ -59,12 +60,20 @@ impl Model {
     /// A thread makes a synchronous call, or an object.
     pub(super) fn call(&mut self, thread: Thread, calls: &Calls) {
         let call = calls.call;
-        let kind = if calls.object.is_some() { Kind::Synchronous } else { Kind::Create };
+        let kind = match calls.object {
+            Some(_) if calls.input_sync => Kind::InputSynchronized,
+            Some(_) => Kind::Synchronous,
+            None => Kind::Create,
+        };
         self.make(thread, kind, calls);
         self.tells_made(call);
         let around = self.calls[&call].around.and_then(|around| self.calls[&around].why);
         let past = self.calls[&call].deadline.is_some_and(|deadline| deadline <= self.now);
         let why = around.or(past.then_some(Why::Deadline));
+        if kind == Kind::InputSynchronized && self.threads[thread].home.is_none() {
+            // Only STAs make such calls (rule CK-3).
+            return self.refused(call, Failure::NotSupported);
+        }
         if self.calls[&call].direct {
             // At home: no queue, no filter, no other thread (rule DI-2).
             if let Some(why) = why {
@@ -74,9 +83,8 @@ impl Model {
             self.tells_there(call, thread, What::Began { call_type: None, queued: 0 });
             return self.serves(thread, call);
         }
-        let refused = if self.in_filter(thread) {
-            // No synchronous call leaves the apartment from a filter's method (rule CK-4).
-            Some(Failure::CantCallOut)
+        let refused = if let Some(ban) = self.ban(thread, call) {
+            Some(Failure::CantCallOut(ban))
         } else if let Some(why) = why {
             Some(cancelled(why, false))
         } else if calls.handle == Handle::Cancelled {
@@ -90,22 +98,36 @@ impl Model {
         if calls.owned {
             self.reference(calls.object);
         }
-        let serves = self.would_serve(thread, true);
+        let serves = self.would_serve(thread, Some(kind));
         let until = self.calls[&call].deadline;
         self.tells_at_home(call, What::WaitBegan { on: On::Reply, serves, until });
         self.attempts(thread, call);
     }
 
     /// What a wait that begins now serves: for a call, which is out then, or for room.
-    fn would_serve(&self, thread: Thread, for_call: bool) -> Serves {
-        if self.threads[thread].home.is_none() || self.in_filter(thread) {
+    fn would_serve(&self, thread: Thread, for_call: Option<Kind>) -> Serves {
+        if self.threads[thread].home.is_none() || self.dispatches_nothing(thread).is_some() {
             return Serves::Nothing;
         }
-        match self.scope(thread, self.waits_open(thread) + 1, true, for_call) {
+        match self.scope(thread, self.waits_open(thread) + 1, true, for_call.is_some()) {
+            _ if for_call == Some(Kind::InputSynchronized) => Serves::InputSynchronized,
             Scope::Everything => Serves::Everything,
             Scope::Chains(_) => Serves::Chain,
-            Scope::Nothing => Serves::InputSynchronized,
+            Scope::Nothing | Scope::InputSynchronized => Serves::InputSynchronized,
         }
+    }
+
+    /// Why no synchronous call leaves the apartment from here (rules CK-2 to CK-4): asked of all that stands on the thread. While
+    /// a one-way method is served, none of its chain goes back to the apartment that sent it.
+    fn ban(&self, thread: Thread, call: Call) -> Option<Ban> {
+        let CallState { chain, to, .. } = self.calls[&call];
+        let sent = |frame: &Frame| {
+            let Frame::Serves { call } = frame else { return false };
+            let served = &self.calls[call];
+            served.method && served.chain == chain && served.from == Some(to)
+        };
+        let in_async = || self.threads[thread].stack.iter().any(sent);
+        self.dispatches_nothing(thread).or_else(|| in_async().then_some(Ban::Async))
     }
 
     /// Hands a call over, and waits. While it waits, an STA serves (rule DI-5); a thread in no apartment does not (rule AP-5).
@@ -284,7 +306,7 @@ impl Model {
 
     /// A thread posts a closure: a one-way call (rule CK-2).
     pub(super) fn post(&mut self, thread: Thread, posts: &Posts) {
-        let Posts { call, to, object, room } = *posts;
+        let Posts { call, to, object, room, method } = *posts;
         let without = Handle::Without;
         let calls = Calls {
             call,
@@ -295,8 +317,10 @@ impl Model {
             room,
             handle: without,
             own_policy: false,
+            input_sync: false,
         };
         self.make(thread, Kind::OneWay, &calls);
+        self.call_mut(call).method = method;
         self.tells_made(call);
         // It keeps its object until it has run.
         self.reference(Some(object));
@@ -304,7 +328,7 @@ impl Model {
             self.posted(thread, call, Err(error));
         } else if self.calls[&call].phase == Phase::InLine {
             let until = if let Room::Within(time) = room { Some(self.now + time) } else { None };
-            let serves = self.would_serve(thread, false);
+            let serves = self.would_serve(thread, None);
             self.tells_at_home(call, What::WaitBegan { on: On::Room, serves, until });
             let wait = self.new_wait(thread);
             self.threads[thread].stack.push(Frame::WaitsForRoom { call, wait, until });

@@ -33,6 +33,7 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Synchronous,
+    InputSynchronized,
     OneWay,
     Create,
 }
@@ -92,7 +93,6 @@ pub(crate) enum On {
 pub(crate) enum Serves {
     Everything,
     Chain,
-    /// Of the kinds of calls that there are here, nothing.
     InputSynchronized,
     Nothing,
 }
@@ -105,6 +105,22 @@ pub(crate) enum End {
     TimedOut,
     Rejected,
     Deadlock,
+}
+
+/// In what no synchronous call leaves an apartment (rules CK-2 to CK-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Ban {
+    Filter,
+    InputSync,
+    Async,
+}
+
+/// By what an entry is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Holds {
+    Policy,
+    Filter,
+    InputSynchronized,
 }
 
 /// Why a call or a post failed.
@@ -125,7 +141,8 @@ pub(crate) enum Failure {
     TimedOut {
         may_have_run: bool,
     },
-    CantCallOut,
+    CantCallOut(Ban),
+    NotSupported,
     Deadlock,
     Fault,
     /// One that the model never gives, by its HRESULT.
@@ -142,7 +159,10 @@ impl Failure {
             Self::RetryLater => ("RetryLater", 0x8001_010A, false),
             Self::Canceled { may_have_run } => ("CallCanceled", 0x8001_0002, may_have_run),
             Self::TimedOut { may_have_run } => ("TimedOut", 0x8001_011F, may_have_run),
-            Self::CantCallOut => ("CantCallOut", 0x8001_0005, false),
+            Self::CantCallOut(Ban::Filter) => ("CantCallOut", 0x8001_0005, false),
+            Self::CantCallOut(Ban::InputSync) => ("CantCallOut", 0x8001_010D, false),
+            Self::CantCallOut(Ban::Async) => ("CantCallOut", 0x8001_0004, false),
+            Self::NotSupported => ("NotSupported", 0x8000_4021, false),
             Self::Deadlock => ("Deadlock", 0x8004_E005, false),
             Self::Fault => ("ServerFault", 0x8001_0105, true),
             Self::Other(hresult) => ("", hresult, false),
@@ -189,7 +209,7 @@ pub(crate) enum What {
         answer: Verdict,
     },
     Held {
-        by_filter: bool,
+        by: Holds,
     },
     Began {
         call_type: Option<CallType>,
@@ -343,6 +363,8 @@ pub(crate) struct Calls {
     pub(crate) handle: Handle,
     /// With a retry policy of its own, which asks the driver.
     pub(crate) own_policy: bool,
+    /// An input-synchronized method (rule CK-3).
+    pub(crate) input_sync: bool,
 }
 
 /// Which cancel handle a call gets.
@@ -361,4 +383,6 @@ pub(crate) struct Posts {
     pub(crate) to: Apartment,
     pub(crate) object: Object,
     pub(crate) room: Room,
+    /// A one-way method of an interface, not a closure (rule CK-2).
+    pub(crate) method: bool,
 }
