@@ -36,13 +36,19 @@ pub struct Model {
     name: &'static str,
     file: &'static str,
     threads: usize,
+    may_be_alone: bool,
 }
 
 impl Model {
     /// A model, which is a test of its own: `.ci/models` asks each test for one line.
     #[track_caller]
     pub fn new(name: &'static str) -> Model {
-        Model { name, file: Location::caller().file(), threads: loom::MAX_THREADS }
+        Model { name, file: Location::caller().file(), threads: loom::MAX_THREADS, may_be_alone: false }
+    }
+
+    /// A test that a rule has anyway, and that is looked at as a model, too: in some there is only one thread.
+    pub fn rule(name: &'static str) -> Model {
+        Model { name, file: "rules.rs", threads: loom::MAX_THREADS, may_be_alone: true }
     }
 
     /// How many threads there may be, the main one and those that have ended included, instead of five: an execution
@@ -82,7 +88,7 @@ impl Search {
     /// threads that an execution may ever start. It fails where loom fails, and where there was only one
     /// execution: such a model shows nothing. A search that fails leaves a file for `.ci/replay`.
     ///
-    /// In the environment `MODELS_AT_MOST=2` caps the bound of every model, for a quick look, and `MODELS_DEEPER=1` raises
+    /// In the environment `MODELS_AT_MOST=2` caps the bound of every model, for a quick look (0 for the quickest), and `MODELS_DEEPER=1` raises
     /// each that has one: the line then says so.
     pub fn check(self, body: impl Fn() + Send + Sync + 'static) {
         for cut in CUTS {
@@ -95,7 +101,7 @@ impl Search {
         if let Some(file) = counterexample::to_replay() {
             return self.replay(&file, body);
         }
-        let Model { name, threads, .. } = self.model;
+        let Model { name, threads, may_be_alone: alone, .. } = self.model;
         let bounds = self.bounds();
         let last = *bounds.last().expect("there is always a bound");
         let is_capped = last.is_some_and(|last| self.bound.is_none_or(|own| last < own));
@@ -125,7 +131,7 @@ impl Search {
             let and = if before.is_empty() { "; before it, by bound" } else { "," };
             write!(before, "{and} {}: {count}", named(bound)).expect("a string takes all");
         }
-        assert!(is_capped || count > 1, "model {name}: one execution only, so no two threads ever met in it");
+        assert!(is_capped || alone || count > 1, "model {name}: one execution only, so no two threads ever met in it");
     }
 
     /// One bound after the other; the last is the model's own, unless the environment says otherwise.
@@ -133,6 +139,7 @@ impl Search {
         let own = self.bound.map(|bound| bound + number(DEEPER).unwrap_or(0));
         match (own, number(CAP)) {
             (None, None) => vec![Some(1), Some(2), Some(3), None],
+            (Some(0), _) | (_, Some(0)) => vec![Some(0)],
             (own, most) => (1..=own.unwrap_or(usize::MAX).min(most.unwrap_or(usize::MAX))).map(Some).collect(),
         }
     }
@@ -191,7 +198,7 @@ impl Search {
 /// A number from the environment.
 fn number(variable: &str) -> Option<usize> {
     let value = std::env::var(variable).ok()?;
-    Some(value.parse().ok().filter(|&value| value > 0).unwrap_or_else(|| panic!("{variable} is no number: {value}")))
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is no number: {value}")))
 }
 
 fn named(bound: Option<usize>) -> String {

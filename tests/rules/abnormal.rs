@@ -248,7 +248,7 @@ fn lt_3_an_owner_whose_panic_passes_through_a_call_of_its_own_is_answered_before
 #[test]
 fn lt_3_an_owned_call_that_runs_when_its_threads_locals_are_destroyed_is_server_died() {
     const NAME: &str = "abnormal::lt_3_an_owned_call_that_runs_when_its_threads_locals_are_destroyed_is_server_died";
-    use crate::stage::patience;
+    use crate::patience::patience;
     use apartment::Outcome;
     use std::sync::mpsc::RecvTimeoutError;
     if !is_child() {

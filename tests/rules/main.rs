@@ -33,6 +33,7 @@ mod mb;
 mod methods;
 mod mf;
 mod owned;
+mod patience;
 mod pending;
 mod policies;
 #[path = "../programs/mod.rs"]

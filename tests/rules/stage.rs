@@ -1,14 +1,14 @@
 //! What a test is played on: a process whose clock is driven and whose events are recorded, and gates that hold a
 //! thread until the test lets it on.
 
+use crate::patience::in_time;
 use apartment::{
     Apartment, CallError, Clock, Event, IncomingCall, MessageFilter, MtaBuilder, PendingAnswer, PendingMessage,
     Process, ProcessBuilder, Recording, RejectedCall, Retry, ServerCall, StaBuilder, What,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 /// A process of the test's own.
@@ -34,13 +34,6 @@ macro_rules! like {
 }
 pub(crate) use like;
 
-/// How long a test may take before it counts as hanging: a wake-up that is lost is a failure, not a test without end. A
-/// machine that is slow, or one that is played by another, says how many seconds it needs.
-pub(crate) fn patience() -> Duration {
-    let seconds = std::env::var("APARTMENT_TEST_PATIENCE");
-    Duration::from_secs(seconds.map_or(30, |seconds| seconds.parse().expect("a number of seconds")))
-}
-
 /// Plays a test on a thread of its own, which is in no apartment.
 pub(crate) fn play(body: impl FnOnce(&Stage) -> Result<(), CallError> + Send + 'static) {
     play_in(Process::builder(), body);
@@ -53,21 +46,10 @@ pub(crate) fn play_in(process: ProcessBuilder, body: impl FnOnce(&Stage) -> Resu
     let recording = process.recording().expect("the process was made to record");
     let seen = recording.clone();
     let stage = Stage { process, clock, recording, scene: AtomicU64::new(0) };
-    let (done, ended) = bounded(1);
-    let player = thread::Builder::new().name(thread::current().name().unwrap_or("a rule").to_owned());
-    let player = player.spawn(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| body(&stage)));
-        // Nobody listens if the test was given up.
-        let _given_up = done.send(result);
-    });
-    let player = player.expect("a thread for the test can be started");
-    match ended.recv_timeout(patience()) {
-        Ok(Ok(result)) => {
-            player.join().expect("the test's thread catches the test's panics");
-            result.expect("nothing that the test expects to succeed fails");
-        }
-        Ok(Err(panic)) => resume_unwind(panic),
-        Err(_) => {
+    match in_time(move || body(&stage)) {
+        Some(Ok(result)) => result.expect("nothing that the test expects to succeed fails"),
+        Some(Err(panic)) => resume_unwind(panic),
+        None => {
             let events = seen.events();
             for event in &events[events.len().saturating_sub(60)..] {
                 let Event { seq, apartment, thread, call, what, .. } = event;

@@ -1,11 +1,10 @@
 //! What tests of several rules need: a stop inside a served call, a process that is recorded, events by kind.
 
+use crate::patience::in_time;
 use crate::programs::start;
-use crate::stage::patience;
 use apartment::{Apartment, Clock, Event, Process, Proxy, Recording, What};
 use std::panic::resume_unwind;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::thread::JoinHandle;
 
 /// A process with a driven clock and a recording of more events than any test makes.
@@ -137,8 +136,8 @@ pub(crate) fn left_after_the_end(apartment: &Apartment) -> impl FnMut(&Event) ->
 
 /// Never drops it. It stays where what looks for leaks finds it: this is none.
 pub(crate) fn forget<T>(value: T) {
-    static FORGOTTEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-    FORGOTTEN.lock().unwrap().push(Box::into_raw(Box::new(value)).addr());
+    static FORGOTTEN: RwLock<Vec<usize>> = RwLock::new(Vec::new());
+    FORGOTTEN.write().unwrap().push(Box::into_raw(Box::new(value)).addr());
 }
 
 /// More than any system gives a stack.
@@ -159,15 +158,11 @@ pub(crate) fn join<T>(thread: JoinHandle<T>) -> T {
 
 /// Runs a body whose failure would be to wait for ever: then the test fails instead.
 pub(crate) fn must_end<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, ended): (Sender<()>, Receiver<()>) = channel();
-    let thread = std::thread::spawn(move || {
-        // Dropped at the end or by a panic.
-        let _done = done;
-        body()
-    });
-    let hangs = ended.recv_timeout(patience()) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-    assert!(!hangs, "somebody waits for ever");
-    join(thread)
+    match in_time(body) {
+        Some(Ok(value)) => value,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => panic!("somebody waits for ever"),
+    }
 }
 
 /// Whether this is the child process of [`in_child`].

@@ -44,7 +44,9 @@ impl Kind {
         seen.all();
         // A deadlock stops the program, for its frames cannot be unwound: so it has one of its own.
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", test, "--nocapture"]).envs([(UNDETECTED, "1"), ("RUST_BACKTRACE", "0")]);
+        // In a program of several files of models it bears this one's name before its own.
+        let test = module_path!().split_once("::").map_or(test.to_owned(), |(_, file)| format!("{file}::{test}"));
+        child.args(["--exact", &test, "--nocapture"]).envs([(UNDETECTED, "1"), ("RUST_BACKTRACE", "0")]);
         let output = child.output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
