@@ -59,6 +59,8 @@
 
 mod golden;
 mod harness;
+#[path = "../rules/patience.rs"]
+mod patience;
 mod scenarios;
 // What the rules' tests are played on; a play needs only some of it.
 #[allow(dead_code)]
