@@ -57,8 +57,9 @@ impl Model {
         Model { threads, ..self }
     }
 
-    /// Looks at every execution in which at most `bound` threads are interrupted where they could have gone on: first at
-    /// those with one interruption, then with two, and so on, for what is found at all is found soonest so.
+    /// Looks at executions in which at most `bound` threads are interrupted where they could have gone on: first at
+    /// those with one interruption, then with two, and so on, for what is found at all is found soonest so. After the last
+    /// interruption loom follows one order only.
     pub fn preemptions(self, bound: usize) -> Search {
         Search { model: self, bound: Some(bound), branches: BRANCHES }
     }

@@ -54,6 +54,12 @@ impl Mutant {
         Ok(serde_json::from_reader(BufReader::new(file))?)
     }
 
+    /// Whether it is a field that a builder keeps.
+    pub(crate) fn is_of_a_builder(&self) -> bool {
+        self.genre == Genre::StructField
+            && ["Builder::", "Options::", "Options<'a>::"].iter().any(|of| self.name.contains(of))
+    }
+
     /// Whether the line belongs to the function that is changed; of a change outside of functions, to the change.
     pub(crate) fn has_line(&self, line: usize) -> bool {
         let span = self.function.as_ref().map_or(&self.span, |function| &function.span);

@@ -33,6 +33,17 @@ impl Display for Found {
     }
 }
 
+/// Of all mutants.
+#[derive(Default)]
+pub(crate) struct Score {
+    pub(crate) viable: usize,
+    /// Of the viable ones, how many fail a model, and how many fail any test.
+    pub(crate) by_models: usize,
+    pub(crate) by_any: usize,
+    /// Nothing is known of them; they may be viable or not.
+    pub(crate) unknown: usize,
+}
+
 pub(crate) struct Record {
     file: File,
     /// By mutant, what each stage has found.
@@ -68,14 +79,23 @@ impl Record {
         known.iter().any(|(at, found)| at == stage || matches!(found, Found::Killed(_) | Found::Unviable))
     }
 
-    /// How many are viable, how many of them fail a model, how many fail anything.
-    pub(crate) fn score(&self) -> (usize, usize, usize) {
-        let viable = self.known.values().filter(|known| known.iter().all(|(_, found)| *found != Found::Unviable));
-        viable.fold((0, 0, 0), |(viable, models, all), known| {
+    /// What is known of these.
+    pub(crate) fn score<'a>(&self, mutants: impl Iterator<Item = &'a str>) -> Score {
+        let mut score = Score::default();
+        for mutant in mutants {
+            let Some(known) = self.known.get(mutant) else {
+                score.unknown += 1;
+                continue;
+            };
+            if known.iter().any(|(_, found)| *found == Found::Unviable) {
+                continue;
+            }
             let killed: Vec<_> = known.iter().filter(|(_, found)| matches!(found, Found::Killed(_))).collect();
-            let by_model = killed.iter().any(|(stage, _)| stage.starts_with("models"));
-            (viable + 1, models + usize::from(by_model), all + usize::from(!killed.is_empty()))
-        })
+            score.viable += 1;
+            score.by_models += usize::from(killed.iter().any(|(stage, _)| stage.starts_with("models")));
+            score.by_any += usize::from(!killed.is_empty());
+        }
+        score
     }
 }
 

@@ -28,7 +28,10 @@ pub(crate) fn make(from: &Path, to: &Path, mutants: &[Mutant]) -> Result<BTreeSe
 
 /// All that git knows, as it is now, and the switch.
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    let listed = Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(from).output()?;
+    let listed = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(from)
+        .output()?;
     ensure!(listed.status.success(), "git does not list the files");
     for file in String::from_utf8(listed.stdout)?.split_terminator('\0') {
         let (from, to) = (from.join(file), to.join(file));

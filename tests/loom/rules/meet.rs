@@ -8,8 +8,7 @@ use apartment_models::Model;
 
 pub(crate) use channel::{Receiver, Sender, bounded, unbounded};
 
-/// Looks at a test of a rule as at a model: at every execution in which at most so many threads are interrupted where they
-/// could have gone on.
+/// Looks at a test of a rule as at a model, with such a bound.
 pub(crate) fn model(name: &'static str, bound: usize, body: impl Fn() + Send + Sync + 'static) {
     Model::rule(name).preemptions(bound).check(body);
 }
