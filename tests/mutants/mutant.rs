@@ -1,0 +1,68 @@
+//! A mutant, as cargo-mutants lists it: `cargo mutants --list --json`.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+#[derive(Deserialize)]
+pub(crate) struct Mutant {
+    /// Its file, line, column, and what is changed: as cargo-mutants prints it. It is known by this everywhere.
+    pub(crate) name: String,
+    pub(crate) file: String,
+    pub(crate) genre: Genre,
+    /// What stands there instead; nothing where something is only taken away.
+    #[serde(default)]
+    pub(crate) replacement: String,
+    pub(crate) span: Lines,
+    function: Option<Function>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Genre {
+    FnValue,
+    BinaryOperator,
+    UnaryOperator,
+    MatchArm,
+    MatchArmGuard,
+    StructField,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    span: Lines,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Lines {
+    pub(crate) start: Place,
+    end: Place,
+}
+
+/// A line and a column, both from 1 on.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl Mutant {
+    /// All of a list; a mutant's number is its place there, from 1 on.
+    pub(crate) fn list(file: &Path) -> Result<Vec<Mutant>> {
+        let file = File::open(file).with_context(|| format!("{}", file.display()))?;
+        Ok(serde_json::from_reader(BufReader::new(file))?)
+    }
+
+    /// Whether it is a field that a builder keeps.
+    pub(crate) fn is_of_a_builder(&self) -> bool {
+        self.genre == Genre::StructField
+            && ["Builder::", "Options::", "Options<'a>::"].iter().any(|of| self.name.contains(of))
+    }
+
+    /// Whether the line belongs to the function that is changed; of a change outside of functions, to the change.
+    pub(crate) fn has_line(&self, line: usize) -> bool {
+        let span = self.function.as_ref().map_or(&self.span, |function| &function.span);
+        (span.start.line..=span.end.line).contains(&line)
+    }
+}

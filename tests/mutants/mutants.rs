@@ -1,0 +1,127 @@
+//! All mutants of the core in one program: each is behind a switch, and a process is one of them. So all are compiled once, and
+//! one costs what the tests take that it has to pass. `.ci/mutants` says what is done with it.
+
+mod hunt;
+mod instrument;
+mod mutant;
+mod places;
+mod programs;
+mod record;
+mod tree;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use hunt::Stage;
+use mutant::Mutant;
+use record::{Found, Record};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All mutants of the core in one program.
+#[derive(Parser)]
+struct Options {
+    /// What `cargo mutants --list --json` says.
+    #[arg(long)]
+    list: PathBuf,
+    /// A file with the names of those that are not in the program.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Makes a copy of this project with them, and the file of those that are not in it
+    Tree { to: PathBuf },
+    /// Runs the tests against each that is left
+    Hunt {
+        /// What is known
+        #[arg(long)]
+        record: PathBuf,
+        /// What this is called there: of models it begins with `models`
+        #[arg(long)]
+        stage: String,
+        /// Where the tests run
+        #[arg(long)]
+        folder: PathBuf,
+        /// How often a thread of a model is interrupted at most; without, each model says so itself
+        #[arg(long)]
+        bound: Option<u32>,
+        /// Tests that take longer, in seconds, are left out
+        #[arg(long, default_value_t = 3600)]
+        longest: u64,
+        #[arg(required = true)]
+        programs: Vec<PathBuf>,
+    },
+    /// Takes in what cargo-mutants has found out itself of those that are not in the program: its folder `mutants.out`
+    Take {
+        #[arg(long)]
+        record: PathBuf,
+        #[arg(long)]
+        stage: String,
+        outcomes: PathBuf,
+    },
+    /// Says how many there are, and how many fail
+    Score {
+        #[arg(long)]
+        record: PathBuf,
+    },
+}
+
+fn main() -> Result<()> {
+    let Options { list, out, what } = Options::parse();
+    let mutants = Mutant::list(&list)?;
+    match what {
+        What::Tree { to } => {
+            let left = tree::make(&std::env::current_dir()?, &to, &mutants)?;
+            println!("{} of {} mutants are in {}", mutants.len() - left.len(), mutants.len(), to.display());
+            let names: String = left.iter().map(|number| mutants[number - 1].name.clone() + "\n").collect();
+            Ok(fs::write(out, names)?)
+        }
+        What::Hunt { record, stage, folder, bound, longest, programs } => {
+            let record = Record::open(&record)?;
+            let out = fs::read_to_string(&out).with_context(|| out.display().to_string())?;
+            let out: BTreeSet<_> = out.lines().collect();
+            let out = (1..).zip(&mutants).filter(|(_, mutant)| out.contains(mutant.name.as_str()));
+            let out = out.map(|(number, _)| number).collect();
+            let longest = Duration::from_secs(longest);
+            let stage = Stage { name: &stage, programs: &programs, folder, bound, longest };
+            hunt::hunt(&stage, &mutants, &out, record)
+        }
+        What::Take { record, stage, outcomes } => {
+            let mut record = Record::open(&record)?;
+            for (file, found) in [
+                ("caught.txt", Found::Killed("a test that cargo-mutants ran".to_owned())),
+                ("missed.txt", Found::Survived),
+                ("timeout.txt", Found::Late("a test that cargo-mutants ran".to_owned())),
+                ("unviable.txt", Found::Unviable),
+            ] {
+                for mutant in fs::read_to_string(outcomes.join(file)).unwrap_or_default().lines() {
+                    if !record.settles(&stage, mutant) {
+                        record.add(&stage, mutant, found.clone())?;
+                    }
+                }
+            }
+            Ok(())
+        }
+        What::Score { record } => {
+            // The builders' fields are left out, see `.ci/mutants`.
+            let asked = mutants.iter().filter(|mutant| !mutant.is_of_a_builder()).map(|mutant| mutant.name.as_str());
+            let score = Record::open(&record)?.score(asked);
+            let part = |of: usize| 100.0 * of as f64 / score.viable.max(1) as f64;
+            println!(
+                "{} viable mutants: {} fail a model ({:.1} %), {} fail any test ({:.1} %); nothing is known of {}",
+                score.viable,
+                score.by_models,
+                part(score.by_models),
+                score.by_any,
+                part(score.by_any),
+                score.unknown
+            );
+            Ok(())
+        }
+    }
+}
