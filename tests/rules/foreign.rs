@@ -2,8 +2,9 @@
 
 use crate::stage::{Stage, gate, hresult, like, millis, play, secs};
 use crate::support::{Log, forget, join};
+use apartment::Doorbell;
 use apartment::{
-    ApartmentHow, Budget, CallError, CallOptions, CancelHandle, Clock, Dispatched, Doorbell, EndHandler, Entered, Host,
+    ApartmentHow, Budget, CallError, CallOptions, CancelHandle, Clock, Dispatched, EndHandler, Entered, Host,
     MessageClass, NotWoken, Parked, Parking, PostOptions, Process, Proxy, Reentrancy, ServerCall, Serves, Signal,
     StaBuilder, Wake, What, blocking_wait_any, current, dispatch, implements, interface, register_filter,
 };
@@ -63,7 +64,7 @@ impl Loop {
                     if quits {
                         return served;
                     }
-                }
+                },
                 recv(self.events) -> event => event.unwrap()(),
             }
         }

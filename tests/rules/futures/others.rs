@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::stage::incoming;
-use apartment::{Budget, Doorbell, Parked, RejectedCall, Retry, ServerCall, current, current_call, interface};
+use apartment::Doorbell;
+use apartment::{Budget, Parked, RejectedCall, Retry, ServerCall, current, current_call, interface};
 
 #[test]
 fn ca_1_a_future_s_call_made_in_a_served_method_carries_the_chain() {
