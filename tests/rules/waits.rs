@@ -3,7 +3,7 @@
 use crate::support::{Gate, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
     CallError, CallKind, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageClass, MessageFilter, Outcome,
-    PostOptions, Process, Reentrancy, RejectedCall, Retry, ServerCall, Serves, WaitFor, What, current_call,
+    PostOptions, Process, Reentrancy, RejectedCall, Retry, ServerCall, Serves, WaitEnd, WaitFor, What, current_call,
     is_cancelled, register_filter,
 };
 use std::cell::{Cell, RefCell};
@@ -717,5 +717,64 @@ fn mf_6_a_policy_that_waits_for_less_than_100_ms_tries_again_at_once() {
         let at_a = a.create(|| ()).unwrap();
         let options = CallOptions::new().retry(|_: &RejectedCall| Retry::After(Duration::from_millis(99)));
         at_a.with(&options).call(|()| ()).unwrap();
+    });
+}
+
+#[test]
+fn ca_3_a_result_that_came_before_the_deadline_counts_however_late_its_caller_looks() {
+    must_end(|| {
+        let process = Process::builder().clock(Clock::driven()).build();
+        let a = process.sta("a").enter().unwrap();
+        let b = process.sta("b").spawn().unwrap();
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let (tell, told) = channel();
+        let (again, clock) = (at_b.clone(), process.clock().clone());
+        let (comes, came) = channel();
+        let nested = move || {
+            comes.send(()).unwrap();
+            // Its turn comes when the call below is answered.
+            let tell = tell.clone();
+            again.post(move |()| tell.send(()).unwrap()).unwrap();
+            told.recv().unwrap();
+            clock.advance(Duration::from_secs(5));
+            again.call(|()| ()).unwrap();
+        };
+        let options = CallOptions::new().within(Duration::from_secs(5));
+        let result = at_b.with(&options).call(move |()| {
+            at_a.post(move |()| nested()).unwrap();
+            came.recv().unwrap();
+            7
+        });
+        assert_eq!(result.unwrap(), 7);
+    });
+}
+
+#[test]
+fn dl_1_a_wait_for_room_that_would_close_a_ring_ends_and_says_by_what() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").reentrancy(Reentrancy::None).enter().unwrap();
+        let b = process.sta("b").reentrancy(Reentrancy::None).capacity(1).spawn().unwrap();
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let (tell, told) = channel();
+        let back = at_a.clone();
+        at_b.post(move |()| tell.send(back.call(|()| ()).err()).unwrap()).unwrap();
+        recording.until(at(a.apartment(), queued));
+        at_b.post(|()| ()).unwrap();
+        let here = at_b.with(&PostOptions::new().wait_for_room()).post(|()| ()).err();
+        a.pump();
+        // Who was the last to sleep is told.
+        let is_deadlock = |error: &CallError| matches!(error, CallError::Deadlock(_));
+        let (here, there) = (here.map(|refused| is_deadlock(refused.error())), told.recv().unwrap());
+        let expected = match (here, there.as_ref().map(is_deadlock)) {
+            (Some(true), None) => a.apartment().id(),
+            (None, Some(true)) => b.apartment().id(),
+            told => panic!("{told:?}"),
+        };
+        let ended = recording
+            .events()
+            .into_iter()
+            .filter(|event| matches!(event.what, What::WaitEnded { by: WaitEnd::Deadlock }));
+        assert_eq!(ended.map(|event| event.apartment).collect::<Vec<_>>(), [Some(expected)]);
     });
 }
