@@ -21,6 +21,7 @@ mod filters;
 mod foreign;
 mod free;
 mod futures;
+mod hosts;
 mod interfaces;
 mod kinds;
 mod late;
