@@ -240,6 +240,22 @@ fn ap_3_entering_in_the_other_mode_is_changed_mode_and_changes_nothing() {
 }
 
 #[test]
+fn ap_3_who_is_in_an_mta_otherwise_cannot_enter_it_and_is_told_why() {
+    let (process, other) = (Process::new(), Process::new());
+    let (mta, another) = (process.mta().spawn().unwrap(), other.mta().spawn().unwrap());
+    let why = || match mta.enter() {
+        Err(CallError::ChangedMode { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+    let object = mta.create(|| ()).unwrap();
+    assert_eq!(object.call(|()| why()).unwrap(), "it is serving a direct call there");
+    let entered = another.enter().unwrap();
+    assert_eq!(why(), "it belongs to another process");
+    entered.leave();
+    drop(mta.enter().unwrap());
+}
+
+#[test]
 fn ap_3_the_library_s_own_threads_cannot_change_their_mode() {
     let process = Process::new();
     let mta = process.mta().threads(1).spawn().unwrap();
