@@ -838,6 +838,12 @@ fn ap_10_a_thread_bears_its_apartment_s_name() {
     let shared = mta.create(|| ()).unwrap();
     let pool = object.call(|()| shared.call(|()| name())).unwrap().unwrap();
     assert_eq!(pool.as_deref(), Some("pool 1"));
+}
+
+#[test]
+fn ap_10_a_thread_bears_the_name_of_an_apartment_with_a_nul_without_it() {
+    let process = Process::new();
+    let name = || thread::current().name().map(str::to_owned);
     // No system's name has a NUL in it.
     let odd = process.sta("a\0b").spawn().unwrap();
     assert_eq!(odd.apartment().name(), "a\0b");
