@@ -12,7 +12,7 @@ use crate::mailbox::{Header, Mailbox};
 use crate::sync::{Arc, Clock};
 use crate::thread::{Frame, Home, Outgoing, StaHome, Thread};
 use crate::wait_graph::{Doer, Entry, Node, On, Place, Scope, Serving};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Instant;
@@ -43,6 +43,8 @@ pub(super) struct Wait<'a> {
     began: u64,
     /// Other threads are waited for until the wait is over.
     of: OnceCell<WaitsForThreads>,
+    /// Nobody could have gone on, and so what it was for was taken back.
+    pub(super) is_taken_back: Cell<bool>,
 }
 
 /// Somebody waits for an apartment's end, for calls on its objects, or for room in its mailbox, which messages can hold
@@ -91,7 +93,7 @@ impl<'a> Wait<'a> {
             (None, Depends::Room(of, ..) | Depends::End(of, _) | Depends::Calls(of, ..)) => of.common.clock.nanos(),
             (None, Depends::Doer(..)) => 0,
         };
-        Self { thread, situation, depends, until, home, began, of: OnceCell::new() }
+        Self { thread, situation, depends, until, home, began, of: OnceCell::new(), is_taken_back: Cell::new(false) }
     }
 
     /// The STA that the thread is, if it is one.
@@ -265,6 +267,7 @@ impl<'a> Wait<'a> {
             (_, Depends::Room(callee, ticket, header)) => callee.fail(ticket, error(), who).then(|| header.call_ref()),
             _ => return Err(told),
         };
+        self.is_taken_back.set(failed.is_some());
         match (failed, &self.home) {
             (Some(call), Some(home)) => home.mailbox().tell(who, Some(call), || What::Deadlock(told)),
             (Some(call), None) => common.tell(who, Some(call), || What::Deadlock(told)),

@@ -80,7 +80,8 @@ pub(crate) fn wait_on(
         Situation::Loop | Situation::Call(_) => None,
         _ => Some(PlainWait::begin(thread, situation, until)),
     };
-    let stuck = wait_for(&Wait::new(thread, situation, depends, until), &mut done);
+    let wait = Wait::new(thread, situation, depends, until);
+    let stuck = wait_for(&wait, &mut done);
     if let Some(plain) = plain {
         if let Err(deadlock) = &stuck {
             let told = || What::Deadlock(Arc::clone(deadlock));
@@ -89,7 +90,7 @@ pub(crate) fn wait_on(
                 (None, of) => of.into_iter().for_each(|of| of.tell(thread.who(), None, told)),
             }
         }
-        plain.end(thread, situation, stuck.is_err(), done());
+        plain.end(thread, situation, stuck.is_err() || wait.is_taken_back.get(), done());
         // A wait for a call is not the end of it; the others may be the outermost thing on the stack.
         thread.leave_if_due();
     }

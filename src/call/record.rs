@@ -176,7 +176,7 @@ impl<V> Ticket<V> {
     /// Begins the record's next call: the next generation, `IDLE`. By the record's thread, whose call before is over.
     pub(crate) fn next(self) -> Self {
         let generation = self.generation.wrapping_add(ONE_GENERATION);
-        self.record.word.store(generation | IDLE, Ordering::Release);
+        self.record.word.store(word(generation, IDLE), Ordering::Release);
         Self { generation, ..self }
     }
 
@@ -231,8 +231,7 @@ impl<V> Ticket<V> {
     /// revoked by whoever cancelled it.
     pub(crate) fn leave_if_cancelled(&self) -> bool {
         let leaves = |word: u64| word & STATE == RUNNING && why_of(word).is_some();
-        let likely = RUNNING | ((Why::Handle as u64) << WHY_SHIFT);
-        self.swap(likely, |word| leaves(word).then_some((word & !STATE) | DETACHED)).is_some()
+        self.swap(because(RUNNING, Why::Handle), |word| leaves(word).then(|| in_state(word, DETACHED))).is_some()
     }
 
     /// The future of an owned call is dropped: if that runs, it goes on without a caller.
@@ -281,7 +280,7 @@ impl<V> Ticket<V> {
     }
 
     fn is_in(&self, state: u64) -> bool {
-        self.record.word.load(Ordering::Acquire) & (GENERATION | STATE) == self.generation | state
+        self.record.word.load(Ordering::Acquire) & !WHY == word(self.generation, state)
     }
 
     /// Why the call was cancelled, if it was.
@@ -314,7 +313,7 @@ impl<V> Ticket<V> {
     pub(crate) fn ask_cancel(&self, why: Why) -> bool {
         self.swap(RUNNING, |word| {
             let over = matches!(word & STATE, DONE | REVOKED) || why_of(word).is_some();
-            (!over).then_some(word | ((why as u64) << WHY_SHIFT))
+            (!over).then(|| because(word, why))
         })
         .is_some()
     }
@@ -339,7 +338,7 @@ impl<V> Ticket<V> {
     }
 
     fn step(&self, likely: u64, from: impl Fn(u64) -> bool, to: u64) -> Option<u64> {
-        self.swap(likely, |word| from(word & STATE).then_some((word & !STATE) | to))
+        self.swap(likely, |word| from(word & STATE).then(|| in_state(word, to)))
     }
 
     /// Replaces the word as long as it names this call; gives the word before.
@@ -348,7 +347,7 @@ impl<V> Ticket<V> {
     /// to the models: loom remembers only the last access to an atomic, so a load of one's own just before the exchange
     /// would hide from it that the exchange races with somebody else's load.
     fn swap(&self, likely: u64, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
-        let mut word = self.generation | likely;
+        let mut word = word(self.generation, likely);
         loop {
             if word & GENERATION != self.generation {
                 return None;
@@ -360,6 +359,19 @@ impl<V> Ticket<V> {
             }
         }
     }
+}
+
+fn word(generation: u64, state: u64) -> u64 {
+    generation | state
+}
+
+fn in_state(word: u64, state: u64) -> u64 {
+    (word & !STATE) | state
+}
+
+/// The word of a call that nobody has cancelled, cancelled.
+fn because(word: u64, why: Why) -> u64 {
+    word | ((why as u64) << WHY_SHIFT)
 }
 
 fn why_of(word: u64) -> Option<Why> {
@@ -443,7 +455,7 @@ impl<V> Errand<V> {
         let Some(ticket) = self.ticket.take() else { crate::broken("an answered errand cannot start") };
         let before = ticket.swap(QUEUED, |word| {
             let to = if why_of(word).is_some() { REVOKED } else { RUNNING };
-            (word & STATE == QUEUED).then_some((word & !STATE) | to)
+            (word & STATE == QUEUED).then(|| in_state(word, to))
         });
         match before {
             Some(word) if why_of(word).is_none() => Ok(Running { ticket: Some(ticket), carried: self.take_carried() }),
@@ -571,7 +583,7 @@ impl<V> Drop for Running<V> {
 impl<V> Ticket<V> {
     /// The verdict first, then the state that publishes it.
     fn leave(&self, verdict: V, from: u64) -> bool {
-        if self.record.word.load(Ordering::Acquire) & (GENERATION | STATE) != self.generation | from {
+        if !self.is_in(from) {
             return false;
         }
         *self.record.verdict.lock() = Some(verdict);

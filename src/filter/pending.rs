@@ -3,6 +3,7 @@
 use super::imagined;
 use crate::describe::ApartmentName;
 use crate::id::{CallId, ThreadId};
+use std::cmp::min_by_key;
 use std::time::Duration;
 
 /// The class of an application message (rule MB-9).
@@ -126,7 +127,7 @@ impl PendingAnswer {
     /// before waiting without processing, and that before the default.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let action = if (other.action as u32) < self.action as u32 { other.action } else { self.action };
+        let action = min_by_key(self.action, other.action, |action| *action as u32);
         Self { action, ask_again: self.ask_again.into_iter().chain(other.ask_again).min() }
     }
 

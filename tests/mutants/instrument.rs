@@ -67,8 +67,14 @@ fn one(text: &str, mutants: &[(usize, &Mutant)]) -> Result<Instrumented> {
                 Some(arm) => edits.put(number, arm.pattern_end, format!(" if !crate::switch::on({number})")),
                 None => {}
             },
-            // What the rest of the expression would give instead cannot be said beside it.
-            Genre::StructField => {}
+            Genre::StructField => {
+                if let Some(field) = places.fields.get(&begin) {
+                    let colon = if field.is_short { format!("{}: ", field.name) } else { String::new() };
+                    let instead = format!("({}).{}", edits.text(field.rest), field.name);
+                    let open = format!("{colon}if crate::switch::on({number}) {{ {instead} }} else {{ ");
+                    edits.wrap(vec![number], field.value.0, field.value.1, open, " }");
+                }
+            }
         }
     }
     for ((is_operator, begin), mutants) in same {
@@ -120,6 +126,10 @@ impl<'t> Edits<'t> {
         let begin = self.lines[place.line - 1];
         let line = &self.text[begin..];
         begin + line.char_indices().nth(place.column - 1).map_or(line.len(), |(at, _)| at)
+    }
+
+    fn text(&self, (begin, end): (Place, Place)) -> &'t str {
+        &self.text[self.at(begin)..self.at(end)]
     }
 
     fn insert(&mut self, at: usize, order: i64, text: String, opens: Option<usize>, closes: Option<usize>) {

@@ -31,6 +31,8 @@ pub(crate) enum Genre {
 
 #[derive(Deserialize)]
 struct Function {
+    function_name: String,
+    return_type: String,
     span: Lines,
 }
 
@@ -48,16 +50,26 @@ pub(crate) struct Place {
 }
 
 impl Mutant {
-    /// All of a list; a mutant's number is its place there, from 1 on.
+    /// All of a list, but what only keeps what a builder is given; a mutant's number is its place there, from 1 on.
     pub(crate) fn list(file: &Path) -> Result<Vec<Mutant>> {
         let file = File::open(file).with_context(|| format!("{}", file.display()))?;
-        Ok(serde_json::from_reader(BufReader::new(file))?)
+        let mut mutants: Vec<Mutant> = serde_json::from_reader(BufReader::new(file))?;
+        mutants.retain(|mutant| !mutant.is_of_a_builder());
+        Ok(mutants)
     }
 
-    /// Whether it is a field that a builder keeps.
-    pub(crate) fn is_of_a_builder(&self) -> bool {
-        self.genre == Genre::StructField
-            && ["Builder::", "Options::", "Options<'a>::"].iter().any(|of| self.name.contains(of))
+    /// cargo-mutants' own patterns do not reach a builder's fields.
+    fn is_of_a_builder(&self) -> bool {
+        self.function.as_ref().is_some_and(|function| {
+            let of = function.function_name.split("::").next().unwrap_or_default().trim_end_matches("<'a>");
+            let is_builder = |name: &str| name.ends_with("Builder") || name.ends_with("Options");
+            is_builder(&function.return_type) || is_builder(of) && function.return_type == "-> Self"
+        })
+    }
+
+    /// Whether its function says what it gives back: of an `impl Trait`, the first value does.
+    pub(crate) fn has_a_type(&self) -> bool {
+        self.function.as_ref().is_some_and(|function| !function.return_type.contains("impl "))
     }
 
     /// Whether the line belongs to the function that is changed; of a change outside of functions, to the change.

@@ -16,7 +16,7 @@ use mutant::Mutant;
 use record::{Found, Record};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// All mutants of the core in one program.
@@ -35,7 +35,12 @@ struct Options {
 #[derive(Subcommand)]
 enum What {
     /// Makes a copy of this project with them, and the file of those that are not in it
-    Tree { to: PathBuf },
+    Tree {
+        /// What is known; those are added that do not compile
+        #[arg(long)]
+        record: PathBuf,
+        to: PathBuf,
+    },
     /// Runs the tests against each that is left
     Hunt {
         /// What is known
@@ -56,6 +61,13 @@ enum What {
         #[arg(required = true)]
         programs: Vec<PathBuf>,
     },
+    /// Says which of those that are not in the program are left to cargo-mutants
+    Left {
+        #[arg(long)]
+        record: PathBuf,
+        #[arg(long)]
+        stage: String,
+    },
     /// Takes in what cargo-mutants has found out itself of those that are not in the program: its folder `mutants.out`
     Take {
         #[arg(long)]
@@ -75,21 +87,41 @@ fn main() -> Result<()> {
     let Options { list, out, what } = Options::parse();
     let mutants = Mutant::list(&list)?;
     match what {
-        What::Tree { to } => {
-            let left = tree::make(&std::env::current_dir()?, &to, &mutants)?;
-            println!("{} of {} mutants are in {}", mutants.len() - left.len(), mutants.len(), to.display());
+        What::Tree { record, to } => {
+            let mut record = Record::open(&record)?;
+            let tree = tree::make(&std::env::current_dir()?, &to, &mutants)?;
+            for number in &tree.unviable {
+                let mutant = &mutants[number - 1].name;
+                if !record.settles("tree", mutant) {
+                    record.add("tree", mutant, Found::Unviable)?;
+                }
+            }
+            let left = &tree.unknown | &tree.unviable;
+            println!(
+                "{} of {} mutants are in {}, and {} of the others compile nowhere",
+                mutants.len() - left.len(),
+                mutants.len(),
+                to.display(),
+                tree.unviable.len()
+            );
             let names: String = left.iter().map(|number| mutants[number - 1].name.clone() + "\n").collect();
             Ok(fs::write(out, names)?)
         }
         What::Hunt { record, stage, folder, bound, longest, programs } => {
             let record = Record::open(&record)?;
-            let out = fs::read_to_string(&out).with_context(|| out.display().to_string())?;
-            let out: BTreeSet<_> = out.lines().collect();
-            let out = (1..).zip(&mutants).filter(|(_, mutant)| out.contains(mutant.name.as_str()));
+            let out = names(&out)?;
+            let out = (1..).zip(&mutants).filter(|(_, mutant)| out.contains(&mutant.name));
             let out = out.map(|(number, _)| number).collect();
             let longest = Duration::from_secs(longest);
             let stage = Stage { name: &stage, programs: &programs, folder, bound, longest };
             hunt::hunt(&stage, &mutants, &out, record)
+        }
+        What::Left { record, stage } => {
+            let record = Record::open(&record)?;
+            for mutant in names(&out)?.iter().filter(|mutant| !record.settles(&stage, mutant)) {
+                println!("{mutant}");
+            }
+            Ok(())
         }
         What::Take { record, stage, outcomes } => {
             let mut record = Record::open(&record)?;
@@ -108,9 +140,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         What::Score { record } => {
-            // The builders' fields are left out, see `.ci/mutants`.
-            let asked = mutants.iter().filter(|mutant| !mutant.is_of_a_builder()).map(|mutant| mutant.name.as_str());
-            let score = Record::open(&record)?.score(asked);
+            let score = Record::open(&record)?.score(mutants.iter().map(|mutant| mutant.name.as_str()));
             let part = |of: usize| 100.0 * of as f64 / score.viable.max(1) as f64;
             println!(
                 "{} viable mutants: {} fail a model ({:.1} %), {} fail any test ({:.1} %); nothing is known of {}",
@@ -124,4 +154,10 @@ fn main() -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// The names that a file holds, line by line.
+fn names(file: &Path) -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    Ok(text.lines().map(str::to_owned).collect())
 }

@@ -15,12 +15,23 @@ pub(crate) struct Places {
     pub(crate) unary: HashMap<Place, Place>,
     /// By its pattern.
     pub(crate) arms: HashMap<Place, Arm>,
+    /// By its name: of an expression that takes its other fields from elsewhere.
+    pub(crate) fields: HashMap<Place, Field>,
 }
 
 pub(crate) struct Binary {
     pub(crate) begin: Place,
     pub(crate) operator_end: Place,
     pub(crate) end: Place,
+}
+
+pub(crate) struct Field {
+    pub(crate) name: String,
+    /// What it is given, which may be its name alone.
+    pub(crate) value: (Place, Place),
+    pub(crate) is_short: bool,
+    /// Where the others are taken from.
+    pub(crate) rest: (Place, Place),
 }
 
 pub(crate) struct Arm {
@@ -68,6 +79,22 @@ impl<'a> Visit<'a> for Places {
     fn visit_expr_unary(&mut self, unary: &'a syn::ExprUnary) {
         self.unary.insert(begin(unary.op.span()), end(unary.expr.span()));
         visit::visit_expr_unary(self, unary);
+    }
+
+    fn visit_expr_struct(&mut self, made: &'a syn::ExprStruct) {
+        if let Some(rest) = &made.rest {
+            let rest = (begin(rest.span()), end(rest.span()));
+            for field in &made.fields {
+                let value = (begin(field.expr.span()), end(field.expr.span()));
+                let name = match &field.member {
+                    syn::Member::Named(name) => name.to_string(),
+                    syn::Member::Unnamed(index) => index.index.to_string(),
+                };
+                let is_short = field.colon_token.is_none();
+                self.fields.insert(begin(field.span()), Field { name, value, is_short, rest });
+            }
+        }
+        visit::visit_expr_struct(self, made);
     }
 
     fn visit_arm(&mut self, arm: &'a syn::Arm) {

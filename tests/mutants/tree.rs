@@ -9,20 +9,31 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Makes the tree at `to`, and says which mutants are not in it: what cannot be switched, and what does not compile.
-pub(crate) fn make(from: &Path, to: &Path, mutants: &[Mutant]) -> Result<BTreeSet<usize>> {
+/// Which mutants are not in a tree.
+#[derive(Default)]
+pub(crate) struct Out {
+    /// What cannot be switched, and what does not compile beside the others.
+    pub(crate) unknown: BTreeSet<usize>,
+    /// What compiles nowhere.
+    pub(crate) unviable: BTreeSet<usize>,
+}
+
+/// Makes the tree at `to`, and says which mutants are not in it.
+pub(crate) fn make(from: &Path, to: &Path, mutants: &[Mutant]) -> Result<Out> {
     copy(from, to)?;
-    let mut out = BTreeSet::new();
+    let (mut out, mut unviable) = (BTreeSet::new(), BTreeSet::new());
     loop {
         let files = instrument(from, to, mutants, &out)?;
         let blamed = check(to, mutants, &files)?;
         if blamed.is_empty() {
             let there: BTreeSet<_> =
                 files.values().flat_map(|file| &file.places).flat_map(|(numbers, _)| numbers).copied().collect();
-            return Ok((1..=mutants.len()).filter(|number| !there.contains(number)).collect());
+            let unknown = (1..=mutants.len()).filter(|number| !there.contains(number) && !unviable.contains(number));
+            return Ok(Out { unknown: unknown.collect(), unviable });
         }
         println!("{} do not compile beside the others", blamed.len());
-        out.extend(blamed);
+        unviable.extend(blamed.iter().filter(|(_, is_certain)| **is_certain).map(|(number, _)| *number));
+        out.extend(blamed.into_keys());
     }
 }
 
@@ -85,12 +96,12 @@ struct Expansion {
     span: Span,
 }
 
-/// Compiles the library: the mutants without which it might.
-fn check(tree: &Path, mutants: &[Mutant], files: &BTreeMap<String, Instrumented>) -> Result<BTreeSet<usize>> {
+/// Compiles the library: the mutants without which it might, and whether they are certain to compile nowhere.
+fn check(tree: &Path, mutants: &[Mutant], files: &BTreeMap<String, Instrumented>) -> Result<BTreeMap<usize, bool>> {
     let mut cargo = Command::new("cargo");
     cargo.args(["check", "--package", "apartment", "--features", "loom", "--message-format", "json"]);
     let output = cargo.current_dir(tree).env("RUSTFLAGS", "--cfg loom").output()?;
-    let mut blamed = BTreeSet::new();
+    let mut blamed = BTreeMap::new();
     if output.status.success() {
         return Ok(blamed);
     }
@@ -99,27 +110,33 @@ fn check(tree: &Path, mutants: &[Mutant], files: &BTreeMap<String, Instrumented>
         if message.level != "error" || message.spans.is_empty() {
             continue;
         }
-        let found = blame(&message, mutants, files);
+        let (found, is_certain) = blame(&message, mutants, files);
         if found.is_empty() {
             bail!("no mutant is to blame for this: {}", message.rendered.unwrap_or_default());
         }
-        blamed.extend(found);
+        for number in found {
+            *blamed.entry(number).or_insert(false) |= is_certain;
+        }
     }
     ensure!(!blamed.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(blamed)
 }
 
-/// Whose text the compiler points to; else, the values and arms of the function that it points into.
-fn blame(message: &Message, mutants: &[Mutant], files: &BTreeMap<String, Instrumented>) -> Vec<usize> {
+/// Whose text the compiler points to; else, the values and arms of the function that it points into. It is certain of a value
+/// by itself that a type has no such thing: no other mutant has to do with that.
+fn blame(message: &Message, mutants: &[Mutant], files: &BTreeMap<String, Instrumented>) -> (Vec<usize>, bool) {
     let mut spans: Vec<_> = message.spans.iter().map(written).collect();
     spans.sort_by_key(|span| !span.is_primary);
-    let non_exhaustive = message.code.as_ref().is_some_and(|code| code.code == "E0004");
+    let is = |codes: &[&str]| message.code.as_ref().is_some_and(|code| codes.contains(&code.code.as_str()));
+    let non_exhaustive = is(&["E0004"]);
     for span in spans {
         let Some(file) = files.get(&span.file_name) else { continue };
         let within = file.places.iter().filter(|(_, place)| place.contains(&span.byte_start));
         let smallest = within.min_by_key(|(_, place)| place.len());
         if let (Some((numbers, _)), false) = (smallest, non_exhaustive) {
-            return numbers.clone();
+            let is_value =
+                |number: &usize| mutants[number - 1].genre == Genre::FnValue && mutants[number - 1].has_a_type();
+            return (numbers.clone(), span.is_primary && is(&["E0277", "E0599"]) && numbers.iter().all(is_value));
         }
         let genre = if non_exhaustive { Genre::MatchArm } else { Genre::FnValue };
         let there: BTreeSet<_> = file.places.iter().flat_map(|(numbers, _)| numbers).copied().collect();
@@ -131,10 +148,10 @@ fn blame(message: &Message, mutants: &[Mutant], files: &BTreeMap<String, Instrum
         });
         let of_function: Vec<_> = of_function.map(|(number, _)| number).collect();
         if !of_function.is_empty() {
-            return of_function;
+            return (of_function, false);
         }
     }
-    Vec::new()
+    (Vec::new(), false)
 }
 
 /// Where something stands that a macro has made.

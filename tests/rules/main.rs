@@ -33,6 +33,7 @@ mod ma;
 mod mb;
 mod methods;
 mod mf;
+mod outlasts;
 mod owned;
 mod patience;
 mod pending;

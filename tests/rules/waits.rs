@@ -3,8 +3,8 @@
 use crate::support::{Gate, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
     CallError, CallKind, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageClass, MessageFilter, Outcome,
-    PostOptions, Process, Reentrancy, RejectedCall, Retry, ServerCall, WaitFor, What, current_call, is_cancelled,
-    register_filter,
+    PostOptions, Process, Reentrancy, RejectedCall, Retry, ServerCall, Serves, WaitEnd, WaitFor, What, current_call,
+    is_cancelled, register_filter,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -32,6 +32,16 @@ struct Later;
 impl MessageFilter for Later {
     fn handle_incoming(&self, call: &IncomingCall) -> ServerCall {
         if call.kind == CallKind::Create { ServerCall::Handled } else { ServerCall::RetryLater }
+    }
+}
+
+/// The same, but a call only once.
+struct Once(Cell<bool>);
+
+impl MessageFilter for Once {
+    fn handle_incoming(&self, call: &IncomingCall) -> ServerCall {
+        let comes_again = call.kind == CallKind::Create || self.0.replace(true);
+        if comes_again { ServerCall::Handled } else { ServerCall::RetryLater }
     }
 }
 
@@ -124,6 +134,42 @@ fn di_14_a_thread_that_blocks_in_a_policy_of_a_call_it_has_out_counts_once() {
         assert_eq!(two.call(move |()| again.call(|()| 7)).unwrap().unwrap(), 7);
         held.open();
         assert_eq!(join(first).unwrap().unwrap(), Some(0x8001_0001));
+    });
+}
+
+/// The pool's threads, and how many of them are blocked.
+fn pool(process: &Process) -> (usize, usize) {
+    let pool = process.snapshot().apartments.into_iter().find_map(|seen| seen.pool).unwrap();
+    (pool.threads, pool.blocked)
+}
+
+#[test]
+fn di_14_a_thread_whose_policy_waits_for_room_is_blocked_once() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let mta = process.mta().threads(1).spawn().unwrap();
+        let busy = process.sta("busy").filter(|| Later).spawn().unwrap();
+        let full = process.sta("full").capacity(1).spawn().unwrap();
+        let (at_busy, at_full) = (busy.create(|| ()).unwrap(), full.create(|| ()).unwrap());
+        let object = mta.create(|| ()).unwrap();
+        let held = hold(&at_full);
+        at_full.post(|()| ()).unwrap();
+        let (tell, told) = channel();
+        let observed = process.clone();
+        object
+            .post(move |()| {
+                let options = CallOptions::new().retry(|_: &RejectedCall| {
+                    at_full.with(&PostOptions::new().wait_for_room()).post(|()| ()).unwrap();
+                    Retry::GiveUp
+                });
+                assert_eq!(number(at_busy.with(&options).call(|()| ())), Some(0x8001_0001));
+                tell.send(pool(&observed)).unwrap();
+            })
+            .unwrap();
+        recording.until(|event| matches!(event.what, What::WaitBegan { on: WaitFor::Room, .. }));
+        assert_eq!(pool(&process), (1, 1));
+        held.open();
+        assert_eq!(told.recv().unwrap(), (1, 0));
     });
 }
 
@@ -540,6 +586,33 @@ fn mb_1_a_capacity_without_bound_is_taken_as_it_is() {
 }
 
 #[test]
+fn di_12_the_wait_that_is_one_too_many_is_told_as_one_that_serves_its_own_chain_only() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").nested_waits(1).enter().unwrap();
+        let b = process.sta("b").capacity(1).reentrancy(Reentrancy::None).spawn().unwrap();
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        // In the wait for b's reply `a` waits for room there, in vain.
+        at_b.call(|()| {
+            at_b.post(|()| ()).unwrap();
+            let other = at_b.clone();
+            at_a.call(move |()| {
+                let options = PostOptions::new().wait_for_room_within(Duration::ZERO);
+                let full = other.with(&options).post(|()| ()).unwrap_err();
+                assert_eq!(full.error().hresult(), MAILBOX_FULL);
+            })
+            .unwrap();
+        })
+        .unwrap();
+        let serves = recording.events().into_iter().filter_map(|event| match event.what {
+            What::WaitBegan { on: WaitFor::Room, serves, .. } => Some(serves),
+            _ => None,
+        });
+        assert_eq!(serves.collect::<Vec<_>>(), [Serves::Chain]);
+    });
+}
+
+#[test]
 fn di_12_no_nested_waits_at_all_still_let_a_calls_own_chain_in() {
     must_end(|| {
         let process = Process::new();
@@ -587,5 +660,121 @@ fn lt_2_a_dropped_message_may_hold_the_handle_of_its_own_apartment_or_of_another
                 recording.until(at(apartment, |what| matches!(what, What::ApartmentEnded { .. })));
             }
         }
+    });
+}
+
+// ---- What a call that is out says of itself
+
+#[test]
+fn dg_2_a_call_that_finds_no_room_says_when_it_waits_for_that_and_when_for_its_reply_again() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").enter().unwrap();
+        let b = process.sta("b").capacity(1).spawn().unwrap();
+        let at_b = b.create(|| ()).unwrap();
+        let held = hold(&at_b);
+        at_b.post(|()| ()).unwrap();
+        let (is, turns) = (a.apartment().clone(), recording.clone());
+        let opens = thread::spawn(move || {
+            turns.until(|event| matches!(event.what, What::WaitTurned { on: WaitFor::Room, .. }));
+            held.open();
+        });
+        at_b.with(&CallOptions::new().wait_for_room()).call(|()| ()).unwrap();
+        join(opens);
+        let turned = recording.events().into_iter().filter_map(|event| match event.what {
+            What::WaitTurned { on, .. } if event.apartment == Some(is.id()) => Some(on),
+            _ => None,
+        });
+        assert_eq!(turned.collect::<Vec<_>>(), [WaitFor::Room, WaitFor::Reply]);
+    });
+}
+
+#[test]
+fn ca_3_a_deadline_that_passes_in_a_later_attempt_says_which_it_was() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").filter(|| Once(Cell::new(false))).spawn().unwrap();
+        let at_a = a.create(|| ()).unwrap();
+        let options = CallOptions::new().within(Duration::from_secs(5)).retry(|_: &RejectedCall| Retry::Now);
+        let cancelled = at(a.apartment(), |what| matches!(what, What::CancelAsked { .. }));
+        let seen = &recording;
+        let call = at_a.with(&options).call(|()| {
+            process.clock().advance(Duration::from_secs(5));
+            seen.until(&cancelled).call.unwrap().attempt
+        });
+        assert_eq!(number(call), Some(TIMED_OUT));
+        let asked = recording.events().into_iter().find(|event| cancelled(event)).unwrap();
+        assert_eq!(asked.call.unwrap().attempt, 2);
+    });
+}
+
+#[test]
+fn mf_6_a_policy_that_waits_for_less_than_100_ms_tries_again_at_once() {
+    must_end(|| {
+        // Nobody moves its clock.
+        let process = Process::builder().clock(Clock::driven()).build();
+        let a = process.sta("a").filter(|| Once(Cell::new(false))).spawn().unwrap();
+        let at_a = a.create(|| ()).unwrap();
+        let options = CallOptions::new().retry(|_: &RejectedCall| Retry::After(Duration::from_millis(99)));
+        at_a.with(&options).call(|()| ()).unwrap();
+    });
+}
+
+#[test]
+fn ca_3_a_result_that_came_before_the_deadline_counts_however_late_its_caller_looks() {
+    must_end(|| {
+        let process = Process::builder().clock(Clock::driven()).build();
+        let a = process.sta("a").enter().unwrap();
+        let b = process.sta("b").spawn().unwrap();
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let (tell, told) = channel();
+        let (again, clock) = (at_b.clone(), process.clock().clone());
+        let (comes, came) = channel();
+        let nested = move || {
+            comes.send(()).unwrap();
+            // Its turn comes when the call below is answered.
+            let tell = tell.clone();
+            again.post(move |()| tell.send(()).unwrap()).unwrap();
+            told.recv().unwrap();
+            clock.advance(Duration::from_secs(5));
+            again.call(|()| ()).unwrap();
+        };
+        let options = CallOptions::new().within(Duration::from_secs(5));
+        let result = at_b.with(&options).call(move |()| {
+            at_a.post(move |()| nested()).unwrap();
+            came.recv().unwrap();
+            7
+        });
+        assert_eq!(result.unwrap(), 7);
+    });
+}
+
+#[test]
+fn dl_1_a_wait_for_room_that_would_close_a_ring_ends_and_says_by_what() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").reentrancy(Reentrancy::None).enter().unwrap();
+        let b = process.sta("b").reentrancy(Reentrancy::None).capacity(1).spawn().unwrap();
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let (tell, told) = channel();
+        let back = at_a.clone();
+        at_b.post(move |()| tell.send(back.call(|()| ()).err()).unwrap()).unwrap();
+        recording.until(at(a.apartment(), queued));
+        at_b.post(|()| ()).unwrap();
+        let here = at_b.with(&PostOptions::new().wait_for_room()).post(|()| ()).err();
+        a.pump();
+        // Who was the last to sleep is told.
+        let is_deadlock = |error: &CallError| matches!(error, CallError::Deadlock(_));
+        let (here, there) = (here.map(|refused| is_deadlock(refused.error())), told.recv().unwrap());
+        let expected = match (here, there.as_ref().map(is_deadlock)) {
+            (Some(true), None) => a.apartment().id(),
+            (None, Some(true)) => b.apartment().id(),
+            told => panic!("{told:?}"),
+        };
+        let ended = recording
+            .events()
+            .into_iter()
+            .filter(|event| matches!(event.what, What::WaitEnded { by: WaitEnd::Deadlock }));
+        assert_eq!(ended.map(|event| event.apartment).collect::<Vec<_>>(), [Some(expected)]);
     });
 }
