@@ -1,6 +1,6 @@
 //! Where no call can go: what is being served forbids it, or the kind of the call does.
 
-use super::making::{Making, Terms};
+use super::making::Making;
 use crate::describe::CallKind;
 use crate::error::{CallError, CantCallOut};
 use crate::mailbox::Mailbox;
@@ -41,70 +41,20 @@ pub(super) fn ban(thread: &Thread, home: &Option<Home>, making: &Making<'_>) -> 
     thread.with_frames(|frames| frames.iter().any(bans)).then_some(CantCallOut::InAsyncCall)
 }
 
-/// Input-synchronized calls go from STA to STA (rule CK-3); the library's own come from any thread.
+/// Input-synchronized calls go from STA to STA (rule CK-3). The library's own questions, which any thread asks, are no calls.
 #[inline]
-pub(super) fn unsupported(
-    kind: CallKind,
-    home: &Option<Home>,
-    callee: &Arc<Mailbox>,
-    terms: &Terms<'_>,
-) -> Option<CallError> {
-    if kind == CallKind::InputSynchronized { unsupported_here(home, callee, terms) } else { None }
+pub(super) fn unsupported(kind: CallKind, home: &Option<Home>, callee: &Arc<Mailbox>) -> Option<CallError> {
+    if kind == CallKind::InputSynchronized { unsupported_here(home, callee) } else { None }
 }
 
-fn unsupported_here(home: &Option<Home>, callee: &Arc<Mailbox>, terms: &Terms<'_>) -> Option<CallError> {
+fn unsupported_here(home: &Option<Home>, callee: &Arc<Mailbox>) -> Option<CallError> {
     let what = match home {
         _ if !callee.is_sta() => {
             "an input-synchronized call to an object of the MTA: only those of STAs get such calls"
         }
         Some(Home::Sta(_)) => return None,
-        _ if terms.internal => return None,
         Some(Home::Mta(_)) => "an input-synchronized call by a thread of the MTA: only STAs make such calls",
         None => "an input-synchronized call by a thread in no apartment: only STAs make such calls",
     };
     Some(CallError::NotSupported { what })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::apartment::{Load, invoke};
-    use crate::call::record::Attempt;
-    use crate::describe::CallTarget;
-    use crate::filter::{IncomingCall, MessageFilter, ServerCall};
-    use crate::process::Process;
-    use std::panic::Location;
-    use std::time::Duration;
-
-    /// Refuses everything, and would say so.
-    struct Refuses;
-
-    impl MessageFilter for Refuses {
-        fn handle_incoming(&self, _: &IncomingCall) -> ServerCall {
-            unreachable!("no filter is asked")
-        }
-    }
-
-    #[test]
-    fn lt_8_the_librarys_own_question_comes_from_any_thread_and_asks_no_filter() {
-        let process = Process::new();
-        let sta = process.sta("asked").filter(|| Refuses).spawn().unwrap();
-        let mta = process.mta().spawn().unwrap();
-        let ask = || {
-            let target = CallTarget { object: None, type_name: "the end", method: None, location: Location::caller() };
-            let mut answer = None;
-            let mut job = |_: &dyn std::any::Any| {
-                answer = Some(Thread::current().in_input_synchronized());
-                Attempt::Ran(None)
-            };
-            let terms = Terms { internal: true, within: Some(Duration::from_secs(60)), ..Terms::default() };
-            invoke(&sta.apartment().0, CallKind::InputSynchronized, target, terms, Load::Lent(&mut job)).unwrap();
-            answer.unwrap()
-        };
-        // In no apartment; in the MTA; in another STA, which has a filter of its own.
-        assert!(ask());
-        mta.enter().map(|_entered| assert!(ask())).unwrap();
-        let _other = process.sta("asks").filter(|| Refuses).enter().unwrap();
-        assert!(ask());
-    }
 }

@@ -47,7 +47,8 @@ pub(crate) fn wait_elsewhere<T>(
         taken.is_some()
     })?;
     taken.ok_or_else(|| match thread.served_is_cancelled() {
-        Some(why) if situation.ends_with_its_call() => cancelled(why, Outcome::NotStarted),
+        // Only one that ends with its call, or at a time, ends without what it waits for.
+        Some(why) => cancelled(why, Outcome::NotStarted),
         _ if own.is_some_and(|own| own <= clock.nanos()) => CallError::CallPending,
         // The call's deadline, on the clock of the wait.
         _ => CallError::TimedOut { outcome: Outcome::NotStarted },

@@ -227,9 +227,8 @@ impl AsyncCall {
         };
         self.stage = Stage::Sent { room_until };
         let mut entry = Entry::new(self.header.clone(), Body::Call(self.ticket.give(Arc::clone(&self.work))));
-        if self.header.attempt > 1 {
-            entry.since = callee.common.clock.roughly();
-        }
+        // A later attempt comes later than the call was made.
+        entry.since = entry.since.max(callee.common.clock.roughly());
         thread.sends(callee, entry, no_room).map(drop).map_err(|refused| refused.withdraw())
     }
 
@@ -291,8 +290,8 @@ impl AsyncCall {
         }
         self.alarm = at;
         match at {
-            // An apartment that has ended has answered, or is about to. But what rests is with nobody.
-            Some(at) => self.callee.set_alarm(&self.ticket, at) || matches!(self.stage, Stage::Sent { .. }),
+            // An apartment that has ended has answered, or is about to; and what rests is with nobody.
+            Some(at) => self.callee.set_alarm(&self.ticket, at),
             None => {
                 self.callee.clear_alarm(&self.ticket);
                 true

@@ -26,7 +26,7 @@ pub(crate) fn invoke(
     let direct = home.as_ref().is_some_and(|home| home.is_at(callee));
     // A thread in no apartment counts as one of the MTA's (rule AP-5): it calls the MTA's objects itself.
     let visits = home.is_none() && !callee.is_sta();
-    let unsupported = unsupported(kind, &home, callee, &terms);
+    let unsupported = unsupported(kind, &home, callee);
     let visit = if visits && unsupported.is_none() { Visit::begin(&thread, callee)? } else { None };
     let mut making = making(&thread, callee, kind, target, &terms);
     let route = if direct || visit.is_some() { Route::Direct } else { Route::Mailbox };

@@ -20,7 +20,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) room: Room,
     pub(crate) retry: Option<&'a dyn RetryPolicy>,
     pub(crate) cancel: Option<&'a CancelHandle>,
-    /// The library's own question to an apartment: no filter is asked, and every thread may make it input-synchronized.
+    /// The library's own question to an apartment: no filter is asked.
     pub(crate) internal: bool,
 }
 

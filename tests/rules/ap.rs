@@ -240,6 +240,22 @@ fn ap_3_entering_in_the_other_mode_is_changed_mode_and_changes_nothing() {
 }
 
 #[test]
+fn ap_3_who_is_in_an_mta_otherwise_cannot_enter_it_and_is_told_why() {
+    let (process, other) = (Process::new(), Process::new());
+    let (mta, another) = (process.mta().spawn().unwrap(), other.mta().spawn().unwrap());
+    let why = || match mta.enter() {
+        Err(CallError::ChangedMode { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+    let object = mta.create(|| ()).unwrap();
+    assert_eq!(object.call(|()| why()).unwrap(), "it is serving a direct call there");
+    let entered = another.enter().unwrap();
+    assert_eq!(why(), "it belongs to another process");
+    entered.leave();
+    drop(mta.enter().unwrap());
+}
+
+#[test]
 fn ap_3_the_library_s_own_threads_cannot_change_their_mode() {
     let process = Process::new();
     let mta = process.mta().threads(1).spawn().unwrap();
@@ -881,6 +897,12 @@ fn ap_10_a_thread_bears_its_apartment_s_name() {
     let shared = mta.create(|| ()).unwrap();
     let pool = object.call(|()| shared.call(|()| name())).unwrap().unwrap();
     assert_eq!(pool.as_deref(), Some("pool 1"));
+}
+
+#[test]
+fn ap_10_a_thread_bears_the_name_of_an_apartment_with_a_nul_without_it() {
+    let process = Process::new();
+    let name = || thread::current().name().map(str::to_owned);
     // No system's name has a NUL in it.
     let odd = process.sta("a\0b").spawn().unwrap();
     assert_eq!(odd.apartment().name(), "a\0b");

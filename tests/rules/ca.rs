@@ -706,6 +706,23 @@ fn ca_3_nested_calls_inherit_what_is_left() {
 }
 
 #[test]
+fn ca_3_a_call_made_past_the_deadline_of_its_call_reaches_no_queue() {
+    play(|stage| {
+        let (a, b) = (stage.sta("a").spawn()?, stage.sta("b").spawn()?);
+        let (at_a, at_b) = (a.create(|| ())?, b.create(|| ())?);
+        stage.begin();
+        let mut inner = None;
+        let outer = at_a.within(secs(5)).call(|()| {
+            stage.clock.advance(secs(5));
+            inner = Some(seen_as(at_b.call(|()| ()).unwrap_err()));
+        });
+        assert_eq!((seen_as(outer.unwrap_err()), inner), (TIMED_OUT_RUNNING, Some(TIMED_OUT)));
+        assert_eq!(stage.count(b.apartment(), like!(Queued)), 0);
+        Ok(())
+    });
+}
+
+#[test]
 fn ca_3_an_inherited_deadline_ends_nested_calls_through_stas_and_the_mta() {
     play(|stage| {
         let (a, b, c) = (stage.sta("a").spawn()?, stage.sta("b").spawn()?, stage.sta("c").spawn()?);

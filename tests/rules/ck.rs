@@ -327,6 +327,31 @@ fn ck_4_a_wait_inside_a_filters_method_does_not_pump() {
 }
 
 #[test]
+fn ck_4_a_handle_dropped_in_a_filters_method_waits_for_nobody() {
+    play(|stage| {
+        let b = stage.sta("b").spawn()?;
+        let (at_b, home) = (b.create(|| ())?, b.apartment().clone());
+        let (key, gate) = gate();
+        at_b.post(move |()| gate.pass())?;
+        let ui = stage.sta("ui").enter()?;
+        let own = ui.create(|| ())?;
+        let handle = Cell::new(Some(b));
+        let filter = incoming(move |_| (drop(handle.take()), ServerCall::Handled).1);
+        register_filter(Some(Rc::new(filter)))?;
+        thread::scope(|s| {
+            let caller = s.spawn(|| own.call(|()| ()));
+            stage.until(ui.apartment(), like!(Queued));
+            assert_eq!(ui.pump(), 1);
+            caller.join().unwrap()
+        })?;
+        assert_eq!((stage.count(&home, like!(QuitAsked)), stage.count(&home, like!(ApartmentEnded))), (1, 0));
+        key.open();
+        stage.until(&home, like!(ApartmentEnded));
+        Ok(())
+    });
+}
+
+#[test]
 fn ck_4_a_calls_own_retry_policy_is_a_filters_method_in_this_too() {
     play(|stage| {
         let (a, b) = (stage.sta("a").spawn()?, stage.sta("b").spawn()?);

@@ -838,6 +838,21 @@ fn cl_3_a_host_stays_without_objects_and_an_mta_of_one_s_own_is_used() {
 }
 
 #[test]
+fn cl_3_an_mta_that_is_a_host_ends_with_its_process() {
+    must_end(|| {
+        let (process, recording) = with_all_models();
+        let ui = process.sta("ui").enter().unwrap();
+        let object = process.create_instance::<dyn Where>("Free").unwrap();
+        assert_eq!(hosts(&recording), ["host MTA"]);
+        assert_ne!(object.thread().unwrap(), here());
+        let host = object.apartment().unwrap();
+        assert!(process.end(secs(60)).unwrap().still_in.is_empty());
+        recording.until(at(&host, |what| matches!(what, What::ApartmentEnded { abnormal: false, .. })));
+        drop(ui);
+    });
+}
+
+#[test]
 fn cl_3_a_host_that_was_asked_to_quit_is_made_anew_when_it_is_needed() {
     for (model, name) in [
         (ThreadingModel::Single, "host main STA"),

@@ -3,10 +3,11 @@
 use crate::stage::{Key, Stage, gate, hresult, like, play, secs};
 use apartment::{
     Awaited, CallError, CallOptions, CancelHandle, Deadlock, MessageClass, Outcome, PostOptions, Process, Proxy,
-    Reentrancy, Serves, Sta, WaitEnd, WaitFor, What, implements, interface,
+    Reentrancy, ServerCall, Serves, Sta, WaitEnd, WaitFor, What, implements, interface, register_filter,
 };
 use crossbeam_channel::unbounded;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
@@ -320,6 +321,56 @@ fn dl_1_a_cycle_through_another_process_is_not_seen() {
             assert_eq!(waits.join().unwrap().unwrap().unwrap().unwrap_err().hresult(), hresult::TIMED_OUT);
         });
         Ok(())
+    });
+}
+
+/// Apartments and objects have their numbers from their process: who waits for one of another process waits for nobody of
+/// its own who has that number.
+#[test]
+fn dl_1_who_waits_for_another_process_waits_for_nobody_of_its_own() {
+    play(|stage| {
+        let other = Process::builder().clock(stage.clock.clone()).build();
+        let there = other.sta("there").reentrancy(NONE).capacity(1).spawn()?;
+        let further = other.sta("further").spawn()?;
+        let (at_there, last, at_further) = (there.create(|| ())?, there.create(|| ())?, further.create(|| ())?);
+        let here = stage.sta("here").reentrancy(NONE).enter()?;
+        let own = here.create(|| ())?;
+        let home = here.apartment().clone();
+        assert_eq!(home.id(), there.apartment().id());
+        let ((room, first), (calls, second), (end, third)) = (gate(), gate(), gate());
+        thread::scope(|s| {
+            s.spawn(|| {
+                for (key, waits) in [(room, WaitFor::Room), (calls, WaitFor::Disconnect), (end, WaitFor::Thread)] {
+                    stage.until(&home, |what| matches!(what, What::WaitBegan { on, .. } if *on == waits));
+                    key.open();
+                }
+            });
+            let (begins, begun) = unbounded();
+            let again = begins.clone();
+            // For room, while the owner sleeps in a wait of its own.
+            let stands = move || {
+                begins.send(()).unwrap();
+                first.pass();
+            };
+            at_there.post(move |()| at_further.call(|()| stands()).unwrap())?;
+            begun.recv().unwrap();
+            at_there.post(|()| ())?;
+            at_there.with(&PostOptions::new().wait_for_room()).post(|()| ())?;
+            // For the calls on an object, from inside one on its own that has the same number.
+            let made_room = || last.with(&CallOptions::new().wait_for_room()).call(|()| ());
+            made_room()?;
+            at_there.post(move |()| {
+                again.send(()).unwrap();
+                second.pass();
+            })?;
+            begun.recv().unwrap();
+            own.call(|()| at_there.disconnect())??;
+            // For its end.
+            made_room()?;
+            last.post(move |()| third.pass())?;
+            there.quit();
+            there.join()
+        })
     });
 }
 
@@ -683,9 +734,13 @@ struct Full {
 }
 
 fn full(stage: &Stage, capacity: usize) -> Result<Full, CallError> {
+    Ok(Full { x: small(stage, capacity)?, z: home(stage, "z", Reentrancy::Classic)? })
+}
+
+fn small(stage: &Stage, capacity: usize) -> Result<Home, CallError> {
     let sta = stage.sta("x").reentrancy(NONE).capacity(capacity).spawn()?;
     let object = sta.create(|| ())?;
-    Ok(Full { x: Home { sta, object }, z: home(stage, "z", Reentrancy::Classic)? })
+    Ok(Home { sta, object })
 }
 
 impl Full {
@@ -738,6 +793,32 @@ fn dl_2_a_post_waits_for_room_in_a_full_mailbox_whose_owner_waits_for_the_sender
         assert!(deadlock.to_string().contains("waits for room in x (1 of 1 queued)"), "{deadlock}");
         closure(&());
         assert_eq!(seen.recv().unwrap(), 9, "the closure came back");
+        Ok(())
+    });
+}
+
+#[test]
+fn dl_2_a_filter_s_method_waits_for_room_in_a_mailbox_whose_owner_waits_for_its_apartment() {
+    play(|stage| {
+        let x = small(stage, 1)?;
+        let ui = stage.sta("ui").enter()?;
+        let own = ui.create(|| ())?;
+        let (say, said) = unbounded();
+        let room = x.object.clone();
+        let filter = crate::stage::incoming(move |_| {
+            let posted = room.with(&PostOptions::new().wait_for_room()).post(|()| ());
+            say.send(posted.map_err(CallError::from)).unwrap();
+            ServerCall::Handled
+        });
+        register_filter(Some(Rc::new(filter)))?;
+        stage.begin();
+        x.object.post(move |()| own.call(|()| ()).unwrap())?;
+        stage.until(ui.apartment(), like!(Queued));
+        x.object.post(|()| ())?;
+        // It would serve everything, but not in a filter's method; and its wait begins last.
+        stage.clock.advance(secs(1));
+        assert!(ui.pump() > 0);
+        assert_eq!(names(&told(said.recv().unwrap())), ["ui", "x"]);
         Ok(())
     });
 }

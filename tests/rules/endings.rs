@@ -20,6 +20,7 @@ use std::thread;
 
 const DISCONNECTED: u32 = 0x8001_0108;
 const REJECTED: u32 = 0x8001_0001;
+const DEADLOCK: u32 = 0x8004_E005;
 const SERVER_FAULT: u32 = 0x8001_0105;
 
 thread_local! {
@@ -75,6 +76,37 @@ fn ap_3_entering_again_in_a_destructor_while_the_last_guard_leaves_nests() {
         drop(ui);
         assert_eq!(log.take(), [None], "no error");
         assert_eq!(process.current().kind, None);
+    });
+}
+
+#[test]
+fn lt_2_a_guard_that_outlives_its_apartment_makes_nothing_and_ends_nothing() {
+    must_end(|| {
+        let process = Process::new();
+        let slot = Rc::new(RefCell::new(None));
+        let ui = process.sta("ui").enter().unwrap();
+        let enters = {
+            let (process, slot) = (process.clone(), Rc::clone(&slot));
+            move || *slot.borrow_mut() = Some(process.sta("again").enter().unwrap())
+        };
+        let _object = ui.create(|| OnDrop(enters)).unwrap();
+        drop(ui);
+        let kept: Entered = slot.take().unwrap();
+        assert_eq!(process.current().kind, None);
+        let log = Log::new();
+        let make = || {
+            let log = log.clone();
+            OnDrop(move || log.add("dropped"))
+        };
+        assert_eq!(number(kept.create(make)), Some(DISCONNECTED));
+        assert_eq!(log.take(), ["dropped"]);
+        // Nor in what the thread is next.
+        let other = process.sta("other").enter().unwrap();
+        assert_eq!(number(kept.create(make)), Some(DISCONNECTED));
+        assert_eq!(log.take(), ["dropped"]);
+        drop(kept);
+        assert_eq!(process.current().name.as_deref(), Some("other"));
+        assert_eq!(number(other.create(|| ())), None);
     });
 }
 
@@ -222,6 +254,33 @@ fn wa_3_an_sta_does_not_wait_for_the_locals_of_a_joined_thread_which_may_call_it
         // Ends when the last words have been heard, here or before.
         ui.run();
         assert_eq!(counter.call(Cell::get).unwrap(), 1);
+    });
+}
+
+#[test]
+fn wa_3_who_is_no_sta_waits_for_the_locals_of_the_threads_of_what_it_joins_and_an_sta_does_not() {
+    must_end(|| {
+        let process = Process::new();
+        let (sta, log) = (process.sta("sta").spawn().unwrap(), Log::new());
+        let says = |words: &'static str| {
+            let log = log.clone();
+            move |_: &()| with_the_locals(move || log.add(words))
+        };
+        sta.create(|| ()).unwrap().call(says("the STA's")).unwrap();
+        drop(sta);
+        let mta = process.mta().threads(1).spawn().unwrap();
+        mta.create(|| ()).unwrap().post(says("the MTA's")).unwrap();
+        mta.join().unwrap();
+        assert_eq!(log.take(), ["the STA's", "the MTA's"]);
+        // Its locals' destructors stand at a gate, which is opened after the join.
+        let last = process.sta("last").spawn().unwrap();
+        let (gate, at_last) = (Gate::new(), last.create(|| ()).unwrap());
+        let stop = gate.stop();
+        at_last.call(|()| with_the_locals(move || stop.wait())).unwrap();
+        let ui = process.sta("ui").enter().unwrap();
+        drop(last);
+        gate.open();
+        drop(ui);
     });
 }
 
@@ -525,6 +584,28 @@ fn di_14_the_mta_does_not_end_while_one_of_its_threads_runs_a_destructor() {
             assert_eq!(told.recv().unwrap(), Ok(3));
             join(owner);
             recording.until(at(&apartment, ended));
+        }
+    });
+}
+
+#[test]
+fn wa_3_the_handle_of_an_mta_that_goes_on_a_thread_of_it_waits_for_nothing() {
+    must_end(|| {
+        for joins in [false, true] {
+            let (process, recording) = recorded();
+            let mta = process.mta().threads(1).spawn().unwrap();
+            let (object, home) = (mta.create(|| ()).unwrap(), mta.apartment().clone());
+            object
+                .post(move |()| match joins {
+                    true => assert_eq!(number(mta.join()), Some(DEADLOCK)),
+                    false => drop(mta),
+                })
+                .unwrap();
+            recording.until(at(&home, ended));
+            let waited = |what: &What| matches!(what, What::WaitBegan { .. });
+            let told = |what: &What| matches!(what, What::Deadlock(_));
+            let count = |is: fn(&What) -> bool| crate::support::count(&recording, |event| is(&event.what));
+            assert_eq!((count(waited), count(told)), (0, usize::from(joins)));
         }
     });
 }

@@ -1355,6 +1355,49 @@ fn lt_8_one_that_stays_leaves_the_others_time_to_leave_in_order() {
 }
 
 #[test]
+fn lt_8_each_is_waited_for_its_share_of_the_time_that_is_left() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let stas = ["old", "young"].map(|name| process.sta(name).spawn().unwrap());
+        let busy = [0, 1].map(|at| hold(&stas[at].create(|| ()).unwrap()));
+        let ender = process.clone();
+        let ending = thread::spawn(move || ender.end(Duration::from_secs(6)));
+        let until_it_waits_until = |seconds| {
+            let until = Some(Duration::from_secs(seconds));
+            recording.until(
+                |event| matches!(event.what, What::WaitBegan { on: WaitFor::Thread, until: told, .. } if told == until),
+            );
+        };
+        // A half for the young one; what is left of the other for the old one.
+        until_it_waits_until(3);
+        process.clock().advance(Duration::from_secs(2));
+        busy[1].open();
+        until_it_waits_until(6);
+        busy[0].open();
+        assert!(join(ending).unwrap().still_in.is_empty());
+    });
+}
+
+#[test]
+fn lt_8_what_is_asked_and_told_is_told_in_the_process_of_who_ends_it() {
+    must_end(|| {
+        let ((process, recording), (another, elsewhere)) = (recorded(), recorded());
+        let log = Log::new();
+        let _sta = process.sta("asked").end_handler(says("asked", true, &log)).spawn().unwrap();
+        let here = another.sta("elsewhere").enter().unwrap();
+        process.end(LONG).unwrap();
+        assert_eq!(log.take(), ["asked asked", "asked ending"]);
+        let made = |event: &Event| matches!(event.what, What::CallMade(_));
+        assert_eq!((count(&elsewhere, made), count(&recording, made)), (2, 0), "the query, and that it ends");
+        // Nobody waits for the query as for a call; that it ends was heard in time.
+        let returned = |event: &Event| matches!(event.what, What::Returned { error: None });
+        let failed = |event: &Event| matches!(event.what, What::Returned { error: Some(_) });
+        assert_eq!((count(&elsewhere, returned), count(&elsewhere, failed)), (1, 0));
+        drop(here);
+    });
+}
+
+#[test]
 fn lt_8_a_thread_that_entered_the_mta_is_waited_for_and_reported() {
     must_end(|| {
         for in_time in [true, false] {

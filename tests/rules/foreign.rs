@@ -2,10 +2,11 @@
 
 use crate::stage::{Stage, gate, hresult, like, millis, play, secs};
 use crate::support::{Log, forget, join};
+use apartment::Doorbell;
 use apartment::{
-    ApartmentHow, Budget, CallError, CallOptions, CancelHandle, Clock, Dispatched, Doorbell, EndHandler, Entered, Host,
+    ApartmentHow, Budget, CallError, CallOptions, CancelHandle, Clock, Dispatched, EndHandler, Entered, Host,
     MessageClass, NotWoken, Parked, Parking, PostOptions, Process, Proxy, Reentrancy, ServerCall, Serves, Signal,
-    StaBuilder, Wake, What, blocking_wait_any, current, dispatch, implements, interface, register_filter,
+    StaBuilder, Wake, What, blocking_wait_any, current, dispatch, implements, interface, register_filter, wait_any,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use std::cell::{Cell, RefCell};
@@ -63,7 +64,7 @@ impl Loop {
                     if quits {
                         return served;
                     }
-                }
+                },
                 recv(self.events) -> event => event.unwrap()(),
             }
         }
@@ -175,7 +176,7 @@ fn ap_9_a_dispatch_inside_a_wait_serves_for_it_and_the_wait_goes_on() {
         let here = ui.create(|| Cell::new(0))?;
         let worker = stage.sta("worker").spawn()?;
         let job = worker.create(|| ())?;
-        for round in 0..50 {
+        for round in 0..20 {
             let back = here.clone();
             let (key, gate) = gate();
             own.send.send(Box::new(move || key.open())).unwrap();
@@ -185,7 +186,7 @@ fn ap_9_a_dispatch_inside_a_wait_serves_for_it_and_the_wait_goes_on() {
             })??;
             assert_eq!(here.call(Cell::get)?, round + 1);
         }
-        assert!(own.turns.get() >= 50);
+        assert!(own.turns.get() >= 20);
         Ok(())
     });
 }
@@ -368,6 +369,24 @@ fn ap_9_a_wake_that_fails_is_not_outstanding() {
 }
 
 #[test]
+fn ap_9_a_wait_that_is_over_is_woken_by_no_cancel() {
+    play(|stage| {
+        let (host, wakes) = Counting::new(|_| Ok(()));
+        let ui = stage.sta("ui").host(host).enter()?;
+        let here = ui.create(|| ())?;
+        let (cancel, never) = (CancelHandle::new(), Signal::manual());
+        let waited =
+            here.with(&CallOptions::new().cancel(&cancel)).call(|()| wait_any(&[&never], Some(Duration::ZERO)))?;
+        assert!(matches!(waited, Err(CallError::CallPending)), "{waited:?}");
+        let _ = ui.dispatch(Budget::ALL);
+        let before = wakes.load(SeqCst);
+        cancel.cancel();
+        assert_eq!(wakes.load(SeqCst), before);
+        Ok(())
+    });
+}
+
+#[test]
 fn ap_9_a_waker_that_panics_is_contained_and_counts_as_failed() {
     play(|stage| {
         let (host, wakes) = Counting::new(|nth| if nth == 1 { panic!("no loop") } else { Ok(()) });
@@ -506,7 +525,7 @@ fn ap_9_a_dispatch_keeps_to_its_budget_and_wakes_for_the_rest() {
         let (host, wakes) = Counting::new(|_| Ok(()));
         let ui = stage.sta("ui").host(host).enter()?;
         let here = ui.create(|| ())?;
-        for _ in 0..6 {
+        for _ in 0..7 {
             let clock = stage.clock.clone();
             here.post(move |()| clock.advance(millis(2)))?;
         }
@@ -520,6 +539,7 @@ fn ap_9_a_dispatch_keeps_to_its_budget_and_wakes_for_the_rest() {
         assert_eq!(did(budget(2, secs(1))), (2, true, 1));
         assert_eq!(did(budget(9, Duration::ZERO)), (1, true, 1), "one at least");
         assert_eq!(did(budget(9, millis(3))), (2, true, 1), "the second ends behind the time");
+        assert_eq!(did(budget(9, millis(2))), (1, true, 1), "the first ends with the time");
         assert_eq!(did(budget(1, secs(1))), (1, false, 0), "nothing is left");
         assert_eq!(did(Budget::ALL), (0, false, 0));
         Ok(())
@@ -638,18 +658,20 @@ fn ap_9_a_dispatch_inside_a_filter_s_method_serves_and_consumes_nothing() {
         let (host, wakes) = Counting::new(|_| Ok(()));
         let ui = stage.sta("ui").host(host).enter()?;
         let here = ui.create(|| ())?;
-        let count = wakes.clone();
+        let (count, posts) = (wakes.clone(), here.clone());
         let filter = crate::stage::incoming(move |_| {
-            let other = count.load(SeqCst);
+            posts.post(|()| ()).unwrap();
+            let outstanding = count.load(SeqCst);
             let Dispatched { served, more, .. } = dispatch(Budget::ALL).unwrap();
-            assert_eq!((served, more, count.load(SeqCst)), (0, false, other));
+            posts.post(|()| ()).unwrap();
+            assert_eq!((served, more, count.load(SeqCst)), (0, false, outstanding));
             ServerCall::Handled
         });
         register_filter(Some(Rc::new(filter)))?;
         let callers: Vec<_> =
             (0..2).map(|_| here.clone()).map(|here| thread::spawn(move || here.call(|()| ()))).collect();
         stage.until_nth(2, ui.apartment(), like!(Queued));
-        assert_eq!(ui.dispatch(Budget::ALL).served, 2);
+        assert_eq!(ui.dispatch(Budget::ALL).served, 6, "two calls, and two posts for each");
         callers.into_iter().try_for_each(join)
     });
 }
@@ -844,6 +866,11 @@ fn ap_9_a_host_may_refuse_that_its_thread_blocks() {
         refused(stage.sta("filtered").filter(|| crate::stage::incoming(|_| ServerCall::Handled)).spawn().unwrap_err());
         refused(stage.mta().around(|| Ok::<_, CallError>(())).spawn().unwrap_err());
         assert!(stage.process.end(secs(1)).unwrap_err().to_string().contains("lets nothing block it"));
+        let (set, never) = (Signal::auto(), Signal::auto());
+        refused(wait_any(&[&never], Some(secs(1))).unwrap_err());
+        assert!(matches!(wait_any(&[&never], Some(Duration::ZERO)), Err(CallError::CallPending)), "only a look");
+        set.set();
+        assert_eq!(wait_any(&[&never, &set], None)?, 1, "it is there");
         assert_eq!(stage.count(worker.apartment(), like!(Queued)), 0, "nothing has been made of them");
         // What need not wait is as ever.
         here.call(|n| n.set(1))?;

@@ -201,6 +201,23 @@ fn st_3_a_post_by_a_thread_of_the_mta_waits_and_is_synchronous() {
 }
 
 #[test]
+fn st_3_so_is_one_in_a_synchronous_call_that_such_a_thread_serves() {
+    let process = strict();
+    let mta = process.mta().spawn().unwrap();
+    let log = process.sta("log").spawn().unwrap();
+    let (lines, shared) = (log.create(|| ()).unwrap(), mta.create(|| ()).unwrap());
+    let ran = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&ran);
+    shared
+        .call(|()| {
+            lines.post(move |()| _ = count.fetch_add(1, Ordering::Relaxed)).unwrap();
+            assert_eq!(ran.load(Ordering::Relaxed), 1, "it has run when the post returns");
+        })
+        .unwrap();
+    drop(mta);
+}
+
+#[test]
 fn st_3_one_that_is_refused_hands_its_closure_back_and_one_that_panics_is_not_its_senders_to_hear() {
     struct Busy;
     impl MessageFilter for Busy {

@@ -785,6 +785,26 @@ fn ca_3_a_wait_ends_with_a_deadline_on_the_clock_of_another_process() {
     });
 }
 
+#[test]
+fn ca_3_what_is_left_of_a_deadline_on_another_clock_passes_on_the_clock_of_the_wait() {
+    must_end(|| {
+        let clock = Clock::driven();
+        let here = Process::builder().clock(clock.clone()).record(1_000).build();
+        let there = Process::builder().clock(Clock::driven()).build();
+        let (ui, recording) = (here.sta("ui").enter().unwrap(), here.recording().unwrap());
+        let waits_here = at(ui.apartment(), |what| matches!(what, What::WaitBegan { on: WaitFor::Events, .. }));
+        let advances = thread::spawn(move || {
+            recording.until(waits_here);
+            clock.advance(secs(5));
+        });
+        // Its own time is longer. The call's own clock stands still: it is not late.
+        let free = there.free_threaded(()).unwrap();
+        let ended = free.within(secs(5)).call(|()| wait_any(&[&Signal::manual()], Some(secs(60)))).unwrap();
+        join(advances);
+        assert!(matches!(ended, Err(CallError::TimedOut { outcome: Outcome::NotStarted })), "{ended:?}");
+    });
+}
+
 // ---- WA-3: workers
 
 #[test]

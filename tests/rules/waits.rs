@@ -2,9 +2,9 @@
 
 use crate::support::{Gate, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
-    CallError, CallKind, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageClass, MessageFilter, Outcome,
-    PostOptions, Process, Reentrancy, RejectedCall, Retry, ServerCall, Serves, WaitEnd, WaitFor, What, current_call,
-    is_cancelled, register_filter,
+    Awaited, CallError, CallKind, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageClass, MessageFilter,
+    Outcome, PostOptions, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Serves, WaitEnd, WaitFor,
+    Waiter, What, current_call, is_cancelled, register_filter,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -170,6 +170,41 @@ fn di_14_a_thread_whose_policy_waits_for_room_is_blocked_once() {
         assert_eq!(pool(&process), (1, 1));
         held.open();
         assert_eq!(told.recv().unwrap(), (1, 0));
+    });
+}
+
+#[test]
+fn di_14_a_thread_that_waits_for_room_inside_a_wait_for_room_is_blocked_once() {
+    /// Drops another of its kind while it is dropped, and posts.
+    struct Nested(Option<Proxy<Nested>>, Proxy<()>);
+    impl Drop for Nested {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            self.1.with(&PostOptions::new().wait_for_room()).post(|()| ()).unwrap();
+        }
+    }
+    must_end(|| {
+        let (process, recording) = recorded();
+        let mta = process.mta().threads(1).spawn().unwrap();
+        let full = process.sta("full").capacity(1).spawn().unwrap();
+        let at_full = full.create(|| ()).unwrap();
+        let object = mta.create(|| ()).unwrap();
+        let inner = process.free_threaded(Nested(None, at_full.clone())).unwrap();
+        let outer = process.free_threaded(Nested(Some(inner), at_full.clone())).unwrap();
+        let held = hold(&at_full);
+        at_full.post(|()| ()).unwrap();
+        let (tell, told) = channel();
+        object
+            .post(move |()| {
+                drop(outer);
+                tell.send(()).unwrap();
+            })
+            .unwrap();
+        recording.until(nth(2, |event| matches!(event.what, What::WaitBegan { on: WaitFor::Room, .. })));
+        assert_eq!(pool(&process), (1, 1));
+        held.open();
+        told.recv().unwrap();
+        assert_eq!(pool(&process), (1, 0));
     });
 }
 
@@ -776,5 +811,46 @@ fn dl_1_a_wait_for_room_that_would_close_a_ring_ends_and_says_by_what() {
             .into_iter()
             .filter(|event| matches!(event.what, What::WaitEnded { by: WaitEnd::Deadlock }));
         assert_eq!(ended.map(|event| event.apartment).collect::<Vec<_>>(), [Some(expected)]);
+    });
+}
+
+#[test]
+fn dl_1_a_call_that_waits_for_room_is_shown_as_one_that_does() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").reentrancy(Reentrancy::None).enter().unwrap();
+        let b = process.sta("b").reentrancy(Reentrancy::None).capacity(1).spawn().unwrap();
+        let (at_a, at_b) = (a.create(|| ()).unwrap(), b.create(|| ()).unwrap());
+        let (tell, told) = channel();
+        let back = at_a.clone();
+        at_b.post(move |()| tell.send(back.call(|()| ()).err()).unwrap()).unwrap();
+        recording.until(at(a.apartment(), queued));
+        at_b.post(|()| ()).unwrap();
+        let here = at_b.with(&CallOptions::new().wait_for_room()).call(|()| ()).err();
+        a.pump();
+        // Who was the last to sleep is told.
+        let told = match (here, told.recv().unwrap()) {
+            (Some(told), None) | (None, Some(told)) => told,
+            both => panic!("{both:?}"),
+        };
+        let CallError::Deadlock(deadlock) = told else { panic!("{told:?}") };
+        let is_room = |waiter: &Waiter| matches!(&waiter.awaits, Awaited::Room { callee, .. } if &*callee.name == "b");
+        assert!(deadlock.cycle.iter().any(is_room), "{deadlock}");
+    });
+}
+
+#[test]
+fn ca_2_a_call_that_is_cancelled_before_it_is_made_waits_for_nobody() {
+    must_end(|| {
+        let process = Process::new();
+        let a = process.sta("a").spawn().unwrap();
+        let at_a = a.create(|| ()).unwrap();
+        let held = hold(&at_a);
+        let cancel = CancelHandle::new();
+        cancel.cancel();
+        let result = at_a.with(&CallOptions::new().cancel(&cancel)).call(|()| ());
+        assert!(matches!(result, Err(CallError::CallCanceled { outcome: Outcome::NotStarted })), "{result:?}");
+        assert_eq!(a.apartment().queued(), 0);
+        held.open();
     });
 }

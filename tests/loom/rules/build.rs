@@ -8,13 +8,14 @@ use std::{env, fs};
 use syn::visit::{Visit, visit_item_fn};
 
 /// What stands for what.
-const INSTEAD: [(&str, &str); 8] = [
+const INSTEAD: [(&str, &str); 9] = [
     ("std::thread::", "crate::meet::thread::"),
     ("std::thread;", "crate::meet::thread;"),
     ("std::sync::", "crate::meet::sync::"),
     ("thread_local!", "crate::meet::thread_local!"),
     ("pollster::block_on", "loom::future::block_on"),
-    ("crossbeam_channel::{never, select, unbounded}", "crate::meet::unbounded"),
+    ("use apartment::Doorbell;", "use crate::meet::Doorbell;"),
+    ("use super::{Host, NotWoken, Parked, Parking, Wake};", "use apartment::{Host, NotWoken, Parked, Parking, Wake};"),
     ("crossbeam_channel", "crate::meet"),
     ("use crate::late::when_the_locals_are_gone;", ""),
 ];
@@ -43,6 +44,12 @@ fn main() {
         root += &format!("#[allow(unused, clippy::all)]\n#[path = {to:?}]\nmod {file};\n");
     }
     fs::write(to.join("root.rs"), root).expect("it can be written");
+    // The library's own host that rings in a channel, for loops that stand on the model's.
+    let doorbell = Path::new("../../../src/host/doorbell.rs");
+    println!("cargo::rerun-if-changed={}", doorbell.display());
+    let text = fs::read_to_string(doorbell).expect("the library has a doorbell");
+    let text: String = text.lines().filter(|line| !line.starts_with("//!")).map(|line| format!("{line}\n")).collect();
+    fs::write(to.join("doorbell.rs"), with_the_models(text)).expect("it can be written");
     exceptions.check();
 }
 
@@ -123,7 +130,11 @@ fn as_models(text: &str, module: &str, exceptions: &mut Exceptions<'_>) -> Strin
     for lines_of_one in gone {
         lines[lines_of_one].fill(String::new());
     }
-    INSTEAD.iter().fold(lines.join("\n"), |text, (what, instead)| text.replace(what, instead))
+    with_the_models(lines.join("\n"))
+}
+
+fn with_the_models(text: String) -> String {
+    INSTEAD.iter().fold(text, |text, (what, instead)| text.replace(what, instead))
 }
 
 /// A test: where its attributes begin, between what its body is, and where it ends.

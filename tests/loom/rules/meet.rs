@@ -1,12 +1,17 @@
 //! What the tests meet with, of the model checker's: threads, channels and locks.
 
 mod channel;
+#[allow(unused, clippy::all)]
+mod doorbell {
+    include!(concat!(env!("OUT_DIR"), "/rules/doorbell.rs"));
+}
 pub(crate) mod sync;
 pub(crate) mod thread;
 
 use apartment_models::Model;
 
-pub(crate) use channel::{Receiver, Sender, bounded, unbounded};
+pub(crate) use channel::{Receiver, Select, Sender, TrySendError, at, bounded, never, select, unbounded};
+pub(crate) use doorbell::Doorbell;
 
 /// Looks at a test of a rule as at a model, with such a bound.
 pub(crate) fn model(name: &'static str, bound: usize, body: impl Fn() + Send + Sync + 'static) {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::stage::incoming;
-use apartment::{Budget, Doorbell, Parked, RejectedCall, Retry, ServerCall, current, current_call, interface};
+use apartment::Doorbell;
+use apartment::{Budget, Parked, RejectedCall, Retry, ServerCall, current, current_call, interface};
 
 #[test]
 fn ca_1_a_future_s_call_made_in_a_served_method_carries_the_chain() {
@@ -16,6 +17,24 @@ fn ca_1_a_future_s_call_made_in_a_served_method_carries_the_chain() {
         assert_eq!(inner, (outer.0, outer.1 + 1));
         let (first, second) = (at_a.call_async(move |()| context()), at_a.call_async(move |()| context()));
         assert_ne!(pollster::block_on(first)?.0, pollster::block_on(second)?.0, "unrelated ones share none");
+        Ok(())
+    });
+}
+
+#[test]
+fn dg_2_the_making_of_a_future_s_call_into_another_process_is_told_by_its_maker_s() {
+    play(|stage| {
+        let other = Process::builder().clock(stage.clock.clone()).record(1_000).build();
+        let there = other.sta("there").spawn()?;
+        let (here, at_there) = (stage.sta("here").enter()?, there.create(|| 7)?);
+        let before = other.recording().unwrap().events().len();
+        stage.begin();
+        assert_eq!(pollster::block_on(at_there.call_async(|n| *n))?, 7);
+        let made =
+            |events: &[apartment::Event]| events.iter().filter(|event| matches!(event.what, What::CallMade(_))).count();
+        assert_eq!(made(&stage.events()), 1);
+        assert_eq!(made(&other.recording().unwrap().events()[before..]), 0);
+        drop(here);
         Ok(())
     });
 }

@@ -2,6 +2,7 @@
 
 use super::sync::{Arc, Condvar, Mutex};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 struct Channel<T> {
     state: Mutex<State<T>>,
@@ -13,6 +14,16 @@ struct State<T> {
     room: usize,
     senders: usize,
     receivers: usize,
+    /// Who waits for this and for others.
+    selects: Vec<Select>,
+}
+
+impl<T> Channel<T> {
+    /// Something has been sent, or will never be.
+    fn tell(&self, selects: Vec<Select>) {
+        self.changed.notify_all();
+        selects.into_iter().for_each(|select| select.told());
+    }
 }
 
 pub(crate) struct Sender<T>(Arc<Channel<T>>);
@@ -32,6 +43,10 @@ impl<T> std::fmt::Debug for Sender<T> {
     }
 }
 
+pub(crate) enum TrySendError<T> {
+    Full(T),
+    Disconnected(T),
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecvError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +60,7 @@ pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 pub(crate) fn bounded<T>(room: usize) -> (Sender<T>, Receiver<T>) {
-    let state = Mutex::new(State { queue: VecDeque::new(), room, senders: 1, receivers: 1 });
+    let state = Mutex::new(State { queue: VecDeque::new(), room, senders: 1, receivers: 1, selects: Vec::new() });
     let channel = Arc::new(Channel { state, changed: Condvar::new() });
     (Sender(channel.clone()), Receiver(channel))
 }
@@ -59,7 +74,20 @@ impl<T> Sender<T> {
             return Err(SendError(value));
         }
         state.queue.push_back(value);
-        self.0.changed.notify_all();
+        self.0.tell(std::mem::take(&mut state.selects));
+        Ok(())
+    }
+
+    pub(crate) fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        let mut state = self.0.state.lock().unwrap();
+        if state.receivers == 0 {
+            return Err(TrySendError::Disconnected(value));
+        }
+        if state.queue.len() >= state.room {
+            return Err(TrySendError::Full(value));
+        }
+        state.queue.push_back(value);
+        self.0.tell(std::mem::take(&mut state.selects));
         Ok(())
     }
 
@@ -68,7 +96,66 @@ impl<T> Sender<T> {
     }
 }
 
+/// One through which nothing ever comes.
+pub(crate) fn never<T>() -> Receiver<T> {
+    let (sender, receiver) = unbounded();
+    std::mem::forget(sender);
+    receiver
+}
+
+/// No time comes by itself in a model.
+pub(crate) fn at(_: Instant) -> Receiver<Instant> {
+    never()
+}
+
+/// A wait for several channels.
+#[derive(Clone, Default)]
+pub(crate) struct Select(Arc<(Mutex<bool>, Condvar)>);
+
+impl Select {
+    fn told(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until one of the channels that were looked at tells.
+    pub(crate) fn wait(&self) {
+        let mut told = self.0.1.wait_while(self.0.0.lock().unwrap(), |told| !*told).unwrap();
+        *told = false;
+    }
+}
+
+/// As crossbeam's, in the arms' order if several are ready; a comma is behind each.
+macro_rules! select {
+    ($(recv($receiver:expr) -> $value:pat => $body:expr),+ $(,)?) => {{
+        let select = $crate::meet::Select::default();
+        'selected: loop {
+            $(
+                if let Some($value) = $receiver.look(&select) {
+                    let selected = $body;
+                    break 'selected selected;
+                }
+            )+
+            select.wait();
+        }
+    }};
+}
+pub(crate) use select;
+
 impl<T> Receiver<T> {
+    /// What there is; if there is nothing, that is told when it changes.
+    pub(crate) fn look(&self, select: &Select) -> Option<Result<T, RecvError>> {
+        let mut state = self.0.state.lock().unwrap();
+        if state.queue.is_empty() && state.senders > 0 {
+            state.selects.push(select.clone());
+            return None;
+        }
+        let value = state.queue.pop_front().ok_or(RecvError);
+        drop(state);
+        self.0.changed.notify_all();
+        Some(value)
+    }
+
     pub(crate) fn recv(&self) -> Result<T, RecvError> {
         let state = self.0.state.lock().unwrap();
         let mut state = self.0.changed.wait_while(state, |state| state.queue.is_empty() && state.senders > 0).unwrap();
@@ -127,8 +214,11 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap().senders -= 1;
-        self.0.changed.notify_all();
+        let mut state = self.0.state.lock().unwrap();
+        state.senders -= 1;
+        let selects = std::mem::take(&mut state.selects);
+        drop(state);
+        self.0.tell(selects);
     }
 }
 
