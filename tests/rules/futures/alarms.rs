@@ -1,8 +1,11 @@
 //! A future's times, which its callee looks after: which thread does, and what is left when the future is over.
 
 use super::*;
-use crate::stage::Stage;
-use apartment::{Budget, EntryAt, PoolSeen, Reentrancy, Sta, WaitFor};
+use crate::stage::{Stage, incoming};
+use apartment::{
+    Budget, Doorbell, EntryAt, Parked, PoolSeen, Reentrancy, RejectedCall, Retry, ServerCall, Signal, Sta, WaitFor,
+    wait_any,
+};
 
 /// An STA that waits for another and lets nothing in, until the key is turned. It looks after times all the same.
 fn waiting(stage: &Stage) -> Result<(Sta, Sta, Proxy<()>, Key), CallError> {
@@ -96,6 +99,47 @@ fn di_3_a_pool_s_thread_that_woke_at_a_time_is_rung_no_more_while_it_is_busy() {
         second.open();
         first.open();
         told.recv().unwrap();
+        Ok(())
+    });
+}
+
+#[test]
+fn ap_9_a_wait_that_is_over_wakes_the_loop_below_for_a_future_s_time_and_for_nothing_else() {
+    play(|stage| {
+        let (doorbell, rings) = Doorbell::new();
+        let (clock, inside) = (stage.clock.clone(), rings.clone());
+        // Time passes in its turn inside the wait, and whatever has rung by then is heard there.
+        let turning = doorbell.turning(move |_| {
+            clock.advance(secs(1));
+            while inside.try_recv().is_ok() {}
+            Parked::Looped
+        });
+        let ui = stage.sta("ui").filter(|| incoming(|_| ServerCall::RetryLater)).host(turning).enter()?;
+        let waits = || wait_any(&[&Signal::manual()], Some(secs(1))).unwrap_err();
+        assert!(matches!(waits(), CallError::CallPending));
+        assert!(rings.try_recv().is_err(), "there is nothing to look at");
+        let at_ui = ui.create(|| ())?;
+        let ((calls, has_called), (rests, has_rested), (over, is_over)) = (unbounded(), unbounded(), unbounded::<()>());
+        let caller = thread::spawn(move || {
+            let later = |_: &RejectedCall| Retry::After(secs(100));
+            let mut call = at_ui.with(&AsyncOptions::new().retry(later)).call_async(|()| ());
+            let (waker, woken) = waker();
+            assert!(is_pending(&mut call, &waker));
+            calls.send(()).unwrap();
+            woken.recv().unwrap();
+            assert!(is_pending(&mut call, &waker));
+            rests.send(()).unwrap();
+            is_over.recv().unwrap();
+        });
+        has_called.recv().unwrap();
+        while ui.dispatch(Budget::ALL).served == 0 {
+            thread::yield_now();
+        }
+        has_rested.recv().unwrap();
+        assert!(matches!(waits(), CallError::CallPending));
+        assert!(rings.try_recv().is_ok(), "the time of its next attempt");
+        over.send(()).unwrap();
+        caller.join().unwrap();
         Ok(())
     });
 }
