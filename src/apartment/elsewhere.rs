@@ -95,8 +95,8 @@ struct Rung<'a> {
 impl Drop for Rung<'_> {
     fn drop(&mut self) {
         let bell = self.thread.bell();
-        if let Some((mailbox, chain)) = &self.around.served {
-            mailbox.waits_in_no_more(*chain, bell);
+        if let Some((mailbox, _)) = &self.around.served {
+            mailbox.waits_in_no_more(bell);
         }
         self.around.cancels.iter().for_each(|handle| handle.rings_no_more(bell));
     }

@@ -48,8 +48,10 @@ impl Mailbox {
         monitor.alarms.retain(|alarm| !alarm.ticket.is(ticket));
         monitor.alarms.push(Alarm { at, ticket: ticket.clone() });
         match &mut monitor.pool {
-            Some(pool) if !pool.idle.is_empty() => later.rest().bells.append(&mut pool.idle),
-            Some(pool) => later.wake(pool.wake()),
+            Some(pool) => {
+                later.wake(pool.wake());
+                later.rest().bells.append(&mut pool.idle);
+            }
             None => later.wake(Wake::Owner),
         }
         drop(monitor);

@@ -73,15 +73,9 @@ impl Mailbox {
     fn call_back_now(&self, monitor: &mut Monitor) {
         let mut batch = self.desk.lock();
         let batch = &mut *batch;
-        // The shorter part is moved.
-        if batch.entries.len() > monitor.entries.len() {
-            batch.entries.append(&mut monitor.entries);
-            mem::swap(&mut batch.entries, &mut monitor.entries);
-        } else {
-            while let Some(entry) = batch.entries.pop_back() {
-                monitor.entries.push_front(entry);
-            }
-        }
+        // What has come since is moved behind it, once: the next batch takes all of it over in one step.
+        batch.entries.append(&mut monitor.entries);
+        mem::swap(&mut batch.entries, &mut monitor.entries);
         monitor.vacant.append(&mut batch.over);
         monitor.queued -= mem::take(&mut batch.room);
         monitor.last_dispatch = monitor.last_dispatch.max(batch.last_dispatch);
@@ -101,7 +95,8 @@ impl Mailbox {
     /// change without calling it back: see the module's documentation.
     pub(super) fn take_over(&self, monitor: &mut Monitor, looker: &Looker<'_>) {
         let quiet = monitor.waiting.is_empty() && monitor.alarms.is_empty() && monitor.releases.is_empty();
-        let plain = quiet && monitor.door == Door::Open && monitor.passed.1 == 0;
+        // Nothing is passed over in the top loop while the door is open: what was started was the first.
+        let plain = quiet && monitor.door == Door::Open;
         let Some(has_batch) = looker.batch.filter(|_| plain && !monitor.entries.is_empty()) else { return };
         if self.common.recorder.is_on() || looker.filter {
             return;

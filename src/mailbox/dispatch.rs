@@ -66,10 +66,11 @@ impl Mailbox {
         while at < monitor.entries.len() {
             monitor.passed = (looker.wait, at);
             match monitor.offer(at, looker, &self.common.clock) {
-                Offer::Pass => at += 1,
-                Offer::Held(by) => {
-                    let header = monitor.entries[at].header.clone();
-                    self.push_event(monitor, looker.who, Some(header.call_ref()), || What::Held { by });
+                Offer::Pass(held) => {
+                    if let Some(by) = held {
+                        let call = monitor.entries[at].header.call_ref();
+                        self.push_event(monitor, looker.who, Some(call), || What::Held { by });
+                    }
                     at += 1;
                 }
                 Offer::Ask => return Next::Ask(monitor.asked(at, &self.common.clock)),
@@ -246,6 +247,10 @@ impl Mailbox {
 
     /// The earliest time at which a filter is to be asked again about a message.
     pub(crate) fn next_ask(&self) -> Option<u64> {
-        self.monitor().entries.iter().filter_map(|entry| entry.asks_again()).min()
+        let again = |entry: &Place| match entry.body {
+            Body::Message { ask: Ask::Asked { again }, .. } => again,
+            _ => None,
+        };
+        self.monitor().entries.iter().filter_map(again).min()
     }
 }

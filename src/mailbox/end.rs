@@ -41,9 +41,7 @@ impl Mailbox {
                 later.rest().unrun.push(errand.reject(Verdict::Failed(error)));
             }
         }
-        if !monitor.closing.is_empty() {
-            later.rest().bells.append(&mut monitor.closing);
-        }
+        later.rest().bells.append(&mut monitor.closing);
         match &mut monitor.pool {
             None => later.wake(Wake::Owner),
             Some(pool) => later.rest().bells.append(&mut pool.idle),
@@ -150,11 +148,11 @@ impl Mailbox {
     /// Whether it is to end; if not, the bell is rung when it is, until it `rings_no_more`.
     pub(crate) fn closes_or_rings(&self, bell: &Arc<Bell>) -> bool {
         let mut monitor = self.monitor();
-        let closes = monitor.door != Door::Open;
-        if !closes && !monitor.closing.iter().any(|closing| Arc::ptr_eq(closing, bell)) {
-            monitor.closing.push(Arc::clone(bell));
+        if monitor.door != Door::Open {
+            return true;
         }
-        closes
+        rings(&mut monitor.closing, bell);
+        false
     }
 
     pub(crate) fn rings_no_more(&self, bell: &Arc<Bell>) {
@@ -198,9 +196,17 @@ impl Mailbox {
     /// Whether the apartment has ended and all its threads are gone; if not, the bell is rung when that changes.
     pub(crate) fn is_gone(&self, bell: &Arc<Bell>) -> bool {
         let mut monitor = self.monitor();
-        if !monitor.gone && !monitor.joining.iter().any(|joining| Arc::ptr_eq(joining, bell)) {
-            monitor.joining.push(Arc::clone(bell));
+        if monitor.gone {
+            return true;
         }
-        monitor.gone
+        rings(&mut monitor.joining, bell);
+        false
+    }
+}
+
+/// Puts a bell on a list, once: its thread may have looked before.
+fn rings(bells: &mut Vec<Arc<Bell>>, bell: &Arc<Bell>) {
+    if bells.iter().all(|known| !Arc::ptr_eq(known, bell)) {
+        bells.push(Arc::clone(bell));
     }
 }

@@ -199,14 +199,6 @@ impl Entry {
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(&self.body, Body::Call(errand) if errand.is_cancelled())
     }
-
-    /// When `message_pending` is to be asked about it once more.
-    pub(crate) fn asks_again(&self) -> Option<u64> {
-        match self.body {
-            Body::Message { ask: Ask::Asked { again }, .. } => again,
-            _ => None,
-        }
-    }
 }
 
 /// An entry that did not come in, and why.

@@ -115,8 +115,8 @@ impl Mailbox {
     /// Wakes that loop once more if it swallowed a wake. When to ask again.
     pub(crate) fn wake_again(&self) -> Option<u64> {
         match &self.owner {
-            Owner::Sta(bell) if self.is_adopted() => bell.wake_again(),
-            _ => None,
+            Owner::Sta(bell) => bell.wake_again(),
+            Owner::Pool(_) => None,
         }
     }
 

@@ -160,8 +160,8 @@ enum Admits {
 }
 
 pub(super) enum Offer {
-    Pass,
-    Held(HeldBy),
+    /// Not in this wait; by what it is held, if that is to be told.
+    Pass(Option<HeldBy>),
     /// To be asked about.
     Ask,
     Take,
@@ -349,12 +349,12 @@ impl Monitor {
         let admits = self.admits(entry, looker);
         if let Admits::Held(by) = admits {
             let told = std::mem::replace(&mut self.entries[at].held_told, looker.wait);
-            return if told == looker.wait { Offer::Pass } else { Offer::Held(by) };
+            return Offer::Pass((told != looker.wait).then_some(by));
         }
         match admits {
             Admits::Yes if entry.is_message() => return Offer::Take,
             Admits::Yes => {}
-            _ => return Offer::Pass,
+            _ => return Offer::Pass(None),
         }
         // What is past its deadline is taken without asking, and revoked.
         let asks = looker.filter && !entry.header.internal;

@@ -50,11 +50,7 @@ impl Mailbox {
         let mut monitor = self.monitor();
         let left = self.frames_left_under(&mut monitor, who.0, depth);
         // What it holds the caller has, too: none of it is dropped for good under the lock.
-        match monitor.out.iter().rposition(|out| out.call.id == call.id) {
-            Some(at) if at + 1 == monitor.out.len() => monitor.out.truncate(at),
-            Some(at) => drop(monitor.out.remove(at)),
-            None => {}
-        }
+        monitor.out.retain(|out| out.call.id != call.id);
         monitor.unblocks(pool_thread);
         self.push_event(&monitor, who, Some(call), what);
         drop(monitor);
@@ -118,11 +114,11 @@ impl Mailbox {
         self.monitor().in_calls.push((chain, Arc::clone(bell)));
     }
 
-    pub(crate) fn waits_in_no_more(&self, chain: ChainId, bell: &Arc<Bell>) {
+    /// The innermost such wait of that bell's thread has ended.
+    pub(crate) fn waits_in_no_more(&self, bell: &Arc<Bell>) {
         let mut monitor = self.monitor();
-        let is_it = |waits: &(ChainId, Arc<Bell>)| waits.0 == chain && Arc::ptr_eq(&waits.1, bell);
-        if let Some(at) = monitor.in_calls.iter().rposition(is_it) {
-            monitor.in_calls.swap_remove(at);
+        if let Some(at) = monitor.in_calls.iter().rposition(|(_, waits)| Arc::ptr_eq(waits, bell)) {
+            monitor.in_calls.remove(at);
         }
     }
 

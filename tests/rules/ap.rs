@@ -1,11 +1,11 @@
 //! AP: apartments and threads.
 
 use crate::support::{
-    Gate, Log, TOO_MUCH, at, count, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
+    Gate, Log, Stop, TOO_MUCH, at, count, hold, in_child, is_child, join, left_after_the_end, must_end, nth, recorded,
 };
 use apartment::{
-    CallError, CallOptions, CancelHandle, Clock, Current, Event, Kind, MessageClass, MessageFilter, Outcome, Process,
-    Proxy, Reentrancy, Serves, Sta, What, current, current_call, is_cancelled,
+    CallError, CallOptions, CancelHandle, Clock, Current, Event, Kind, MessageClass, MessageFilter, Outcome, PoolSeen,
+    Process, Proxy, Reentrancy, Serves, Sta, What, current, current_call, is_cancelled,
 };
 use std::cell::Cell;
 use std::error::Error;
@@ -659,6 +659,65 @@ fn ap_10_a_pool_that_cannot_grow_answers_who_waits_for_it() {
 #[test]
 fn ap_10_a_pool_whose_hook_panics_answers_who_waits_for_it() {
     when_the_pool_cannot_grow(panicking, "the hook's own panic");
+}
+
+/// The pool of the one MTA there is, if it is still shown.
+fn pool(process: &Process) -> Option<PoolSeen> {
+    process.snapshot().apartments.into_iter().find_map(|seen| seen.pool)
+}
+
+#[test]
+fn ap_10_what_a_pool_that_cannot_grow_has_a_thread_left_for_is_served_by_that() {
+    must_end(|| {
+        let process = Process::new();
+        let second = || Err("no second device".into());
+        let mta = process.mta().threads(2).around(once(second)).spawn().unwrap();
+        let object = mta.create(|| ()).unwrap();
+        // It is busy, and will look again.
+        let held = hold(&object);
+        let call = object.call_async(|()| 7);
+        while pool(&process).unwrap().threads > 1 {
+            thread::yield_now();
+        }
+        assert_eq!(mta.apartment().queued(), 1);
+        held.open();
+        assert_eq!(pollster::block_on(call).unwrap(), 7);
+    });
+}
+
+#[test]
+fn ap_10_a_pool_is_gone_with_the_last_of_its_threads() {
+    struct Goes(Arc<AtomicUsize>, Stop);
+    impl Drop for Goes {
+        fn drop(&mut self) {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 1 {
+                self.1.wait();
+            }
+        }
+    }
+    must_end(|| {
+        let process = Process::new();
+        let (gone, last) = (Arc::new(AtomicUsize::new(0)), Gate::new());
+        let hook = {
+            let (gone, stop) = (Arc::clone(&gone), last.stop());
+            move || Ok::<_, AnyError>(Goes(Arc::clone(&gone), stop.clone()))
+        };
+        let mta = process.mta().threads(2).around(hook).spawn().unwrap();
+        let object = mta.create(|| ()).unwrap();
+        let (first, second) = (hold(&object), hold(&object));
+        mta.quit();
+        first.open();
+        second.open();
+        last.met();
+        // One has left; the other is on its way, and the MTA with it.
+        while pool(&process).expect("it is not gone yet").threads > 1 {
+            thread::yield_now();
+        }
+        last.open();
+        mta.join().unwrap();
+        assert_eq!(gone.load(Ordering::Relaxed), 2);
+        assert!(pool(&process).is_none());
+    });
 }
 
 #[test]

@@ -8,9 +8,9 @@ use crate::stage::incoming;
 use crate::support::{Gate, Log, hold, join, must_end};
 use apartment::__private;
 use apartment::{
-    ApartmentSeen, CallError, CallKind, CallOptions, CallType, CancelHandle, Clock, EntryAt, Event, MailboxFull,
-    MessageClass, Method, Outcome, PostOptions, Process, Proxy, Reentrancy, ServerCall, Sta, What, WhyDisconnected,
-    discard_messages, is_cancelled, register_filter,
+    ApartmentSeen, AsyncOptions, CallError, CallKind, CallOptions, CallType, CancelHandle, Clock, EntryAt, Event,
+    MailboxFull, MessageClass, Method, Outcome, PostOptions, Process, Proxy, Reentrancy, ServerCall, Sta, What,
+    WhyDisconnected, discard_messages, is_cancelled, register_filter,
 };
 use std::rc::Rc;
 use std::sync::mpsc::channel;
@@ -213,6 +213,38 @@ fn mb_3_who_waits_for_room_gets_it_from_what_starts_of_a_batch_and_comes_behind_
         second.open();
         served(&object);
         assert_eq!(order.take(), [3, 4, 5]);
+    });
+}
+
+#[test]
+fn mb_3_while_several_wait_for_room_each_that_starts_gives_its_own_to_the_next() {
+    must_end(|| {
+        let sta = Process::new().sta("sta").capacity(3).spawn().unwrap();
+        let object = sta.create(|| ()).unwrap();
+        let [second, third] = [Gate::new(), Gate::new()];
+        let filled = Filled::begin(&object);
+        for gate in [&second, &third] {
+            let stop = gate.stop();
+            object.post(move |()| stop.wait()).unwrap();
+        }
+        let patient = AsyncOptions::new().wait_for_room();
+        let calls: Vec<_> = (0..3).map(|n| object.with(&patient).call_async(move |()| n)).collect();
+        // Two are left in the line, so nothing is taken over.
+        let first = filled.take_over();
+        first.open();
+        second.met();
+        let refused = object.post(|()| ()).unwrap_err();
+        let told = full(refused.error());
+        assert_eq!((told.queued, told.waiting), (3, 1));
+        second.open();
+        third.met();
+        let refused = object.post(|()| ()).unwrap_err();
+        let told = full(refused.error());
+        assert_eq!((told.queued, told.waiting), (3, 0));
+        third.open();
+        for (n, call) in calls.into_iter().enumerate() {
+            assert_eq!(pollster::block_on(call).unwrap(), n);
+        }
     });
 }
 
@@ -487,6 +519,23 @@ fn lt_2_quit_drops_the_messages_that_a_thread_has_taken_over_and_serves_the_rest
         assert!(matches!(&error, CallError::Disconnected(it) if it.why == WhyDisconnected::Quitting), "{error}");
         first.open();
         join(caller).unwrap();
+        sta.join().unwrap();
+        assert_eq!(order.take(), [1, 2]);
+    });
+}
+
+#[test]
+fn lt_2_quit_drops_the_messages_that_stand_behind_what_is_started_next() {
+    must_end(|| {
+        let sta = Process::new().sta("sta").spawn().unwrap();
+        let (object, order) = (sta.create(|| ()).unwrap(), Order::new());
+        let held = hold(&object);
+        say(&object, &order, 1);
+        let told = order.clone();
+        sta.apartment().post_message(MessageClass::User, move || told.add(9)).unwrap();
+        say(&object, &order, 2);
+        sta.quit();
+        held.open();
         sta.join().unwrap();
         assert_eq!(order.take(), [1, 2]);
     });

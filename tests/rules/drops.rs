@@ -4,8 +4,8 @@ use crate::ma::with_the_locals;
 use crate::stage::{Gate, Key, gate, incoming, like, play};
 use crate::support::{Log, join};
 use apartment::{
-    CallError, Entered, EnteredMta, GlobalTable, Kind, MessageFilter, Process, Proxy, Reentrancy, RejectedCall, Retry,
-    ServerCall, Table, WaitEnd, current, current_call, register_filter,
+    CallError, Entered, EnteredMta, Event, GlobalTable, HeldBy, Kind, MessageFilter, Process, Proxy, Recording,
+    Reentrancy, RejectedCall, Retry, ServerCall, Table, WaitEnd, What, current, current_call, register_filter,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,6 +18,118 @@ thread_local! {
     // A call's closure is `Send`, and a guard is not.
     static IN_MTA: RefCell<Option<EnteredMta>> = const { RefCell::new(None) };
     static IN_STA: RefCell<Option<Entered>> = const { RefCell::new(None) };
+}
+
+/// Says where it is dropped.
+struct Tells(u32, Sender<(u32, thread::ThreadId)>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        self.1.send((self.0, thread::current().id())).unwrap();
+    }
+}
+
+// ---- at home
+
+#[test]
+fn lt_2_the_mta_s_objects_go_at_its_end_the_youngest_first() {
+    play(|stage| {
+        let mta = stage.mta().threads(1).spawn()?;
+        let (tell, told) = channel();
+        let made = [1, 2, 3].map(|n| mta.create(|| Tells(n, tell.clone())).unwrap());
+        assert!(made.is_sorted_by_key(Proxy::object_id));
+        drop(mta);
+        assert_eq!([told.recv(), told.recv(), told.recv()].map(|told| told.unwrap().0), [3, 2, 1]);
+        drop(made);
+        Ok(())
+    });
+}
+
+#[test]
+fn lt_7_an_mta_s_object_that_a_direct_reference_keeps_goes_at_home_though_its_holder_has_left() {
+    play(|stage| {
+        let mta = stage.mta().threads(1).spawn()?;
+        let (tell, told) = channel();
+        let here = thread::current().id();
+        let object = mta.create(|| Tells(1, tell.clone()))?;
+        let entered = mta.enter()?;
+        let local = object.local().unwrap();
+        entered.leave();
+        object.disconnect()?;
+        // The pool's thread has let it go, and sleeps.
+        let seen = || stage.process.snapshot().apartments.remove(0);
+        while seen().objects > 0 || seen().pool.unwrap().idle == 0 {
+            thread::yield_now();
+        }
+        drop(local);
+        let (n, on) = told.recv().unwrap();
+        assert!(n == 1 && on != here, "a thread of the pool drops it");
+        // Where there is no home any more it goes where it is.
+        let object = mta.create(|| Tells(2, tell))?;
+        let entered = mta.enter()?;
+        let local = object.local().unwrap();
+        entered.leave();
+        drop(mta);
+        drop((local, object));
+        assert_eq!(told.recv().unwrap(), (2, here));
+        Ok(())
+    });
+}
+
+#[test]
+fn lt_2_while_an_sta_drops_its_objects_those_that_are_left_can_be_called_back() {
+    struct Asks(Proxy<()>, Proxy<u32>, Sender<Result<u32, CallError>>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            let Self(other, older, tell) = self;
+            tell.send(other.call(|()| older.call(|n| *n)).unwrap()).unwrap();
+        }
+    }
+    play(|stage| {
+        let (a, b) = (stage.sta("a").spawn()?, stage.sta("b").spawn()?);
+        let (older, at_b) = (a.create(|| 7)?, b.create(|| ())?);
+        let (tell, told) = channel();
+        let asked = older.clone();
+        let younger = a.create(move || Asks(at_b, asked, tell))?;
+        drop(a);
+        assert_eq!(told.recv().unwrap()?, 7);
+        drop((older, younger));
+        Ok(())
+    });
+}
+
+#[test]
+fn lt_3_an_apartment_that_drops_its_objects_out_of_order_serves_nothing_that_was_queued() {
+    /// Waits, while an apartment drops it, until what is queued there is held.
+    struct Asks(Proxy<()>, Recording);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            let held = |event: &Event| matches!(event.what, What::Held { by: HeldBy::Ending });
+            self.0.call(|()| drop(self.1.until(held))).unwrap();
+        }
+    }
+    struct NoFilter;
+    impl MessageFilter for NoFilter {}
+    play(|stage| {
+        let b = stage.sta("b").spawn()?;
+        let at_b = b.create(|| ())?;
+        let log = Log::new();
+        let (process, told) = (stage.process.clone(), log.clone());
+        let (keep, _kept) = channel();
+        // What its maker did there goes with it.
+        let filter = move || -> NoFilter {
+            let here = process.sta("here").enter().unwrap();
+            let (older, younger) =
+                (here.create(|| ()).unwrap(), here.create(|| Asks(at_b, process.recording().unwrap())).unwrap());
+            older.post(move |()| told.add(())).unwrap();
+            keep.send((older, younger)).unwrap();
+            panic!("no filter");
+        };
+        stage.sta("a").filter(filter).enter().unwrap_err();
+        assert_eq!(log.take().len(), 0);
+        stage.until_any(|event| matches!(event.what, What::PostDropped { .. }));
+        Ok(())
+    });
 }
 
 // ---- leaving in the middle

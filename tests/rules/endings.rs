@@ -258,27 +258,40 @@ fn wa_3_an_sta_does_not_wait_for_the_locals_of_a_joined_thread_which_may_call_it
 }
 
 #[test]
-fn wa_3_who_is_no_sta_waits_for_the_locals_of_the_threads_of_what_it_joins_and_an_sta_does_not() {
+fn wa_3_who_is_no_sta_waits_for_the_locals_of_the_threads_of_what_it_joins() {
     must_end(|| {
         let process = Process::new();
-        let (sta, log) = (process.sta("sta").spawn().unwrap(), Log::new());
-        let says = |words: &'static str| {
-            let log = log.clone();
-            move |_: &()| with_the_locals(move || log.add(words))
+        let (sta, mta) = (process.sta("sta").spawn().unwrap(), process.mta().threads(1).spawn().unwrap());
+        let gone = Arc::new(AtomicUsize::new(0));
+        let counts = || {
+            let gone = Arc::clone(&gone);
+            // They take their time: who does not wait would be back before.
+            let last_words = move || {
+                (0..1_000).for_each(|_| thread::yield_now());
+                gone.fetch_add(1, Ordering::Relaxed);
+            };
+            move |_: &()| with_the_locals(last_words)
         };
-        sta.create(|| ()).unwrap().call(says("the STA's")).unwrap();
+        sta.create(|| ()).unwrap().call(counts()).unwrap();
         drop(sta);
-        let mta = process.mta().threads(1).spawn().unwrap();
-        mta.create(|| ()).unwrap().post(says("the MTA's")).unwrap();
+        assert_eq!(gone.load(Ordering::Relaxed), 1);
+        // On a thread of the pool.
+        mta.create(|| ()).unwrap().post(counts()).unwrap();
         mta.join().unwrap();
-        assert_eq!(log.take(), ["the STA's", "the MTA's"]);
-        // Its locals' destructors stand at a gate, which is opened after the join.
-        let last = process.sta("last").spawn().unwrap();
-        let (gate, at_last) = (Gate::new(), last.create(|| ()).unwrap());
+        assert_eq!(gone.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn wa_3_an_sta_that_drops_another_s_handle_does_not_wait_for_the_locals_of_its_thread() {
+    must_end(|| {
+        let process = Process::new();
+        let (ui, sta) = (process.sta("ui").enter().unwrap(), process.sta("sta").spawn().unwrap());
+        // Their destructors stand at a gate, which is opened afterwards.
+        let gate = Gate::new();
         let stop = gate.stop();
-        at_last.call(|()| with_the_locals(move || stop.wait())).unwrap();
-        let ui = process.sta("ui").enter().unwrap();
-        drop(last);
+        sta.create(|| ()).unwrap().call(|()| with_the_locals(move || stop.wait())).unwrap();
+        drop(sta);
         gate.open();
         drop(ui);
     });

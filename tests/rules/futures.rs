@@ -1,5 +1,6 @@
 //! CK-7: calls that give a future.
 
+mod alarms;
 mod options;
 mod others;
 mod unattended;

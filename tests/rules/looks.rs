@@ -3,8 +3,8 @@
 use crate::stage::{incoming, secs};
 use crate::support::{join, must_end};
 use apartment::{
-    __private, CallKind, Clock, MessageFilter, Method, Process, Reentrancy, RejectedCall, Retry, ServerCall, Signal,
-    register_filter, wait_any,
+    __private, Budget, CallKind, Clock, MessageClass, MessageFilter, Method, Process, Reentrancy, RejectedCall, Retry,
+    ServerCall, Signal, dispatch, register_filter, wait_any,
 };
 use std::cell::Cell;
 use std::rc::Rc;
@@ -121,5 +121,20 @@ fn di_12_a_pump_between_two_attempts_holds_what_is_of_another_chain() {
         assert_eq!(ran.get(), Some(0), "a post ran that the policy holds");
         here.pump();
         assert_eq!(at_here.call(Cell::get).unwrap(), 1);
+    });
+}
+
+#[test]
+fn di_12_a_dispatch_in_a_callback_serves_the_message_that_the_wait_around_it_has_passed_over() {
+    must_end(|| {
+        let process = Process::new();
+        let ui = process.sta("ui").enter().unwrap();
+        let worker = process.sta("worker").spawn().unwrap();
+        let (at_ui, job) = (ui.create(|| ()).unwrap(), worker.create(|| ()).unwrap());
+        let (tell, told) = channel();
+        ui.apartment().post_message(MessageClass::User, move || tell.send(()).unwrap()).unwrap();
+        let served = job.call(|()| at_ui.call(|()| dispatch(Budget::ALL).unwrap().served).unwrap()).unwrap();
+        assert_eq!((served, told.try_recv()), (1, Ok(())));
+        ui.leave();
     });
 }

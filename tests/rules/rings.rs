@@ -1,12 +1,15 @@
 //! DL: rings that close elsewhere than in a call: in an end, in a start, in what a worker does; and threads that are in none.
 
 use crate::dl::{home, names, only_told, told};
-use crate::stage::{gate, hresult, like, pending, play, secs};
+use crate::stage::{gate, hresult, incoming, like, pending, play, secs};
 use apartment::{
-    Awaited, CallError, CallOptions, MessageClass, PendingAnswer, PostOptions, Proxy, Reentrancy, WaitFor, What, Worker,
+    AsyncOptions, Awaited, Budget, CallError, CallKind, CallOptions, CancelHandle, Doorbell, MessageClass, Parked,
+    PendingAnswer, PostOptions, Proxy, Reentrancy, ServerCall, WaitFor, What, Worker, dispatch, register_filter,
 };
 use crossbeam_channel::{Sender, unbounded};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -346,6 +349,168 @@ fn dl_1_whatever_calls_whom_nobody_waits_for_ever() {
             stage.process.note(format!("seed {seed}"));
             drop(all);
         }
+        Ok(())
+    });
+}
+
+// ---- room: who waits for it looks at what holds it
+
+#[test]
+fn dl_2_a_message_that_holds_the_room_stays_while_its_apartment_joins_the_one_that_waits_for_it() {
+    play(|stage| {
+        let x = stage.sta("x").capacity(1).enter()?;
+        let (object, z) = (x.create(|| ())?, home(stage, "z", CLASSIC)?);
+        x.apartment().post_message(MessageClass::User, || ()).unwrap();
+        let (tell, told_of) = unbounded();
+        let back = object.clone();
+        z.object.post(move |()| {
+            let refused = back.with(&PostOptions::new().wait_for_room()).post(|()| ()).err();
+            tell.send(refused.map_or(Ok(()), |refused| Err(CallError::from(refused)))).unwrap();
+        })?;
+        z.sta.quit();
+        let joined = z.sta.join();
+        // Whoever of them is told, the other goes on: the post when `x` closes.
+        let posted = joined.is_ok().then(|| told_of.recv().unwrap());
+        x.leave();
+        let posted = posted.unwrap_or_else(|| told_of.recv().map(|_closed| Ok(())).unwrap());
+        let mut ring = names(&only_told([joined, posted]));
+        ring.sort();
+        assert_eq!(ring, ["x", "z"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn dl_2_what_a_filter_is_asked_about_stays_while_that_waits_for_who_waits_for_its_room() {
+    play(|stage| {
+        let z = home(stage, "z", CLASSIC)?;
+        let joins = Mutex::new(Some(z.sta));
+        let (key, gate) = gate();
+        let (asks, asked) = unbounded();
+        let (tell, told_of) = unbounded();
+        let joined = tell.clone();
+        let filter = move || {
+            incoming(move |call| {
+                if call.kind == CallKind::OneWay {
+                    asks.send(()).unwrap();
+                    gate.pass();
+                    if let Some(z) = joins.lock().unwrap().take() {
+                        joined.send(z.join()).unwrap();
+                    }
+                }
+                ServerCall::Handled
+            })
+        };
+        let x = stage.sta("x").capacity(1).filter(filter).spawn()?;
+        let object = x.create(|| ())?;
+        object.post(|()| ())?;
+        asked.recv().unwrap();
+        let back = object.clone();
+        z.object.post(move |()| {
+            let refused = back.with(&PostOptions::new().wait_for_room()).post(|()| ()).err();
+            tell.send(refused.map_or(Ok(()), |refused| Err(CallError::from(refused)))).unwrap();
+        })?;
+        z.object.apartment().unwrap().quit();
+        key.open();
+        let results = [told_of.recv().unwrap(), told_of.recv().unwrap()];
+        let mut ring = names(&only_told(results));
+        ring.sort();
+        assert_eq!(ring, ["x", "z"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn dl_2_a_waiter_for_room_in_the_mta_is_told_when_what_it_counted_on_has_let_in_another() {
+    play(|stage| {
+        let x = stage.mta().threads(1).max_threads(1).capacity(2).spawn()?;
+        let (at_x, z) = (x.create(|| ())?, home(stage, "z", CLASSIC)?);
+        let (key, gate) = gate();
+        let (tell, told_of) = unbounded();
+        let (at_z, back) = (z.object.clone(), at_x.clone());
+        stage.begin();
+        at_x.post(move |()| {
+            at_z.call(|()| {
+                gate.pass();
+                let refused = back.with(&PostOptions::new().wait_for_room()).post(|()| ()).err();
+                tell.send(refused.map_or(Ok(()), |refused| Err(CallError::from(refused)))).unwrap();
+            })
+            .unwrap();
+        })?;
+        stage.until(z.sta.apartment(), like!(Began));
+        // Its only thread is blocked, and is rung for nothing: who waits looks for itself.
+        at_x.post(|()| ())?;
+        let cancel = CancelHandle::new();
+        let goes = at_x.with(&AsyncOptions::new().within(secs(3)).cancel(&cancel)).call_async(|()| ());
+        let first = at_x.with(&AsyncOptions::new().wait_for_room()).call_async(|()| ());
+        key.open();
+        stage.until(z.sta.apartment(), like!(WaitBegan { on: WaitFor::Room }));
+        cancel.cancel();
+        let deadlock = told(told_of.recv().unwrap());
+        let room = &deadlock.cycle[0].awaits;
+        assert!(matches!(room, Awaited::Room { queued: 2, capacity: 2, .. }), "{room:?}");
+        drop((goes, first));
+        Ok(())
+    });
+}
+
+#[test]
+fn dl_1_a_message_that_a_filter_will_be_asked_about_again_gives_its_room_back_and_nobody_is_told() {
+    play(|stage| {
+        let z = home(stage, "z", CLASSIC)?;
+        let x = stage.sta("x").capacity(1).enter()?;
+        let asked = Cell::new(0);
+        let filter = pending(move |_| {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                1 => PendingAnswer::wait_no_process().ask_again_after(secs(5)),
+                _ => PendingAnswer::wait_def_process(),
+            }
+        });
+        register_filter(Some(Rc::new(filter)))?;
+        let object = x.create(|| ())?;
+        x.apartment().post_message(MessageClass::Paint, || ()).unwrap();
+        let (room, apartment) = (PostOptions::new().wait_for_room(), x.apartment().clone());
+        thread::scope(|s| {
+            s.spawn(|| {
+                stage.until(&apartment, like!(PendingAsked));
+                stage.until(z.sta.apartment(), like!(WaitBegan { on: WaitFor::Room }));
+                stage.clock.advance(secs(5));
+            });
+            z.object.call(|()| object.with(&room).post(|()| ()).map_err(CallError::from))?
+        })?;
+        x.leave();
+        Ok(())
+    });
+}
+
+#[test]
+fn dl_1_a_message_that_holds_the_room_runs_where_a_loop_runs_inside_the_wait_and_nobody_is_told() {
+    play(|stage| {
+        let z = home(stage, "z", CLASSIC)?;
+        let (go, goes) = unbounded();
+        let (doorbell, _rings) = Doorbell::new();
+        // The loop gets to what its apartment has when `z` waits; until then it sleeps as well as any.
+        let turning = doorbell.turning(move |_| {
+            if goes.try_recv().is_err() {
+                return Parked::Cannot;
+            }
+            let _served = dispatch(Budget::ALL).unwrap();
+            Parked::Looped
+        });
+        let x = stage.sta("x").capacity(1).host(turning).enter()?;
+        let object = x.create(|| ())?;
+        x.apartment().post_message(MessageClass::User, || ()).unwrap();
+        let room = PostOptions::new().wait_for_room();
+        thread::scope(|s| {
+            s.spawn(|| {
+                stage.until(z.sta.apartment(), like!(WaitBegan { on: WaitFor::Room }));
+                go.send(()).unwrap();
+                stage.clock.advance(secs(1));
+            });
+            z.object.call(|()| object.with(&room).post(|()| ()).map_err(CallError::from))?
+        })?;
+        x.leave();
         Ok(())
     });
 }

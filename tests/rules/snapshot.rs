@@ -1,5 +1,6 @@
 //! DG-1: what a process does at a moment.
 
+use crate::cancels::occupy;
 use crate::stage::{Answers, Stage, gate, incoming, like, millis, play, secs};
 use crate::support::must_end;
 use apartment::{
@@ -268,6 +269,44 @@ fn dg_1_a_snapshot_shows_the_pool_and_what_each_of_its_threads_does() {
         assert_eq!(threads.len(), 2);
         assert_ne!(threads[0], threads[1]);
         assert_eq!((seen.waits.len(), seen.waits[0].serves), (1, Serves::Nothing));
+        Ok(())
+    });
+}
+
+#[test]
+fn dg_1_a_pool_s_thread_is_blocked_as_long_as_its_call_is_out() {
+    play(|stage| {
+        let (mta, sta) = (stage.mta().threads(1).spawn()?, stage.sta("sta").spawn()?);
+        let (at_mta, at_sta) = (mta.create(|| ())?, sta.create(|| ())?);
+        let process = stage.process.clone();
+        let blocked = move || of(&process.snapshot(), "mta").pool.as_ref().unwrap().blocked;
+        let (tell, told) = unbounded();
+        at_mta.post(move |()| {
+            let meanwhile = at_sta.call(|()| blocked()).unwrap();
+            tell.send((meanwhile, blocked())).unwrap();
+        })?;
+        assert_eq!(told.recv().unwrap(), (1, 0));
+        Ok(())
+    });
+}
+
+#[test]
+fn dg_1_a_call_that_got_its_room_is_shown_to_wait_for_its_reply() {
+    play(|stage| {
+        let (a, b) = (stage.sta("a").spawn()?, stage.sta("b").capacity(1).spawn()?);
+        let (at_a, at_b) = (a.create(|| ())?, b.create(|| ())?);
+        let busy = occupy(stage, &b);
+        let (key, gate) = gate();
+        at_b.post(move |()| gate.pass())?;
+        let patient = at_b.clone();
+        at_a.post(move |()| patient.with(&CallOptions::new().wait_for_room()).call(|()| ()).unwrap())?;
+        let on = || of(&stage.process.snapshot(), "a").waits[0].on;
+        stage.until(a.apartment(), like!(WaitTurned { on: WaitFor::Room }));
+        assert_eq!(on(), WaitFor::Room);
+        busy.open();
+        stage.until(a.apartment(), like!(WaitTurned { on: WaitFor::Reply }));
+        assert_eq!(on(), WaitFor::Reply);
+        key.open();
         Ok(())
     });
 }

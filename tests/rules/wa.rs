@@ -3,9 +3,9 @@
 use crate::stage::{gate, incoming, like, play, secs};
 use crate::support::{TOO_MUCH, at, in_child, is_child, join, must_end};
 use apartment::{
-    CallError, CallOptions, CancelHandle, Clock, IncomingCall, MessageClass, MessageFilter, Outcome, Process,
-    Reentrancy, ServerCall, Serves, Signal, WaitEnd, WaitFor, What, Worker, blocking_wait_all, blocking_wait_any,
-    implements, interface, wait_all, wait_any,
+    AsyncOptions, CallError, CallOptions, CancelHandle, Clock, IncomingCall, MessageClass, MessageFilter, Outcome,
+    Process, Reentrancy, ServerCall, Serves, Signal, WaitEnd, WaitFor, What, Worker, blocking_wait_all,
+    blocking_wait_any, implements, interface, wait_all, wait_any,
 };
 use std::cell::{Cell, RefCell};
 use std::panic::{panic_any, resume_unwind};
@@ -682,6 +682,38 @@ fn ca_2_a_wait_ends_when_the_call_that_is_served_is_cancelled() {
                 s.until(apartment, like!(WaitEnded { by: WaitEnd::Cancelled }));
             }
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn ca_2_a_wait_ends_when_its_call_is_cancelled_after_one_on_top_of_it_has_ended() {
+    play(|s| {
+        let sta = s.sta("sta").spawn()?;
+        let at_sta = sta.create(|| ())?;
+        let (never, set) = (Signal::manual(), Signal::manual());
+        let (tell, told) = channel();
+        let cancel = CancelHandle::new();
+        let waits = {
+            let tell = tell.clone();
+            move || tell.send(wait_any(&[&never], None).map(drop)).unwrap()
+        };
+        let below = at_sta.with(&AsyncOptions::new().cancel(&cancel)).call_async(move |()| waits());
+        s.until(sta.apartment(), like!(WaitBegan { on: WaitFor::Events }));
+        let waits = {
+            let set = set.clone();
+            move || tell.send(wait_any(&[&set], None).map(drop)).unwrap()
+        };
+        let above = at_sta.call_async(move |()| waits());
+        s.until_nth(2, sta.apartment(), like!(WaitBegan { on: WaitFor::Events }));
+        set.set();
+        told.recv().unwrap()?;
+        pollster::block_on(above)?;
+        cancel.cancel();
+        let ended = told.recv().unwrap().unwrap_err();
+        assert!(matches!(ended, CallError::CallCanceled { outcome: Outcome::NotStarted }), "{ended}");
+        let error = pollster::block_on(below).unwrap_err();
+        assert!(matches!(error, CallError::CallCanceled { outcome: Outcome::MayHaveRun }), "{error}");
         Ok(())
     });
 }
