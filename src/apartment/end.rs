@@ -316,8 +316,7 @@ impl Ending<'_> {
             }
             Attempt::Ran(None)
         };
-        let terms = Terms { internal: true, ..Terms::default() };
-        invoke(mailbox, method.kind, self.target(method), terms, Load::Lent(&mut job))
+        invoke(mailbox, method.kind, self.target(method), Terms::default(), Load::Lent(&mut job))
     }
 
     /// Sends something to an STA's thread, to be run there in its turn. It needs no room, and no filter is asked.

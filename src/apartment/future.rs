@@ -69,7 +69,8 @@ pub(crate) fn invoke_async(
 ) -> Result<Option<AsyncCall>, CallError> {
     let AsyncOptions { within, room, retry, cancel } = options;
     let retry_here = retry.as_deref().map(|policy| policy as &dyn RetryPolicy);
-    let terms = Terms { within: *within, room: *room, retry: retry_here, cancel: cancel.as_ref(), ..Terms::default() };
+    // Room and retries are what its future is about.
+    let terms = Terms { within: *within, retry: retry_here, cancel: cancel.as_ref(), ..Terms::default() };
     let thread = Thread::current();
     let home = thread.home();
     let kind = CallKind::Synchronous;

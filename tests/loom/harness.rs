@@ -89,8 +89,8 @@ impl Search {
     /// threads that an execution may ever start. It fails where loom fails, and where there was only one
     /// execution: such a model shows nothing. A search that fails leaves a file for `.ci/replay`.
     ///
-    /// In the environment `MODELS_AT_MOST=2` caps the bound of every model, for a quick look (0 for the quickest), and `MODELS_DEEPER=1` raises
-    /// each that has one: the line then says so.
+    /// In the environment `MODELS_AT_MOST=2` caps the bound of every model, for a quick look (0 for the quickest), and
+    /// `MODELS_DEEPER=1` raises each that has one: the line then says so.
     pub fn check(self, body: impl Fn() + Send + Sync + 'static) {
         for cut in CUTS {
             assert!(
@@ -102,7 +102,7 @@ impl Search {
         if let Some(file) = counterexample::to_replay() {
             return self.replay(&file, body);
         }
-        let Model { name, threads, may_be_alone: alone, .. } = self.model;
+        let Model { name, threads, may_be_alone, .. } = self.model;
         let bounds = self.bounds();
         let last = *bounds.last().expect("there is always a bound");
         let is_capped = last.is_some_and(|last| self.bound.is_none_or(|own| last < own));
@@ -132,7 +132,10 @@ impl Search {
             let and = if before.is_empty() { "; before it, by bound" } else { "," };
             write!(before, "{and} {}: {count}", named(bound)).expect("a string takes all");
         }
-        assert!(is_capped || alone || count > 1, "model {name}: one execution only, so no two threads ever met in it");
+        assert!(
+            is_capped || may_be_alone || count > 1,
+            "model {name}: one execution only, so no two threads ever met in it"
+        );
     }
 
     /// One bound after the other; the last is the model's own, unless the environment says otherwise.

@@ -89,7 +89,8 @@ fn one(text: &str, mutants: &[(usize, &Mutant)]) -> Result<Instrumented> {
                 edits.around(begin, binary.operator_end, ", ");
             }
         } else if let Some(end) = places.guard(begin) {
-            edits.wrap(numbers, begin, end, format!("crate::guard!([{switches}] "), ")");
+            // A `!` that it begins with is within it.
+            edits.wrap_in(1, numbers, begin, end, format!("crate::guard!([{switches}] "), ")");
         }
     }
     Ok(edits.carry_out())
@@ -146,8 +147,13 @@ impl<'t> Edits<'t> {
 
     /// What stands around something.
     fn wrap(&mut self, numbers: Vec<usize>, begin: Place, end: Place, open: String, close: &str) {
+        self.wrap_in(0, numbers, begin, end, open, close);
+    }
+
+    /// The same; of several around one thing, the higher layer is the outer one.
+    fn wrap_in(&mut self, layer: i64, numbers: Vec<usize>, begin: Place, end: Place, open: String, close: &str) {
         let (begin, end, key) = (self.at(begin), self.at(end), self.insertions.len());
-        let length = i64::try_from(end - begin).expect("a file is not that long");
+        let length = 2 * i64::try_from(end - begin).expect("a file is not that long") + layer;
         self.insert(begin, -length, open, Some(key), None);
         self.insertions[key].numbers = numbers;
         self.insert(end, i64::MIN + length, close.to_owned(), None, Some(key));

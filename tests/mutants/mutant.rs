@@ -67,6 +67,12 @@ impl Mutant {
         })
     }
 
+    /// Its name without its place in the file, which moves.
+    pub(crate) fn change(&self) -> String {
+        let change = self.name.splitn(4, ':').nth(3).unwrap_or(&self.name);
+        format!("{}:{change}", self.file)
+    }
+
     /// Whether its function says what it gives back: of an `impl Trait`, the first value does.
     pub(crate) fn has_a_type(&self) -> bool {
         self.function.as_ref().is_some_and(|function| !function.return_type.contains("impl "))

@@ -9,7 +9,7 @@ mod programs;
 mod record;
 mod tree;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use hunt::Stage;
 use mutant::Mutant;
@@ -76,10 +76,13 @@ enum What {
         stage: String,
         outcomes: PathBuf,
     },
-    /// Says how many there are, and how many fail
+    /// Says how many there are, and how many fail; fails if one that survives is not explained, or one is that does not
     Score {
         #[arg(long)]
         record: PathBuf,
+        /// Why survivors survive
+        #[arg(long)]
+        survivors: PathBuf,
     },
 }
 
@@ -139,8 +142,8 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
-        What::Score { record } => {
-            let score = Record::open(&record)?.score(mutants.iter().map(|mutant| mutant.name.as_str()));
+        What::Score { record, survivors } => {
+            let score = Record::open(&record)?.score(&mutants);
             let part = |of: usize| 100.0 * of as f64 / score.viable.max(1) as f64;
             println!(
                 "{} viable mutants: {} fail a model ({:.1} %), {} fail any test ({:.1} %); nothing is known of {}",
@@ -151,9 +154,23 @@ fn main() -> Result<()> {
                 part(score.by_any),
                 score.unknown
             );
+            let text = fs::read_to_string(&survivors).with_context(|| survivors.display().to_string())?;
+            let explained: BTreeSet<_> = text.lines().filter_map(explains).map(str::to_owned).collect();
+            for mutant in &score.survivors - &explained {
+                println!("not explained: {mutant}");
+            }
+            for mutant in &explained - &score.survivors {
+                println!("explained, but it does not survive: {mutant}");
+            }
+            ensure!(score.survivors == explained, "{} is not the list of those that survive", survivors.display());
             Ok(())
         }
     }
+}
+
+/// Which mutant a line of the list of survivors is about.
+fn explains(line: &str) -> Option<&str> {
+    line.strip_prefix("- `")?.split_once('`').map(|(mutant, _)| mutant)
 }
 
 /// The names that a file holds, line by line.

@@ -1,7 +1,8 @@
 //! What is known of mutants, a line for each and each stage: so a hunt can be stopped at any time and goes on there.
 
+use crate::mutant::Mutant;
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -42,6 +43,8 @@ pub(crate) struct Score {
     pub(crate) by_any: usize,
     /// Nothing is known of them; they may be viable or not.
     pub(crate) unknown: usize,
+    /// What is changed in those that fail no test; of several in a function that change the same, once.
+    pub(crate) survivors: BTreeSet<String>,
 }
 
 pub(crate) struct Record {
@@ -80,10 +83,10 @@ impl Record {
     }
 
     /// What is known of these.
-    pub(crate) fn score<'a>(&self, mutants: impl Iterator<Item = &'a str>) -> Score {
+    pub(crate) fn score(&self, mutants: &[Mutant]) -> Score {
         let mut score = Score::default();
         for mutant in mutants {
-            let Some(known) = self.known.get(mutant) else {
+            let Some(known) = self.known.get(&mutant.name) else {
                 score.unknown += 1;
                 continue;
             };
@@ -94,6 +97,9 @@ impl Record {
             score.viable += 1;
             score.by_models += usize::from(killed.iter().any(|(stage, _)| stage.starts_with("models")));
             score.by_any += usize::from(!killed.is_empty());
+            if killed.is_empty() {
+                score.survivors.insert(mutant.change());
+            }
         }
         score
     }

@@ -935,6 +935,20 @@ fn lt_8_if_one_refuses_those_who_agreed_are_told_and_nothing_has_changed() {
 }
 
 #[test]
+fn lt_8_no_filter_is_asked_about_the_process_end() {
+    struct Any;
+    impl MessageFilter for Any {}
+    must_end(|| {
+        let (process, recording) = recorded();
+        let log = Log::new();
+        let sta = process.sta("a").filter(|| Any).end_handler(says("a", true, &log)).spawn().unwrap();
+        process.end(LONG).unwrap();
+        assert_eq!(log.take(), ["a asked", "a ending"]);
+        assert_eq!(count(&recording, at(sta.apartment(), |what| matches!(what, What::Filtered { .. }))), 0);
+    });
+}
+
+#[test]
 fn lt_8_a_panic_in_the_answer_is_a_refusal() {
     must_end(|| {
         let (process, recording) = recorded();

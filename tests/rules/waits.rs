@@ -2,9 +2,9 @@
 
 use crate::support::{Gate, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
-    Awaited, CallError, CallKind, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageClass, MessageFilter,
-    Outcome, PostOptions, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Serves, WaitEnd, WaitFor,
-    Waiter, What, current_call, is_cancelled, register_filter,
+    AsyncOptions, Awaited, CallError, CallKind, CallOptions, CancelHandle, Clock, Entered, IncomingCall, MessageClass,
+    MessageFilter, Outcome, PostOptions, Process, Proxy, Reentrancy, RejectedCall, Retry, ServerCall, Serves, WaitEnd,
+    WaitFor, Waiter, What, current_call, is_cancelled, register_filter,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -852,5 +852,65 @@ fn ca_2_a_call_that_is_cancelled_before_it_is_made_waits_for_nobody() {
         assert!(matches!(result, Err(CallError::CallCanceled { outcome: Outcome::NotStarted })), "{result:?}");
         assert_eq!(a.apartment().queued(), 0);
         held.open();
+    });
+}
+
+#[test]
+fn mf_6_who_is_asked_about_a_call_again_is_told_which_attempt_it_was() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").filter(|| Later).spawn().unwrap();
+        let at_a = a.create(|| ()).unwrap();
+        let twice = |call: &RejectedCall| if call.attempts < 2 { Retry::Now } else { Retry::GiveUp };
+        at_a.with(&CallOptions::new().retry(twice)).call(|()| ()).unwrap_err();
+        let asked = recording.events().into_iter().filter(|event| matches!(event.what, What::RetryAsked { .. }));
+        assert_eq!(asked.map(|event| event.call.unwrap().attempt).collect::<Vec<_>>(), [1, 2]);
+    });
+}
+
+#[test]
+fn dg_2_a_later_attempt_that_finds_no_room_says_which_it_is() {
+    must_end(|| {
+        let (process, recording) = recorded();
+        let a = process.sta("a").filter(|| Once(Cell::new(false))).capacity(1).spawn().unwrap();
+        let at_a = a.create(|| ()).unwrap();
+        let turns = recording.clone();
+        let (meets, met) = channel();
+        let opens = thread::spawn(move || {
+            let held: Gate = met.recv().unwrap();
+            turns.until(|event| matches!(event.what, What::WaitTurned { on: WaitFor::Room, .. }));
+            held.open();
+        });
+        let policy = |_: &RejectedCall| {
+            // The next attempt finds a mailbox that is full.
+            meets.send(hold(&at_a)).unwrap();
+            at_a.post(|()| ()).unwrap();
+            Retry::Now
+        };
+        let b = process.sta("b").enter().unwrap();
+        at_a.with(&CallOptions::new().wait_for_room().retry(policy)).call(|()| ()).unwrap();
+        join(opens);
+        let turned = at(b.apartment(), |what| matches!(what, What::WaitTurned { .. }));
+        let turned = recording.events().into_iter().filter(|event| turned(event));
+        assert_eq!(turned.map(|event| event.call.unwrap().attempt).collect::<Vec<_>>(), [2, 2]);
+    });
+}
+
+#[test]
+fn ca_2_a_future_s_call_at_home_is_cancelled_by_its_handle() {
+    must_end(|| {
+        let process = Process::new();
+        let a = process.sta("a").enter().unwrap();
+        let at_a = a.create(|| ()).unwrap();
+        let cancel = CancelHandle::new();
+        let (options, cancels) = (AsyncOptions::new().cancel(&cancel), cancel.clone());
+        let (tell, told) = channel();
+        let call = at_a.with(&options).call_async(move |()| {
+            cancels.cancel();
+            tell.send(is_cancelled()).unwrap();
+        });
+        let result = pollster::block_on(call);
+        assert!(matches!(result, Err(CallError::CallCanceled { outcome: Outcome::MayHaveRun })), "{result:?}");
+        assert!(told.recv().unwrap());
     });
 }
