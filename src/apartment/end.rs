@@ -316,7 +316,9 @@ impl Ending<'_> {
             }
             Attempt::Ran(None)
         };
-        invoke(mailbox, method.kind, self.target(method), Terms::default(), Load::Lent(&mut job))
+        // What the call that this is made in has of time and cancels is not its own.
+        let terms = Terms { internal: true, ..Terms::default() };
+        invoke(mailbox, method.kind, self.target(method), terms, Load::Lent(&mut job))
     }
 
     /// Sends something to an STA's thread, to be run there in its turn. It needs no room, and no filter is asked.

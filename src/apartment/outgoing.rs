@@ -164,8 +164,8 @@ impl OutCall {
         });
         // One by a thread in no apartment is told as it comes in at its callee.
         let Some(home) = home else { return Self { place, blocks: false } };
-        // A call below it is in a wait of its own: what it asks about a rejection may make none.
-        let blocks = home.is_pool_thread() && thread.waits_open() == 0;
+        // A call below it may not wait yet: a waker that it has rung on its way out may call, too.
+        let blocks = home.is_pool_thread() && place == 0 && thread.waits_open() == 0;
         // On its own apartment's clock, whose filter is told the time since.
         let clock = &home.mailbox().common.clock;
         let out = Out {

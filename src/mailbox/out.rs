@@ -50,7 +50,9 @@ impl Mailbox {
         let mut monitor = self.monitor();
         let left = self.frames_left_under(&mut monitor, who.0, depth);
         // What it holds the caller has, too: none of it is dropped for good under the lock.
-        monitor.out.retain(|out| out.call.id != call.id);
+        if let Some(at) = monitor.out.iter().rposition(|out| out.call.id == call.id) {
+            monitor.out.remove(at);
+        }
         monitor.unblocks(pool_thread);
         self.push_event(&monitor, who, Some(call), what);
         drop(monitor);

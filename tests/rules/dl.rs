@@ -324,8 +324,8 @@ fn dl_1_a_cycle_through_another_process_is_not_seen() {
     });
 }
 
-/// Apartments and objects have their numbers from their process: who waits for one of another process waits for nobody of
-/// its own who has that number.
+/// Apartments and objects have their numbers from their process: who waits for one of another process waits for nobody
+/// of its own who has that number.
 #[test]
 fn dl_1_who_waits_for_another_process_waits_for_nobody_of_its_own() {
     play(|stage| {

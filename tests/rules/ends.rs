@@ -2,9 +2,10 @@
 
 use crate::support::{Gate, Log, at, count, hold, join, must_end, nth, recorded};
 use apartment::{
-    Apartment, ApartmentId, CallError, CallKind, CallOptions, CantCallOut, Class, EndHandler, EndRefused, Event, Local,
-    MessageClass, MessageFilter, Method, NotFromHere, Process, Proxy, Recording, Reentrancy, RejectedCall, Retry,
-    ServerCall, Table, WaitFor, What, WhyDisconnected, WhyRefused, implements, register_end_handler,
+    Apartment, ApartmentId, CallError, CallKind, CallOptions, CancelHandle, CantCallOut, Class, EndHandler, EndRefused,
+    Event, Local, MessageClass, MessageFilter, Method, NotFromHere, Process, Proxy, Recording, Reentrancy,
+    RejectedCall, Retry, ServerCall, Table, WaitFor, What, WhyDisconnected, WhyRefused, implements,
+    register_end_handler,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -931,6 +932,25 @@ fn lt_8_if_one_refuses_those_who_agreed_are_told_and_nothing_has_changed() {
         object.call(|()| register_end_handler(None).unwrap().map(drop)).unwrap().unwrap();
         process.end(LONG).unwrap();
         assert_eq!(log.take(), ["agrees asked", "agrees ending"]);
+    });
+}
+
+#[test]
+fn lt_8_a_process_ends_the_same_in_a_direct_call_that_was_cancelled() {
+    must_end(|| {
+        let process = Process::new();
+        let log = Log::new();
+        let here = process.sta("here").end_handler(says("here", true, &log)).enter().unwrap();
+        let object = here.create(|| ()).unwrap();
+        let cancel = CancelHandle::new();
+        let mut ended = None;
+        let call = object.with(&CallOptions::new().cancel(&cancel)).call(|()| {
+            cancel.cancel();
+            ended = Some(process.end(LONG));
+        });
+        assert!(matches!(call, Err(CallError::CallCanceled { .. })), "{call:?}");
+        ended.unwrap().unwrap();
+        assert_eq!(log.take(), ["here asked", "here ending"]);
     });
 }
 

@@ -30,9 +30,9 @@ impl Told {
         (Self { wakes, blocks: true, park: Box::new(move |parking| park(parking, &own)) }, woken)
     }
 
-    /// One that is never parked.
-    fn never() -> (Self, Receiver<()>) {
-        Self::parks(|_, _| unreachable!("nothing waits on this thread"))
+    /// One that cannot be parked.
+    fn stays() -> (Self, Receiver<()>) {
+        Self::parks(|_, _| Parked::Cannot)
     }
 }
 
@@ -135,7 +135,7 @@ fn ap_9_where_nothing_may_block_what_need_not_wait_is_as_ever() {
         let process = driven();
         let other = process.sta("other").spawn().unwrap();
         let at_other = other.create(|| Cell::new(0)).unwrap();
-        let (host, _woken) = Told::never();
+        let (host, _woken) = Told::stays();
         let ui = process.sta("ui").host(Told { blocks: false, ..host }).enter().unwrap();
         let here = ui.create(|| Cell::new(0)).unwrap();
         let add = |n: &Cell<u32>| n.set(n.get() + 1);
@@ -156,7 +156,7 @@ fn ap_9_who_waits_for_room_at_a_loop_that_has_swallowed_a_wake_wakes_it_again() 
         let (give, given) = unbounded();
         let of = process.clone();
         let ui = thread::spawn(move || {
-            let (host, woken) = Told::never();
+            let (host, woken) = Told::stays();
             let ui = of.sta("ui").capacity(1).host(host).enter().unwrap();
             give.send(ui.create(|| Cell::new(0)).unwrap()).unwrap();
             // Swallowed.
@@ -184,7 +184,7 @@ fn lt_8_a_process_that_ends_wakes_a_loop_that_has_swallowed_a_wake_again() {
         let (entered, enters) = unbounded();
         let of = process.clone();
         let ui = thread::spawn(move || {
-            let (host, woken) = Told::never();
+            let (host, woken) = Told::stays();
             let ui = of.sta("ui").host(host).enter().unwrap();
             entered.send(()).unwrap();
             // Swallowed.
@@ -282,7 +282,7 @@ fn ap_9_a_call_that_is_refused_leaves_nothing_to_look_at() {
         let at_full = full.create(|| ()).unwrap();
         let held = hold(&at_full);
         at_full.post(|()| ()).unwrap();
-        let (host, woken) = Told::never();
+        let (host, woken) = Told::stays();
         let _ui = process.sta("ui").host(host).enter().unwrap();
         assert!(matches!(at_full.call(|()| ()), Err(CallError::MailboxFull(_))));
         assert!(woken.try_recv().is_err());
