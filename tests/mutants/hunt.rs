@@ -60,10 +60,10 @@ fn look(stage: &Stage<'_>) -> Result<(Vec<Hunter>, Meet)> {
     }
     let met = Mutex::new(Vec::new());
     all(tests, |test: Test| {
-        match test.meets(&stage.folder, stage.bound)? {
-            None => println!("{} fails without any mutant, and is left out", test.name),
-            Some((_, took)) if took > stage.longest => println!("{} takes {took:?}, and is left out", test.name),
-            Some((numbers, took)) => met.lock().expect("nobody panics with it").push((test, numbers, took)),
+        match test.meets(&stage.folder, stage.bound, stage.longest)? {
+            (End::Failed, ..) => println!("{} fails without any mutant, and is left out", test.name),
+            (End::Late, ..) => println!("{} takes more than {:?}, and is left out", test.name, stage.longest),
+            (End::Passed, numbers, took) => met.lock().expect("nobody panics with it").push((test, numbers, took)),
         }
         Ok(())
     })?;

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use hunt::Stage;
 use mutant::Mutant;
 use record::{Found, Record};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -91,7 +91,7 @@ fn main() -> Result<()> {
     let mutants = Mutant::list(&list)?;
     match what {
         What::Tree { record, to } => {
-            let mut record = Record::open(&record)?;
+            let mut record = Record::open(&record, &mutants)?;
             let tree = tree::make(&std::env::current_dir()?, &to, &mutants)?;
             for number in &tree.unviable {
                 let mutant = &mutants[number - 1].name;
@@ -111,7 +111,7 @@ fn main() -> Result<()> {
             Ok(fs::write(out, names)?)
         }
         What::Hunt { record, stage, folder, bound, longest, programs } => {
-            let record = Record::open(&record)?;
+            let record = Record::open(&record, &mutants)?;
             let out = names(&out)?;
             let out = (1..).zip(&mutants).filter(|(_, mutant)| out.contains(&mutant.name));
             let out = out.map(|(number, _)| number).collect();
@@ -120,14 +120,14 @@ fn main() -> Result<()> {
             hunt::hunt(&stage, &mutants, &out, record)
         }
         What::Left { record, stage } => {
-            let record = Record::open(&record)?;
+            let record = Record::open(&record, &mutants)?;
             for mutant in names(&out)?.iter().filter(|mutant| !record.settles(&stage, mutant)) {
                 println!("{mutant}");
             }
             Ok(())
         }
         What::Take { record, stage, outcomes } => {
-            let mut record = Record::open(&record)?;
+            let mut record = Record::open(&record, &mutants)?;
             for (file, found) in [
                 ("caught.txt", Found::Killed("a test that cargo-mutants ran".to_owned())),
                 ("missed.txt", Found::Survived),
@@ -143,7 +143,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         What::Score { record, survivors } => {
-            let score = Record::open(&record)?.score(&mutants);
+            let score = Record::open(&record, &mutants)?.score(&mutants);
             let part = |of: usize| 100.0 * of as f64 / score.viable.max(1) as f64;
             println!(
                 "{} viable mutants: {} fail a model ({:.1} %), {} fail any test ({:.1} %); nothing is known of {}",
@@ -155,14 +155,22 @@ fn main() -> Result<()> {
                 score.unknown
             );
             let text = fs::read_to_string(&survivors).with_context(|| survivors.display().to_string())?;
-            let explained: BTreeSet<_> = text.lines().filter_map(explains).map(str::to_owned).collect();
-            for mutant in &score.survivors - &explained {
-                println!("not explained: {mutant}");
+            let mut explained = BTreeMap::<_, usize>::new();
+            for change in text.lines().filter_map(explains) {
+                *explained.entry(change.to_owned()).or_default() += 1;
             }
-            for mutant in &explained - &score.survivors {
-                println!("explained, but it does not survive: {mutant}");
+            for (change, places) in &score.survivors {
+                let lines = explained.remove(change).unwrap_or_default();
+                if lines != *places {
+                    println!("{places} survive, {lines} are explained: {change}");
+                    explained.insert(change.clone(), lines);
+                }
             }
-            ensure!(score.survivors == explained, "{} is not the list of those that survive", survivors.display());
+            for change in explained.keys().filter(|change| !score.survivors.contains_key(*change)) {
+                println!("explained, but it does not survive: {change}");
+            }
+            ensure!(explained.is_empty(), "{} is not the list of those that survive", survivors.display());
+            ensure!(score.unknown == 0, "nothing is known of {}", score.unknown);
             Ok(())
         }
     }

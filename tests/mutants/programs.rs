@@ -67,12 +67,17 @@ impl Test {
         Ok((end, began.elapsed()))
     }
 
-    /// The mutants that it comes by, and how long it takes; nothing if it fails without any.
-    pub(crate) fn meets(&self, folder: &Path, bound: Option<u32>) -> Result<Option<(BTreeSet<usize>, Duration)>> {
+    /// How it ends without any mutant, by which it comes, and how long it takes, which may be so much.
+    pub(crate) fn meets(
+        &self,
+        folder: &Path,
+        bound: Option<u32>,
+        longest: Duration,
+    ) -> Result<(End, BTreeSet<usize>, Duration)> {
         let met = tempfile::NamedTempFile::new()?;
         let how = How { bound, met: Some(met.path()), ..How::default() };
-        let (end, took) = self.run(folder, &how, Duration::from_secs(120))?;
+        let (end, took) = self.run(folder, &how, longest)?;
         let met = fs::read_to_string(met.path())?.lines().map(str::parse).collect::<Result<_, _>>()?;
-        Ok((end == End::Passed).then_some((met, took)))
+        Ok((end, met, took))
     }
 }

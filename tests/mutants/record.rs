@@ -1,12 +1,14 @@
-//! What is known of mutants, a line for each and each stage: so a hunt can be stopped at any time and goes on there.
+//! What is known of mutants, a line for each and each stage: so a hunt can be stopped at any time and goes on there. Of a file
+//! that has changed nothing is known any more, for its mutants are others; the record says which text it is about.
 
 use crate::mutant::Mutant;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write as _};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
@@ -43,8 +45,8 @@ pub(crate) struct Score {
     pub(crate) by_any: usize,
     /// Nothing is known of them; they may be viable or not.
     pub(crate) unknown: usize,
-    /// What is changed in those that fail no test; of several in a function that change the same, once.
-    pub(crate) survivors: BTreeSet<String>,
+    /// What is changed in those that fail no test, and in how many places of that function.
+    pub(crate) survivors: BTreeMap<String, usize>,
 }
 
 pub(crate) struct Record {
@@ -54,20 +56,30 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The record of that file, which is made if it is not there. Lines look like this:
+    /// The record in that file, which is made if it is not there, of these mutants in their files as they are now. Lines look
+    /// like this:
     ///
     /// ```text
+    /// text: src/call/record.rs: 5dd8aaeb6f3c6e0a1b0ad17c4bb6c40ad5e6a7d1
     /// models-0: killed by calls::post: src/call/record.rs:179:43: replace | with ^ in Ticket<V>::next
     /// ```
-    pub(crate) fn open(path: &Path) -> Result<Record> {
+    pub(crate) fn open(path: &Path, mutants: &[Mutant]) -> Result<Record> {
         let text = if path.exists() { fs::read_to_string(path)? } else { String::new() };
-        let mut record =
-            Record { file: OpenOptions::new().create(true).append(true).open(path)?, known: BTreeMap::new() };
-        for line in text.lines() {
-            let (stage, found, mutant) = parse(line).with_context(|| format!("{}: {line}", path.display()))?;
-            record.known.entry(mutant).or_default().push((stage, found));
+        let texts = texts(mutants)?;
+        let (mut kept, mut known) = (String::new(), BTreeMap::<_, Vec<_>>::new());
+        for line in texts.values() {
+            writeln!(kept, "{line}")?;
         }
-        Ok(record)
+        for line in text.lines().filter(|line| !line.starts_with("text: ")) {
+            let (stage, found, mutant) = parse(line).with_context(|| format!("{}: {line}", path.display()))?;
+            let file = mutant.split(':').next().unwrap_or_default();
+            if texts.get(file).is_some_and(|line| text.lines().any(|known| known == line)) {
+                writeln!(kept, "{line}")?;
+                known.entry(mutant).or_default().push((stage, found));
+            }
+        }
+        fs::write(path, kept)?;
+        Ok(Record { file: OpenOptions::new().append(true).open(path)?, known })
     }
 
     pub(crate) fn add(&mut self, stage: &str, mutant: &str, found: Found) -> Result<()> {
@@ -98,11 +110,20 @@ impl Record {
             score.by_models += usize::from(killed.iter().any(|(stage, _)| stage.starts_with("models")));
             score.by_any += usize::from(!killed.is_empty());
             if killed.is_empty() {
-                score.survivors.insert(mutant.change());
+                *score.survivors.entry(mutant.change()).or_default() += 1;
             }
         }
         score
     }
+}
+
+/// By file, the line that says which text it has.
+fn texts(mutants: &[Mutant]) -> Result<BTreeMap<&str, String>> {
+    let files: BTreeSet<_> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
+    let said = Command::new("git").arg("hash-object").args(&files).output()?;
+    ensure!(said.status.success(), "git does not say which texts the files are");
+    let said = String::from_utf8(said.stdout)?;
+    Ok(files.into_iter().zip(said.lines()).map(|(file, text)| (file, format!("text: {file}: {text}"))).collect())
 }
 
 fn parse(line: &str) -> Result<(String, Found, String)> {
