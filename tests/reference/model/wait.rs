@@ -339,12 +339,13 @@ impl Model {
 
     /// A post's wait for room (rule MB-3): does it stand in the line no more?
     pub(super) fn waits_for_room(&mut self, thread: Thread, call: Call) -> bool {
-        let result = match self.calls[&call].phase {
+        let (by, result) = match self.calls[&call].phase {
             Phase::InLine => return false,
-            Phase::Failed(error) => Err(error),
-            _ => Ok(()),
+            Phase::Failed(Failure::Deadlock) => (End::Deadlock, Err(Failure::Deadlock)),
+            Phase::Failed(error) => (End::Done, Err(error)),
+            _ => (End::Done, Ok(())),
         };
-        self.has_room(thread, call, End::Done, result)
+        self.has_room(thread, call, by, result)
     }
 
     pub(super) fn has_waited_for_room(&mut self, thread: Thread, call: Call, until: Option<Time>) -> bool {
